@@ -1,0 +1,1 @@
+"""Pileus: a complete, OpenStack-compatible cloud in one program."""
