@@ -1,0 +1,48 @@
+"""Who calls: what a valid token says, as every service sees it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """Exactly one of project, domain and system is set, or none of them (unscoped). `roles` hold implied ones too."""
+
+    user_id: str
+    user_name: str = ""
+    user_domain_id: str = ""
+    user_domain_name: str = ""
+    project_id: str | None = None
+    project_name: str | None = None
+    project_domain_id: str | None = None
+    project_domain_name: str | None = None
+    domain_id: str | None = None
+    domain_name: str | None = None
+    system: bool = False
+    roles: tuple[str, ...] = ()
+    token: str = ""
+    expires_at: float = 0.0              # seconds since the epoch
+
+    @functools.cached_property
+    def credentials(self) -> dict[str, Any]:
+        """What policy checks compare with. Absent facts are left out: None would equal None."""
+        found = {"user_id": self.user_id, "project_id": self.project_id, "tenant_id": self.project_id,
+                 "domain_id": self.domain_id, "user_domain_id": self.user_domain_id,
+                 "project_domain_id": self.project_domain_id, "system_scope": "all" if self.system else None}
+        return {key: value for key, value in found.items() if value is not None} | {"roles": list(self.roles)}
+
+    def has(self, role: str) -> bool:
+        return role in self.roles
+
+    @property
+    def is_admin(self) -> bool:
+        return "admin" in self.roles
+
+
+class Authenticator(Protocol):
+    async def __call__(self, token: str) -> Caller:
+        """The caller a token stands for. Raises faults.Unauthorized for one that is forged, expired or revoked."""
+        ...

@@ -1,0 +1,38 @@
+"""Schema: numbered modules with `upgrade(op)`, forward only; what was applied is a row per module."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+
+from pileus.kit import migrations as kit_migrations
+from pileus.kit.db import Db
+
+
+def _names(package: ModuleType) -> list[str]:
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[:4].isdigit())
+
+
+def upgrade(conn: sa.Connection, package: ModuleType) -> list[str]:
+    """Apply the modules of `package` that are missing, in order; name what was applied."""
+    owner = package.__name__.split(".")[1]
+    done = sa.Table("migration", sa.MetaData(), sa.Column("name", sa.String(120), primary_key=True))
+    done.create(conn, checkfirst=True)
+    applied = set(conn.execute(sa.select(done.c.name)).scalars())
+    missing = [name for name in _names(package) if f"{owner}.{name}" not in applied]
+    operations = Operations(MigrationContext.configure(conn))
+    for name in missing:
+        importlib.import_module(f"{package.__name__}.{name}").upgrade(operations)
+        conn.execute(done.insert().values(name=f"{owner}.{name}"))
+    return missing
+
+
+async def bring_up_to_date(db: Db, package: ModuleType) -> list[str]:
+    """Bring a service's database to this release: the kit's own tables, then the service's."""
+    async with db.write() as tx:
+        return [*await tx.run_sync(upgrade, kit_migrations), *await tx.run_sync(upgrade, package)]

@@ -1,0 +1,1 @@
+"""Tables the kit keeps in every service's database."""

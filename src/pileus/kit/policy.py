@@ -1,0 +1,77 @@
+"""Policy: a rule is a name and a check in oslo.policy's language; operators may replace the check, never the name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from oslo_policy import policy as oslo_policy
+
+from pileus.kit.config import BadConfig
+
+ANYONE = "@"
+ADMIN = "role:admin"
+SERVICE = "role:service"
+ADMIN_OR_SERVICE = "role:admin or role:service"
+PROJECT_READER = "role:admin or (role:reader and project_id:%(project_id)s)"
+PROJECT_MEMBER = "role:admin or (role:member and project_id:%(project_id)s)"
+PROJECT_MANAGER = "role:admin or (role:manager and project_id:%(project_id)s)"
+
+
+class Rule(NamedTuple):
+    name: str
+    check: str
+
+
+Check = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]      # (target, credentials) -> allowed
+
+
+class Policy:
+    """The checks of one service, parsed once by oslo.policy.
+
+    Its combinators find out by reflection, at every call, how many arguments a nested check takes (a tenth of a
+    millisecond per rule), so `and`, `or`, `not` and `rule:` are compiled to closures here; the leaf checks stay the
+    library's.
+    """
+
+    def __init__(self, rules: Iterable[Rule], overrides: Mapping[str, str] | None = None):
+        checks: dict[str, str] = {}
+        for rule in rules:
+            if checks.setdefault(rule.name, rule.check) != rule.check:
+                raise BadConfig(f"policy {rule.name} is declared with two different checks")
+        unknown = set(overrides or {}) - set(checks)
+        if unknown:
+            raise BadConfig(f"policy file: unknown rules {', '.join(sorted(unknown))}")
+        self.checks = checks | dict(overrides or {})
+        self.rules = oslo_policy.Rules.from_dict(self.checks)
+        self._compiled: dict[str, Check] = {name: self._compile(check) for name, check in self.rules.items()}
+
+    def allows(self, name: str, credentials: Mapping[str, Any], target: Mapping[str, Any]) -> bool:
+        """Whether `name` holds. Leave out of both mappings what is not set: None would equal None."""
+        return self._compiled[name](target, credentials)
+
+    def _compile(self, check: Any) -> Check:
+        if isinstance(check, oslo_policy.AndCheck):
+            parts = [self._compile(part) for part in check.rules]
+            return lambda target, credentials: all(part(target, credentials) for part in parts)
+        if isinstance(check, oslo_policy.OrCheck):
+            parts = [self._compile(part) for part in check.rules]
+            return lambda target, credentials: any(part(target, credentials) for part in parts)
+        if isinstance(check, oslo_policy.NotCheck):
+            inner = self._compile(check.rule)
+            return lambda target, credentials: not inner(target, credentials)
+        if isinstance(check, oslo_policy.RuleCheck):
+            return lambda target, credentials: self.allows(check.match, credentials, target)
+        return lambda target, credentials: bool(check(target, credentials, self))
+
+
+def read_overrides(file: Path) -> dict[str, str]:
+    """The `policy.yaml` of an operator: rule names with the checks that replace ours."""
+    if not file.exists():
+        return {}
+    found = yaml.safe_load(file.read_text()) or {}
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        raise BadConfig(f"{file}: expected rule names with checks")
+    return found

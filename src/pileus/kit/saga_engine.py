@@ -1,0 +1,396 @@
+"""The worker of sagas: claims due rows under a lease, runs their steps, records each, and unwinds what fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from pileus.kit import context, db
+from pileus.kit.clock import Clock
+from pileus.kit.db import Connection, Db
+from pileus.kit.saga import (
+    FINISHED,
+    KINDS,
+    RUNNING,
+    Abort,
+    Event,
+    LeaseLost,
+    Phase,
+    Saga,
+    Step,
+    Turn,
+    Wait,
+    events,
+    sagas,
+)
+
+log = logging.getLogger(__name__)
+
+POKED, NOT_POKED = 0.0, -1.0    # values of wake_at while a worker holds the saga: a poke must not be lost on it
+MOST_ATTEMPTS = 20              # of a step that cannot be unwound; then an operator is needed
+SUPERSEDED = "superseded by a later request"
+Reach = Callable[[str], None]   # told the name of every point where a crash must do no harm
+
+
+def nothing(point: str) -> None:
+    """The fault injector of production."""
+
+
+def default_backoff(attempt: int) -> float:
+    return min(2.0 ** attempt / 2, 60.0)
+
+
+class _Work:
+    """One claimed saga in this process."""
+
+    def __init__(self, row: dict[str, Any]):
+        self.row = row
+        row["detail"] = None
+        self.task = asyncio.current_task()
+        self.interruptible = self.interrupted = False
+
+    def interrupt(self) -> None:
+        if self.interruptible and self.task is not None and not self.interrupted:
+            self.interrupted = True
+            self.task.cancel()
+
+
+class Engine:
+    """`clock=None` takes the time from the database, which all workers share; tests hand in their own."""
+
+    def __init__(self, database: Db, services: Any = None, *, lease: float = 30.0, turns: int = 32,
+                 clock: Clock | Callable[[], float] | None = None,
+                 backoff: Callable[[int], float] = default_backoff):
+        self.db, self.services, self.lease, self.turns, self.backoff = database, services, lease, turns, backoff
+        self._clock = clock
+        self._nudge = asyncio.Event()
+        self._working: dict[str, _Work] = {}
+        self.reach: Reach = nothing
+        self.wake_others: Callable[[], None] = lambda: None       # how workers in other processes hear of new work
+
+    # -- what services call -----------------------------------------------------------------
+
+    async def start(self, tx: Connection, state: Saga, subject: str, *, supersede: bool = False,
+                    parent: str | None = None, spans: Iterable[tuple[str, float, float]] = ()) -> str:
+        """Queue a saga inside the caller's transaction: the row it serves and the saga commit together.
+
+        One saga per subject runs at a time. With `supersede` the running one is asked to unwind and this one waits
+        for it (asking again for what is already running joins it); without, a second saga raises `db.Taken`.
+        `spans` are steps of the API call that led here: (name, began, ended) in seconds since the epoch.
+        """
+        saga_id, blocked = str(uuid.uuid4()), False
+        if supersede:
+            running = (await tx.execute(sa.select(sagas.c.id, sagas.c.name).where(
+                sagas.c.active_subject == subject).with_for_update())).first()
+            if running and running.name == state.name:
+                return running.id
+            waiting = (await tx.execute(sa.select(sagas.c.id).where(
+                sagas.c.subject == subject, sagas.c.phase == Phase.QUEUED, sagas.c.name == state.name))).first()
+            if waiting:
+                return waiting.id
+            if running:
+                blocked = await db.update(tx, sagas.update().where(
+                    sagas.c.id == running.id, sagas.c.active_subject == subject,
+                ).values(unwind_asked=True, wake_at=0.0)) == 1
+                tx.on_commit(lambda: self._interrupt(subject))
+        now, request_id = self._time(), context.request_id.get()
+        await tx.execute(sagas.insert().values(
+            id=saga_id, name=state.name, subject=subject, active_subject=None if blocked else subject,
+            request_id=request_id, parent=parent, phase=Phase.QUEUED if blocked else Phase.FORWARD,
+            step=state.steps[0].name, step_began=now, unwind_asked=False, stuck=False,
+            data=msgspec.json.encode(state).decode(), attempt=0, wake_at=0.0, created_at=now, lease_until=0.0))
+        for name, began, ended in spans:
+            await self._record(tx, Event(saga_id=saga_id, request_id=request_id, subject=subject, saga=state.name,
+                                         step=name, outcome="done", began_at=began, ended_at=ended))
+        tx.on_commit(self.nudge)
+        tx.on_commit(self.wake_others)
+        return saga_id
+
+    async def poke(self, tx: Connection, subject: str) -> None:
+        """What the subject's saga waits for may have come: call its step again now."""
+        await tx.execute(sagas.update().where(sagas.c.active_subject == subject).values(wake_at=POKED))
+        tx.on_commit(self.nudge)
+        tx.on_commit(self.wake_others)
+
+    async def outcomes(self, saga_ids: list[str]) -> list[tuple[str, str | None]]:
+        async with self.db.read() as reader:
+            rows = await reader.execute(sa.select(sagas.c.phase, sagas.c.error).where(sagas.c.id.in_(saga_ids)))
+            return [(row.phase, row.error) for row in rows]
+
+    async def save_fields(self, row: dict[str, Any], state: Saga) -> None:
+        await self._save(row, data=msgspec.json.encode(state).decode())
+
+    def nudge(self) -> None:
+        self._nudge.set()
+
+    # -- the worker -------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until cancelled; on the way out, let go of what runs so that another worker can go on at once."""
+        slots, running = asyncio.Semaphore(self.turns), set[asyncio.Task[None]]()
+        try:
+            while True:
+                self._nudge.clear()
+                await slots.acquire()
+                row = await self.claim()
+                if row is None:
+                    slots.release()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._nudge.wait(), await self._until_next())
+                    continue
+                task = asyncio.create_task(self._work(row), name=f"saga {row['name']}")
+                running.add(task)
+                task.add_done_callback(running.discard)
+                task.add_done_callback(lambda _: slots.release())
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def run_one(self) -> bool:
+        row = await self.claim()
+        if row is not None:
+            await self._work(row)
+        return row is not None
+
+    async def drain(self) -> None:
+        """Run everything that is due, and what becomes due meanwhile."""
+        while await self.run_one():
+            pass
+
+    async def forget_leases(self) -> None:
+        """For the only worker of a database, at start: whoever held a lease is dead."""
+        async with self.db.write() as tx:
+            await tx.execute(sagas.update().where(sagas.c.lease_until > 0.0).values(lease=None, lease_until=0.0))
+
+    async def claim(self) -> dict[str, Any] | None:
+        """Take the lease of the most overdue saga; None when nothing is due."""
+        now, token = self._now(), str(uuid.uuid4())
+        due = (sa.select(sagas).where(
+            sagas.c.phase.in_(RUNNING), sagas.c.stuck.is_(False), sagas.c.wake_at <= now, sagas.c.lease_until <= now)
+            .order_by(sagas.c.wake_at).limit(1).with_for_update(skip_locked=True))
+        if self.db.dialect == "sqlite":                  # the common answer, nothing, needs no write lock
+            async with self.db.read() as reader:
+                if (await reader.execute(due.with_only_columns(sagas.c.id))).first() is None:
+                    return None
+        async with self.db.write() as tx:
+            row = (await tx.execute(due)).first()
+            if row is None:
+                return None
+            taken = await db.update(tx, sagas.update().where(
+                sagas.c.id == row.id, sagas.c.lease_until == row.lease_until,
+            ).values(lease=token, lease_until=now + self.lease, wake_at=NOT_POKED))
+        return dict(row._mapping, lease=token) if taken == 1 else None
+
+    async def _work(self, row: dict[str, Any]) -> None:
+        """Run a claimed saga until it ends, waits, or is lost to another worker."""
+        work = self._working[row["subject"]] = _Work(row)
+        known = context.request_id.set(row["request_id"])
+        keeper = asyncio.create_task(self._keep_lease(work))
+        try:
+            with contextlib.suppress(LeaseLost):
+                while await self._turn(work):
+                    pass
+        finally:
+            keeper.cancel()
+            context.request_id.reset(known)
+            if self._working.get(row["subject"]) is work:
+                del self._working[row["subject"]]
+
+    async def _turn(self, work: _Work) -> bool:
+        """Run one step or one undo; True when the saga can go on at once."""
+        row = work.row
+        kind = KINDS[row["name"]]
+        state = msgspec.json.decode(row["data"], type=kind)
+        index = next(i for i, s in enumerate(kind.steps) if s.name == row["step"])
+        if row["phase"] == Phase.FORWARD and row["unwind_asked"] and self._may_interrupt(kind, index):
+            await self._save(row, phase=Phase.BACKWARD, attempt=0, error=SUPERSEDED, step_began=self._time())
+        current, forward = kind.steps[index], row["phase"] == Phase.FORWARD
+        row["detail"] = None
+        try:
+            if not current.local:
+                await self._call(work, current, state, interruptible=self._may_interrupt(kind, index))
+            async with self._transaction(current, forward) as tx:
+                if current.local and (method := current.do if forward else current.undo_with) is not None:
+                    self._reach(row, current, "before", forward)
+                    await method(state, Turn(self, row, state, tx))
+                    self._reach(row, current, "after", forward)
+                await self._advance(tx, row, kind, index, state)
+            return row["phase"] in RUNNING
+        except LeaseLost:
+            raise
+        except asyncio.CancelledError:
+            return await self._cancelled(work, kind, index)
+        except Wait as wait:
+            return await self._waits(row, state, wait)
+        except Exception as error:
+            return await self._failed(row, current, forward, error)
+
+    async def _call(self, work: _Work, current: Step, state: Saga, *, interruptible: bool) -> None:
+        forward = work.row["phase"] == Phase.FORWARD
+        method = current.do if forward else current.undo_with
+        self._reach(work.row, current, "before", forward)
+        if method is not None:
+            work.interruptible = forward and interruptible
+            try:
+                async with asyncio.timeout(current.timeout):
+                    await method(state, Turn(self, work.row, state))
+            finally:
+                work.interruptible = False
+        self._reach(work.row, current, "after", forward)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, current: Step, forward: bool) -> AsyncIterator[Connection]:
+        async with asyncio.timeout(current.timeout), self.db.write() as tx:
+            yield tx
+
+    def _reach(self, row: dict[str, Any], current: Step, moment: str, forward: bool) -> None:
+        if forward:
+            self.reach(f"{row['name']}:{current.name}:{moment}")
+
+    async def _advance(self, tx: Connection, row: dict[str, Any], kind: type[Saga], index: int, state: Saga) -> None:
+        """Record that the step is done (or undone) and stand at the next one, or at the end."""
+        forward, now = row["phase"] == Phase.FORWARD, self._time()
+        current, follow = kind.steps[index], index + 1 if forward else index - 1
+        values: dict[str, Any] = {"data": msgspec.json.encode(state).decode(), "attempt": 0, "step_began": now}
+        if 0 <= follow < len(kind.steps):
+            values["step"] = kind.steps[follow].name
+        else:
+            values |= {"phase": Phase.DONE if forward else Phase.UNDONE, "active_subject": None,
+                       "lease": None, "lease_until": 0.0, "finished_at": now}
+        if forward or current.undo_with is not None:
+            outcome = "done" if forward else "undone"
+            await self._record(tx, self._event(row, current.name, outcome, now, row["detail"]))
+        await self._save(row, tx=tx, **values)
+        if forward and row["phase"] == Phase.FORWARD:
+            row["unwind_asked"] = await db.scalar(tx, sa.select(sagas.c.unwind_asked).where(sagas.c.id == row["id"]))
+
+    async def _waits(self, row: dict[str, Any], state: Saga, wait: Wait) -> bool:
+        wake_at = sa.case((sagas.c.wake_at == POKED, POKED), else_=self._now() + wait.seconds)
+        await self._save(row, wake_at=wake_at, lease=None, lease_until=0.0, attempt=0,
+                         data=msgspec.json.encode(state).decode())
+        return False
+
+    async def _cancelled(self, work: _Work, kind: type[Saga], index: int) -> bool:
+        """Interrupted by a superseding saga: unwind. Else this worker is stopping: let another go on at once."""
+        if not (work.interrupted and self._may_interrupt(kind, index)):
+            await asyncio.shield(self._save(work.row, lease=None, lease_until=0.0))
+            raise asyncio.CancelledError
+        if work.task is not None:
+            work.task.uncancel()
+        await self._save(work.row, phase=Phase.BACKWARD, attempt=0, error=SUPERSEDED, step_began=self._time())
+        return True
+
+    async def _failed(self, row: dict[str, Any], current: Step, forward: bool, error: Exception) -> bool:
+        attempt, text = row["attempt"] + 1, str(error) or repr(error)
+        if isinstance(error, TimeoutError):
+            text = f"{current.name} took longer than {current.timeout:g} s"
+        expected = isinstance(error, Abort)
+        log.log(logging.INFO if expected else logging.WARNING, "%s: %s of %s failed: %s", row["name"], current.name,
+                row["subject"], text, extra={"saga": row["id"], "attempt": attempt},
+                exc_info=None if expected else error)
+        kind, now = KINDS[row["name"]], self._time()
+        spent = expected or attempt >= current.tries and not current.pivot
+        unwinds = forward and spent and self._may_unwind(kind, kind.steps.index(current))
+        stuck = not unwinds and attempt >= MOST_ATTEMPTS
+        if unwinds:
+            values: dict[str, Any] = {"phase": Phase.BACKWARD, "attempt": 0, "error": text, "step_began": now}
+        elif stuck:
+            values = {"stuck": True, "attempt": attempt, "error": row["error"] or text,
+                      "lease": None, "lease_until": 0.0}
+        else:
+            # An undo that fails does not replace the reason why the saga unwinds.
+            values = {"attempt": attempt, "error": text if forward else row["error"],
+                      "wake_at": self._now() + self.backoff(attempt), "lease": None, "lease_until": 0.0}
+        async with self.db.write() as tx:
+            await self._record(tx, self._event(row, current.name, "stuck" if stuck else "failed", now, text))
+            await self._save(row, tx=tx, **values)
+        return unwinds
+
+    @staticmethod
+    def _may_unwind(kind: type[Saga], index: int) -> bool:
+        """A pivot that is under way unwinds only when it says so itself, by Abort: else it may have done its work."""
+        return not any(s.pivot for s in kind.steps[:index])
+
+    @staticmethod
+    def _may_interrupt(kind: type[Saga], index: int) -> bool:
+        return not any(s.pivot for s in kind.steps[:index + 1])
+
+    # -- rows -------------------------------------------------------------------------------
+
+    async def _save(self, row: dict[str, Any], tx: Connection | None = None, **values: Any) -> None:
+        """Every write is fenced by the lease; finishing also releases the next saga of the subject."""
+        async with contextlib.AsyncExitStack() as stack:
+            tx = tx if tx is not None else await stack.enter_async_context(self.db.write())
+            if await db.update(tx, sagas.update().where(
+                    sagas.c.id == row["id"], sagas.c.lease == row["lease"]).values(**values)) != 1:
+                raise LeaseLost(row["id"])
+            if values.get("phase") in FINISHED:
+                await self._release_next(tx, row)
+        row.update(values)
+
+    async def _release_next(self, tx: Connection, row: dict[str, Any]) -> None:
+        waiting = sa.select(sagas.c.id).where(sagas.c.subject == row["subject"], sagas.c.phase == Phase.QUEUED)
+        first = await db.scalar(tx, waiting.order_by(sagas.c.created_at).limit(1))
+        if first is not None:
+            await tx.execute(sagas.update().where(sagas.c.id == first).values(
+                phase=Phase.FORWARD, active_subject=row["subject"], wake_at=0.0))
+            tx.on_commit(self.nudge)
+        if row["parent"] is not None:
+            await tx.execute(sagas.update().where(sagas.c.id == row["parent"]).values(wake_at=0.0))
+            tx.on_commit(self.nudge)
+
+    @staticmethod
+    async def _record(tx: Connection, event: Event) -> None:
+        await tx.execute(events.insert().values(msgspec.structs.asdict(event)))
+
+    @staticmethod
+    def _event(row: dict[str, Any], name: str, outcome: str, now: Any, detail: str | None) -> Event:
+        return Event(saga_id=row["id"], request_id=row["request_id"], subject=row["subject"], saga=row["name"],
+                     step=name, outcome=outcome, began_at=row["step_began"], ended_at=now, detail=detail)
+
+    async def _keep_lease(self, work: _Work) -> None:
+        while True:
+            await asyncio.sleep(self.lease / 3)
+            try:
+                await self._save(work.row, lease_until=self._now() + self.lease)
+                async with self.db.read() as reader:
+                    if await db.scalar(reader, sa.select(sagas.c.unwind_asked).where(sagas.c.id == work.row["id"])):
+                        work.interrupt()
+            except LeaseLost:
+                if work.task is not None:
+                    work.task.cancel()
+                return
+            except (exc.DBAPIError, OSError):
+                log.warning("the lease of saga %s could not be renewed", work.row["id"], exc_info=True)
+
+    def _interrupt(self, subject: str) -> None:
+        if work := self._working.get(subject):
+            work.row["unwind_asked"] = True
+            work.interrupt()
+        self.nudge()
+
+    async def _until_next(self) -> float:
+        """Seconds until something falls due by itself, at most one: other processes may start sagas unheard."""
+        next_due = sa.select(sa.func.min(sagas.c.wake_at) - self._now()).where(
+            sagas.c.phase.in_(RUNNING), sagas.c.stuck.is_(False), sagas.c.lease_until == 0.0)
+        async with self.db.read() as reader:
+            seconds = await db.scalar(reader, next_due)
+        return 1.0 if seconds is None else min(max(float(seconds), 0.005), 1.0)
+
+    def _now(self) -> Any:
+        """The time that leases and wake-ups go by: an SQL expression, or the tests' clock."""
+        return db.now() if self._clock is None else self._clock()
+
+    def _time(self) -> float:
+        """The time written into the history, by this machine's clock."""
+        return time.time() if self._clock is None else self._clock()

@@ -1,0 +1,125 @@
+"""Microversions: a named ledger, and fields that exist only inside a window of it."""
+
+from __future__ import annotations
+
+import functools
+import re
+import types
+import typing
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+
+class Version(NamedTuple):
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+def parse(text: str) -> Version:
+    found = re.fullmatch(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", text)
+    if not found:
+        raise ValueError(f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.")
+    return Version(int(found[1]), int(found[2]))
+
+
+class Ledger:
+    """Every microversion of one service, oldest first, each with its one-line promise."""
+
+    def __init__(self, service_type: str, oldest: str, *, header: str | None = None):
+        self.service_type, self.header = service_type, header
+        self.entries: dict[Version, str] = {parse(oldest): "first version"}
+
+    def add(self, text: str, promise: str) -> Version:
+        version = parse(text)
+        if version <= self.newest:
+            raise ValueError(f"{version} is not newer than {self.newest}")
+        self.entries[version] = promise
+        return version
+
+    @property
+    def oldest(self) -> Version:
+        return next(iter(self.entries))
+
+    @property
+    def newest(self) -> Version:
+        return next(reversed(self.entries))
+
+
+class Window(NamedTuple):
+    since: Version | None = None
+    until: Version | None = None          # exclusive: the version that removed it
+
+    def holds(self, version: Version) -> bool:
+        return (self.since is None or version >= self.since) and (self.until is None or version < self.until)
+
+
+ALWAYS = Window()
+
+
+def since(version: Version) -> Window:
+    return Window(since=version)
+
+
+def until(version: Version) -> Window:
+    return Window(until=version)
+
+
+@functools.cache
+def at(kind: Any, version: Version) -> Any:
+    """The same type as clients of `version` know it: fields outside their window are gone."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _struct_at(kind, version)
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if not args or origin is typing.Literal:
+        return kind
+    if origin is Annotated:
+        rest = tuple(a for a in args[1:] if not isinstance(a, Window))
+        inner = at(args[0], version)
+        return Annotated[(inner, *rest)] if rest else inner
+    narrowed = tuple(at(a, version) if a is not Ellipsis else a for a in args)
+    if origin in (typing.Union, types.UnionType):
+        return functools.reduce(lambda a, b: a | b, narrowed)
+    return typing.cast(Any, origin)[narrowed]
+
+
+def _struct_at(kind: type[msgspec.Struct], version: Version) -> type[msgspec.Struct]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    fields: list[tuple] = []
+    changed = False
+    for field in msgspec.structs.fields(kind):
+        hint = hints[field.name]
+        windows = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Window)]
+        if not all(w.holds(version) for w in windows):
+            changed = True
+            continue
+        narrow = at(hint, version)
+        stripped = _without_windows(hint)
+        changed = changed or narrow is not stripped and narrow != stripped
+        fields.append((field.name, narrow, _same_field(field)))
+    if not changed:
+        return kind
+    config = kind.__struct_config__
+    return msgspec.defstruct(
+        kind.__name__, fields, kw_only=True, omit_defaults=config.omit_defaults,
+        forbid_unknown_fields=config.forbid_unknown_fields, frozen=config.frozen,
+        tag=config.tag, tag_field=config.tag_field, module=kind.__module__)
+
+
+def _without_windows(hint: Any) -> Any:
+    if typing.get_origin(hint) is not Annotated:
+        return hint
+    args = typing.get_args(hint)
+    rest = tuple(a for a in args[1:] if not isinstance(a, Window))
+    return Annotated[(args[0], *rest)] if rest else args[0]
+
+
+def _same_field(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default is not msgspec.NODEFAULT:
+        return msgspec.field(name=field.encode_name, default=field.default)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(name=field.encode_name, default_factory=field.default_factory)
+    return msgspec.field(name=field.encode_name)

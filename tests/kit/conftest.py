@@ -1,0 +1,38 @@
+import httpx
+import pytest
+
+from pileus.kit import migrate
+from pileus.kit.bus import MemoryBus
+from pileus.kit.saga_engine import Engine
+from pileus.kit.web import WebApp
+from tests.kit.toys import boxes, migrations
+
+
+class World(boxes.Toys):
+    """The toy service with a client that speaks to it."""
+
+    def __init__(self, database):
+        super().__init__(boxes.SERVICE, db=database, bus=MemoryBus(), engine=Engine(database, backoff=lambda n: 0.0))
+        self.filled = {}
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(WebApp(self, boxes.authenticate)),
+                                      base_url="http://toys", headers={"x-auth-token": "member@p1"})
+
+
+@pytest.fixture
+async def make_world(make_db):
+    worlds = []
+
+    async def make():
+        database = await make_db()
+        await migrate.bring_up_to_date(database, migrations)
+        worlds.append(World(database))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        await world.http.aclose()
+
+
+@pytest.fixture
+async def world(make_world):
+    return await make_world()
