@@ -1,0 +1,1 @@
+"""Compute: servers, flavors, key pairs, hosts."""

@@ -1,0 +1,1 @@
+"""REST resources of compute, one module each."""

@@ -1,0 +1,27 @@
+"""[compute]"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from pileus.kit.config import doc
+
+
+class ComputeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    driver: Annotated[Literal["qemu", "fake"], doc("Hypervisor driver of the hosts.")] = "qemu"
+    cpu_overcommit: Annotated[float, msgspec.Meta(gt=0), doc(
+        "Virtual CPUs offered per physical one. Published to placement, so a change takes effect at once.")] = 4.0
+    memory_overcommit: Annotated[float, msgspec.Meta(gt=0), doc("Memory offered per byte there is.")] = 1.0
+    reserved_memory_mb: Annotated[int, msgspec.Meta(ge=0), doc("Memory of each host that guests never get.")] = 512
+    boot_timeout: Annotated[int, msgspec.Meta(ge=1), doc(
+        "Seconds a host may take for one step of starting a guest, image download included.")] = 600
+    port_timeout: Annotated[int, msgspec.Meta(ge=1), doc(
+        "Seconds to wait for the network to report a new guest's ports up before the boot fails.")] = 300
+    instances: Annotated[int, msgspec.Meta(ge=-1), doc("Servers a project may have; -1 is no limit.")] = 10
+    cores: Annotated[int, msgspec.Meta(ge=-1), doc("Virtual CPUs a project may have; -1 is no limit.")] = 20
+    ram_mb: Annotated[int, msgspec.Meta(ge=-1), doc("Memory a project's servers may have; -1 is no limit.")] = 51200
+    default_zone: Annotated[str, doc("Availability zone of hosts that are in no other.")] = "nova"
+    host_silent_after: Annotated[float, msgspec.Meta(gt=0), doc(
+        "Seconds without a sign of life after which a host counts as down.")] = 60.0
+    keep_deleted_days: Annotated[int, msgspec.Meta(ge=0), doc(
+        "Days for which deleted servers and their actions can still be looked up.")] = 7

@@ -1,0 +1,135 @@
+"""What compute tells a client that asked for something it cannot have."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pileus.kit.faults import BadRequest, Conflict, Fault, Forbidden, NotFound, TooLarge
+
+
+def envelope(fault: Fault, request_id: str) -> tuple[bytes, str]:
+    """{"itemNotFound": {"code": 404, "message": …}}, the shape of the Compute API."""
+    return msgspec.json.encode({fault.code: {"code": fault.status, "message": str(fault)}}), "application/json"
+
+
+class ServerNotFound(NotFound):
+    message = "Instance {server_id} could not be found."
+
+
+class FlavorNotFound(NotFound):
+    message = "Flavor {flavor_id} could not be found."
+
+
+class BadFlavor(BadRequest):
+    """A bad reference in a body is the client's mistake, so 400 where the same id in a path is 404."""
+
+    message = "Flavor {flavor_id} could not be found."
+
+
+class FlavorExists(Conflict):
+    message = "Flavor with {what} {value} already exists."
+
+
+class ExtraSpecNotFound(NotFound):
+    message = "Flavor {flavor_id} has no extra specs with key {key}."
+
+
+class FlavorAccessExists(Conflict):
+    message = "Flavor access already exists for flavor {flavor_id} and project {project_id} combination."
+
+
+class FlavorAccessNotFound(NotFound):
+    message = "Flavor access not found for {flavor_id} / {project_id} combination."
+
+
+class BadImage(BadRequest):
+    message = "Image {image_id} could not be found."
+
+
+class ImageNotActive(BadRequest):
+    message = "Image {image_id} is not active."
+
+
+class FlavorTooSmall(BadRequest):
+    message = "Flavor's {what} is too small for requested image. Flavor {what} is {has}, image needs {needs}."
+
+
+class KeypairNotFound(NotFound):
+    message = "Keypair {name} not found for user {user_id}"
+
+
+class BadKeypair(BadRequest):
+    message = "Invalid key_name provided."
+
+
+class KeypairExists(Conflict):
+    message = "Key pair '{name}' already exists."
+
+
+class BadPublicKey(BadRequest):
+    message = "Keypair data is invalid: {reason}"
+
+
+class WrongState(Conflict):
+    message = "Cannot '{action}' instance {server_id} while it is in {attribute} {state}"
+
+
+class ServerLocked(Conflict):
+    message = "Instance {server_id} is locked"
+
+
+class QuotaExceeded(Forbidden):
+    message = ("Quota exceeded for {resource}: Requested {wanted}, but already used {used} of {limit} {resource}")
+
+
+class MetadataQuota(Forbidden):
+    message = "Maximum number of metadata items exceeds {limit}"
+
+
+class MetadataNotFound(NotFound):
+    message = "Metadata item was not found"
+
+
+class TagNotFound(NotFound):
+    message = "Server {server_id} has no tag '{tag}'"
+
+
+class ServiceNotFound(NotFound):
+    message = "Compute service {service_id} could not be found."
+
+
+class HypervisorNotFound(NotFound):
+    message = "Hypervisor {hypervisor_id} could not be found."
+
+
+class ActionNotFound(NotFound):
+    message = "Action for request_id {request_id} on instance {server_id} not found"
+
+
+class InterfaceNotFound(NotFound):
+    message = "Instance {server_id} has no interface on port {port_id}."
+
+
+class NetworkAmbiguous(Conflict):
+    message = "Multiple possible networks found, use a Network ID to be more specific."
+
+
+class BadNetwork(BadRequest):
+    message = "Network {network_id} could not be found."
+
+
+class BadPort(BadRequest):
+    message = "Port {port_id} could not be found."
+
+
+class PortInUse(Conflict):
+    message = "Port {port_id} is still in use."
+
+
+class BadSecurityGroup(BadRequest):
+    message = "Security group {name} not found."
+
+
+class UserDataTooLarge(TooLarge):
+    status, code = 400, "badRequest"
+    message = "User data too large. User data must be no larger than {limit_bytes} bytes once base64 encoded."

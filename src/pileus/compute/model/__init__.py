@@ -1,0 +1,1 @@
+"""Tables of compute with their rows and queries."""

@@ -1,0 +1,135 @@
+"""The tables of compute."""
+
+import sqlalchemy as sa
+
+from pileus.kit import db
+
+metadata = db.metadata()
+
+servers = sa.Table(
+    "server", metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("description", sa.String(255)),
+    sa.Column("hostname", sa.String(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("power", sa.Integer, nullable=False),              # as upstream numbers them: 0 none, 1 running, 4 shut down
+    sa.Column("flavor_id", sa.String(255), nullable=False),
+    sa.Column("vcpus", sa.Integer, nullable=False),              # of the flavor, for quotas
+    sa.Column("memory_mb", sa.Integer, nullable=False),
+    sa.Column("flavor", db.Json, nullable=False),                # as it was at boot
+    sa.Column("image_id", sa.String(36)),
+    sa.Column("image", db.Json),                                 # what booting needs to know of it
+    sa.Column("key_name", sa.String(255)),
+    sa.Column("key", db.Json),                                   # {type, public_key}
+    sa.Column("user_data", db.LongText),                         # base64
+    sa.Column("config_drive", sa.Boolean, nullable=False),
+    sa.Column("metadata", db.Json, nullable=False),
+    sa.Column("security_groups", db.Json, nullable=False),       # names asked for
+    sa.Column("nics", db.Json, nullable=False),                  # ports with addresses, as last heard of the network
+    sa.Column("personality", db.Json),
+    sa.Column("zone", sa.String(255)),                           # asked for
+    sa.Column("host", sa.String(255)),
+    sa.Column("locked", sa.Boolean, nullable=False),
+    sa.Column("locked_reason", sa.String(255)),
+    sa.Column("access_ip_v4", sa.String(39)),
+    sa.Column("access_ip_v6", sa.String(39)),
+    sa.Column("disk_config", sa.String(8), nullable=False),
+    sa.Column("reservation_id", sa.String(16), nullable=False),
+    sa.Column("launch_index", sa.Integer, nullable=False),
+    sa.Column("hints", db.Json),
+    sa.Column("certificates", db.Json),
+    sa.Column("fault", db.Json),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+    sa.Column("launched_at", sa.Double),
+    sa.Column("deleted_at", sa.Double),
+    sa.Column("alive", sa.Boolean),                              # NULL once deleted: the index of the living stays small
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Index("server_by_project", "alive", "project_id", "created_at", "id"),
+    sa.Index("server_by_age", "alive", "created_at", "id"),
+    sa.Index("server_by_host", "host", "alive"),
+    sa.Index("server_by_change", "updated_at"),
+)
+
+tags = sa.Table(
+    "server_tag", metadata,
+    sa.Column("server_id", sa.String(36), primary_key=True),
+    sa.Column("tag", sa.String(60), primary_key=True),
+)
+
+actions = sa.Table(
+    "server_action", metadata,
+    sa.Column("server_id", sa.String(36), primary_key=True),
+    sa.Column("request_id", sa.String(64), primary_key=True),
+    sa.Column("action", sa.String(64), primary_key=True),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("message", db.LongText),
+    sa.Index("server_action_by_time", "server_id", "started_at"),
+)
+
+flavors = sa.Table(
+    "flavor", metadata,
+    sa.Column("id", sa.String(255), primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("vcpus", sa.Integer, nullable=False),
+    sa.Column("memory_mb", sa.Integer, nullable=False),
+    sa.Column("disk_gb", sa.Integer, nullable=False),
+    sa.Column("ephemeral_gb", sa.Integer, nullable=False),
+    sa.Column("swap_mb", sa.Integer, nullable=False),
+    sa.Column("rxtx_factor", sa.Double, nullable=False),
+    sa.Column("is_public", sa.Boolean, nullable=False),
+    sa.Column("disabled", sa.Boolean, nullable=False),
+    sa.Column("description", db.LongText),
+    sa.Column("extra_specs", db.Json, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+)
+
+flavor_access = sa.Table(
+    "flavor_access", metadata,
+    sa.Column("flavor_id", sa.String(255), primary_key=True),
+    sa.Column("project_id", sa.String(64), primary_key=True),
+    sa.Index("flavor_access_by_project", "project_id"),
+)
+
+keypairs = sa.Table(
+    "keypair", metadata,
+    sa.Column("user_id", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("id", sa.Integer, nullable=False),                 # what the API tells; random, small, positive
+    sa.Column("type", sa.String(8), nullable=False),
+    sa.Column("fingerprint", sa.String(128), nullable=False),
+    sa.Column("public_key", db.LongText, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+)
+
+hosts = sa.Table(
+    "host", metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("id", sa.String(36), nullable=False, unique=True),         # of the service, the hypervisor and its provider
+    sa.Column("number", sa.Integer, nullable=False),                     # the ids of before microversion 2.53
+    sa.Column("disabled", sa.Boolean, nullable=False),
+    sa.Column("disabled_reason", sa.String(255)),
+    sa.Column("forced_down", sa.Boolean, nullable=False),
+    sa.Column("zone", sa.String(255)),
+    sa.Column("facts", db.Json, nullable=False),                         # drivers.base.HostFacts
+    sa.Column("can", db.Json, nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("boot_id", sa.String(64), nullable=False),                 # another one: everything that ran there is gone
+    sa.Column("seen_at", sa.Double, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+)
+
+quotas = sa.Table(
+    "quota", metadata,
+    sa.Column("project_id", sa.String(64), primary_key=True),
+    sa.Column("user_id", sa.String(64), primary_key=True),               # empty: of the project
+    sa.Column("resource", sa.String(64), primary_key=True),
+    sa.Column("hard_limit", sa.Integer, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""Truths of compute that must keep holding."""

@@ -1,0 +1,18 @@
+"""One running copy of the compute service: its configuration and the services it calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.compute.config import ComputeConfig
+from pileus.image.client import ImageClient
+from pileus.kit.service import Runtime
+from pileus.network.client import NetworkClient
+from pileus.placement.client import PlacementClient
+
+
+class Compute(Runtime):
+    def __init__(self, *args: Any, config: ComputeConfig, image: ImageClient, network: NetworkClient,
+                 placement: PlacementClient, **more: Any):
+        super().__init__(*args, **more)
+        self.config, self.image, self.network, self.placement = config, image, network, placement

@@ -1,0 +1,1 @@
+"""What compute does durably, one saga a module."""
