@@ -5,7 +5,7 @@ from pileus.kit.versions import Ledger
 LEDGER = Ledger("compute", oldest="2.1", header="x-openstack-nova-api-version")
 
 KEYPAIR_TYPES = LEDGER.add("2.2", "Key pairs have a type")
-EXTENDED_ATTRIBUTES = LEDGER.add("2.3", "Administrators see host name, root device, user data and launch facts of servers")
+EXTENDED_ATTRIBUTES = LEDGER.add("2.3", "Administrators see more of a server: host name, root device, user data")
 FILTER_IP6 = LEDGER.add("2.5", "Anybody may filter servers by ip6")
 LOCKED = LEDGER.add("2.9", "Servers tell whether they are locked")
 KEYPAIR_USER = LEDGER.add("2.10", "Administrators see and make key pairs of other users")
@@ -16,6 +16,7 @@ ACTIONS_OF_DELETED = LEDGER.add("2.21", "Instance actions of deleted servers can
 TAGS = LEDGER.add("2.26", "Servers have tags")
 NEW_HEADER = LEDGER.add("2.27", "The header OpenStack-API-Version is understood")
 CPU_INFO_OBJECT = LEDGER.add("2.28", "cpu_info of hypervisors is an object")
+DEVICE_TAGS = LEDGER.add("2.32", "Network cards take tags")
 HYPERVISOR_PAGES = LEDGER.add("2.33", "Lists of hypervisors come in pages")
 KEYPAIR_PAGES = LEDGER.add("2.35", "Lists of key pairs come in pages")
 NO_PROXIES = LEDGER.add("2.36", "Networks, security groups and images are asked of their own services")

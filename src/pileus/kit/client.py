@@ -63,13 +63,13 @@ class Transport(Protocol):
 
 
 class AsgiTransport:
-    """Calls an ASGI application of this process; no sockets, no copies of the body."""
+    """Calls an ASGI application of this process below the path `base`; no sockets, no copies of the body."""
 
-    def __init__(self, app: Any, *, host: str = "localhost"):
-        self.app, self.host = app, host
+    def __init__(self, app: Any, base: str = "", *, host: str = "localhost"):
+        self.app, self.base, self.host = app, base, host
 
     def _scope(self, method: str, path: str, headers: Headers) -> dict[str, Any]:
-        parts = urlsplit(path)
+        parts = urlsplit(self.base + path)
         named = [(b"host", self.host.encode()), *((k.lower().encode(), v.encode()) for k, v in headers.items())]
         return {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
                 "path": parts.path, "raw_path": parts.path.encode(), "query_string": parts.query.encode(),
@@ -133,6 +133,8 @@ class AsgiTransport:
 
 
 class HttpTransport:
+    """Calls a service at `base_url`, which ends with the service's path."""
+
     def __init__(self, base_url: str, *, timeout: float = 60.0):
         self._client = httpx.AsyncClient(base_url=base_url, timeout=timeout)
 

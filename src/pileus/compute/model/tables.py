@@ -15,7 +15,7 @@ servers = sa.Table(
     sa.Column("description", sa.String(255)),
     sa.Column("hostname", sa.String(255), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("power", sa.Integer, nullable=False),              # as upstream numbers them: 0 none, 1 running, 4 shut down
+    sa.Column("power", sa.Integer, nullable=False),              # 0 none, 1 running, 4 shut down
     sa.Column("flavor_id", sa.String(255), nullable=False),
     sa.Column("vcpus", sa.Integer, nullable=False),              # of the flavor, for quotas
     sa.Column("memory_mb", sa.Integer, nullable=False),
@@ -46,7 +46,7 @@ servers = sa.Table(
     sa.Column("updated_at", sa.Double, nullable=False),
     sa.Column("launched_at", sa.Double),
     sa.Column("deleted_at", sa.Double),
-    sa.Column("alive", sa.Boolean),                              # NULL once deleted: the index of the living stays small
+    sa.Column("alive", sa.Boolean),                              # NULL once deleted: keeps the index small
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Index("server_by_project", "alive", "project_id", "created_at", "id"),
     sa.Index("server_by_age", "alive", "created_at", "id"),
@@ -111,7 +111,7 @@ keypairs = sa.Table(
 hosts = sa.Table(
     "host", metadata,
     sa.Column("name", sa.String(255), primary_key=True),
-    sa.Column("id", sa.String(36), nullable=False, unique=True),         # of the service, the hypervisor and its provider
+    sa.Column("id", sa.String(36), nullable=False, unique=True),         # also of its provider in placement
     sa.Column("number", sa.Integer, nullable=False),                     # the ids of before microversion 2.53
     sa.Column("disabled", sa.Boolean, nullable=False),
     sa.Column("disabled_reason", sa.String(255)),
@@ -120,7 +120,7 @@ hosts = sa.Table(
     sa.Column("facts", db.Json, nullable=False),                         # drivers.base.HostFacts
     sa.Column("can", db.Json, nullable=False),
     sa.Column("address", sa.String(64), nullable=False),
-    sa.Column("boot_id", sa.String(64), nullable=False),                 # another one: everything that ran there is gone
+    sa.Column("boot_id", sa.String(64), nullable=False),                 # a new one: all that ran is gone
     sa.Column("seen_at", sa.Double, nullable=False),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),

@@ -1,0 +1,98 @@
+"""A compute host: what it consists of, and the signs of life it gives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import weakref
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from pileus.compute.drivers.base import GuestDriver, GuestSpec, Image
+from pileus.compute.drivers.image_cache import ImageCache, Write
+from pileus.compute.messages import HostSeen
+from pileus.image.client import ImageClient
+from pileus.kit import context
+from pileus.kit.bus import Bus
+from pileus.kit.ids import new_request_id
+
+log = logging.getLogger(__name__)
+SIGN_OF_LIFE_SECONDS = 15.0
+
+
+class HostIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """`address` is where other hosts reach this one; `boot_id` changes when the host lost whatever ran on it."""
+
+    name: str
+    address: str
+    boot_id: str
+
+
+class Agent:
+    """One host's part of compute."""
+
+    def __init__(self, host: HostIdentity, *, driver: GuestDriver, bus: Bus, images: ImageClient, cache: ImageCache):
+        self.identity, self.driver, self.bus, self.images, self.cache = host, driver, bus, images, cache
+        self.host = host.name
+        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._news = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, guest_id: str) -> AsyncIterator[None]:
+        """One thing at a time per guest."""
+        lock = self._turns.setdefault(guest_id, asyncio.Lock())
+        async with lock:
+            yield
+
+    async def fetch(self, image: Image) -> Image:
+        """The image with the paths of its files in this host's cache."""
+        path = await self._cached(image.id, image.sha512, image.disk_format)
+        kernel = await self._by_id(image.kernel_id)
+        ramdisk = await self._by_id(image.ramdisk_id)
+        return msgspec.structs.replace(image, path=path, kernel_path=kernel, ramdisk_path=ramdisk)
+
+    async def with_image(self, spec: GuestSpec) -> GuestSpec:
+        if spec.image is None:
+            return spec
+        return msgspec.structs.replace(spec, image=await self.fetch(spec.image))
+
+    async def _by_id(self, image_id: str | None) -> str:
+        if not image_id:
+            return ""
+        found = await self.images.get(image_id)
+        return await self._cached(image_id, found.os_hash_value or "", found.disk_format or "raw")
+
+    async def _cached(self, image_id: str, sha512: str, disk_format: str) -> str:
+        async def download(write: Write) -> None:
+            async for piece in self.images.download(image_id):
+                await write(piece)
+        return str(await self.cache.ensure(image_id, sha512, download, disk_format=disk_format))
+
+    # -- signs of life ----------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Report at once, every few seconds, and whenever a guest stopped by itself; until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._report_forever())
+            group.create_task(self._watch_guests())
+
+    async def report(self) -> None:
+        facts, guests = await self.driver.host_facts(), await self.driver.guests()
+        await self.bus.cast(HostSeen(
+            host=self.host, address=self.identity.address, boot_id=self.identity.boot_id, facts=facts,
+            can=tuple(sorted(self.driver.can)), guests=tuple(guests)))
+
+    async def _report_forever(self) -> None:
+        while True:
+            self._news.clear()
+            context.request_id.set(new_request_id())
+            await self.report()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), SIGN_OF_LIFE_SECONDS)
+
+    async def _watch_guests(self) -> None:
+        async for stopped in self.driver.events():
+            log.info("guest stopped: %s", stopped.reason, extra={"server": stopped.guest_id, "host": self.host})
+            self._news.set()

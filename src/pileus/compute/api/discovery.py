@@ -1,0 +1,30 @@
+"""Versions of the Compute API: what clients ask before anything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.compute.versions import LEDGER
+from pileus.kit.routes import Routes
+from pileus.kit.web import Ctx
+
+routes = Routes()
+MEDIA = [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]
+SINCE = "2013-07-23T11:33:21Z"
+
+
+def _version(ctx: Ctx) -> dict[str, Any]:
+    return {"id": "v2.1", "status": "CURRENT", "version": str(LEDGER.newest), "min_version": str(LEDGER.oldest),
+            "updated": SINCE, "links": [{"rel": "self", "href": f"{ctx.base_url}/v2.1/"}]}
+
+
+@routes.get("/", policy=None)
+async def list_versions(ctx: Ctx) -> dict[str, Any]:
+    return {"versions": [_version(ctx)]}
+
+
+@routes.get("/v2.1", policy=None)
+async def show_version(ctx: Ctx) -> dict[str, Any]:
+    described = {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"}
+    shown = _version(ctx)
+    return {"version": shown | {"media-types": MEDIA, "links": [*shown["links"], described]}}

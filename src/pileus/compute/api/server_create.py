@@ -1,0 +1,356 @@
+"""POST /servers: what may be asked for, checked against its owners, recorded with its saga in one transaction."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+import string
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from pileus.compute import nics, versions
+from pileus.compute.api.servers import Name, action_of
+from pileus.compute.faults import (
+    BadFlavor,
+    BadImage,
+    BadKeypair,
+    FlavorNotFound,
+    FlavorTooSmall,
+    ImageNotActive,
+    KeypairNotFound,
+    MetadataQuota,
+    QuotaExceeded,
+    UserDataTooLarge,
+)
+from pileus.compute.links import Link, links_to
+from pileus.compute.model import flavors, hosts, keypairs, quotas, servers
+from pileus.compute.model.servers import FlavorCopy, ImageFacts, Server
+from pileus.compute.model.tables import servers as server_table
+from pileus.compute.sagas.boot_server import BootServer
+from pileus.kit import db
+from pileus.kit.client import Refused
+from pileus.kit.faults import BadRequest, PolicyRefused
+from pileus.kit.ids import is_uuid, new_uuid
+from pileus.kit.policy import ADMIN, PROJECT_MEMBER, Rule
+from pileus.kit.routes import Routes
+from pileus.kit.versions import since, until
+from pileus.kit.web import Ctx
+
+routes = Routes()
+USER_DATA_BYTES = 65535
+MOST_AT_ONCE = 1000
+FORCE_HOST = Rule("os_compute_api:servers:create:forced_host", ADMIN)
+CHOOSE_HOST = Rule("compute:servers:create:requested_destination", ADMIN)
+RULES = (FORCE_HOST, CHOOSE_HOST)
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Metadata = dict[Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern="^[a-zA-Z0-9-_:. ]{1,255}$")],
+                Annotated[str, msgspec.Meta(max_length=255)]]
+
+
+class NetworkWish(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    uuid: str | None = None
+    port: str | None = None
+    fixed_ip: str | None = None
+    tag: Annotated[str | None, since(versions.DEVICE_TAGS)] = None
+
+
+class BlockDevice(msgspec.Struct, kw_only=True):
+    """Only what makes a root disk, an ephemeral or a swap disk on the host; volumes are another service's."""
+
+    source_type: str = "image"
+    destination_type: str | None = None
+    uuid: str | None = None
+    boot_index: int | str | None = None
+    guest_format: str | None = None
+    volume_size: int | str | None = None
+    delete_on_termination: bool | str | None = None
+    device_name: str | None = None
+    disk_bus: str | None = None
+    device_type: str | None = None
+    tag: str | None = None
+    volume_type: str | None = None
+
+
+class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    path: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    contents: str
+
+
+class GroupName(msgspec.Struct, kw_only=True):
+    name: str
+
+
+class ServerCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    name: Name
+    flavor_id: str | int = msgspec.field(name="flavorRef")
+    image_id: str = msgspec.field(name="imageRef", default="")
+    networks: list[NetworkWish] | str | UnsetType = UNSET
+    security_groups: list[GroupName] = []
+    key_name: str | None = None
+    user_data: str | None = None
+    metadata: Metadata = {}
+    config_drive: bool | str | None = None
+    admin_password: str | None = msgspec.field(name="adminPass", default=None)
+    zone: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = msgspec.field(
+        name="availability_zone", default=None)
+    access_ip_v4: str | None = msgspec.field(name="accessIPv4", default=None)
+    access_ip_v6: str | None = msgspec.field(name="accessIPv6", default=None)
+    disk_config: Literal["AUTO", "MANUAL"] = msgspec.field(name="OS-DCF:diskConfig", default="MANUAL")
+    min_count: Count | str = 1
+    max_count: Count | str | None = None
+    return_reservation_id: bool | str = False
+    block_devices: list[BlockDevice] = msgspec.field(name="block_device_mapping_v2", default_factory=list)
+    personality: Annotated[list[File], until(versions.NO_PERSONALITY)] = []
+    description: Annotated[Annotated[str, msgspec.Meta(max_length=255)] | None, since(versions.DESCRIPTION)] = None
+    tags: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern="^[^,/]*$")]],
+                    since(versions.TAGS_AT_CREATE)] = []
+    certificates: Annotated[list[str] | None, since(versions.TRUSTED_CERTIFICATES)] = msgspec.field(
+        name="trusted_image_certificates", default=None)
+    host: Annotated[str | None, since(versions.CHOSEN_HOST)] = None
+    hypervisor_hostname: Annotated[str | None, since(versions.CHOSEN_HOST)] = None
+    hostname: Annotated[Annotated[str, msgspec.Meta(min_length=2, max_length=255)] | None,
+                        since(versions.HOSTNAME)] = None
+
+
+class CreateBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    server: ServerCreate
+    hints: dict[str, Any] = msgspec.field(name="os:scheduler_hints", default_factory=dict)
+    more_hints: dict[str, Any] = msgspec.field(name="OS-SCH-HNT:scheduler_hints", default_factory=dict)
+
+
+class ServerMade(msgspec.Struct, kw_only=True):
+    id: str
+    links: list[Link]
+    disk_config: str = msgspec.field(name="OS-DCF:diskConfig")
+    security_groups: list[dict[str, str]]
+    admin_password: str = msgspec.field(name="adminPass")
+
+
+class Made(msgspec.Struct, kw_only=True):
+    server: ServerMade | UnsetType = UNSET
+    reservation_id: str | UnsetType = UNSET
+
+
+@routes.post("/v2.1/servers", status=202, policy=Rule("os_compute_api:servers:create", PROJECT_MEMBER))
+async def create_server(ctx: Ctx, body: CreateBody) -> Made:
+    """Record the servers and their boot sagas in one transaction; the sagas do the rest."""
+    asked = body.server
+    first, count_min, count_max = await _first_server(ctx, body)
+    zone_host = _zone_and_host(ctx, asked)
+    first = msgspec.structs.replace(first, zone=zone_host[0])
+    wishes = await nics.wishes_of(ctx, asked.networks, asked.security_groups)
+    ctx.span("validate")
+    password = asked.admin_password or _password()
+    async with ctx.db.write() as tx:
+        count = await _within_quota(tx, ctx, first, count_min, count_max)
+        if first.key_name is not None:
+            first = msgspec.structs.replace(first, key=await _key(tx, ctx, first.key_name))
+        made = _copies(first, count)
+        await db.add(tx, server_table, *made)
+        for server in made:
+            await servers.set_tags(tx, server.id, asked.tags)
+            await servers.record_action(tx, action_of(ctx, server.id, server.project_id, "create"))
+        ctx.span("record")
+        for server in made:
+            own = [wish if wish.given else msgspec.structs.replace(wish, port_id=new_uuid()) for wish in wishes]
+            await ctx.sagas.start(tx, BootServer(
+                server_id=server.id, wishes=own, asked_host=zone_host[1],
+                admin_password=password if server.config_drive else None), server.id, spans=ctx.spans)
+    if _truth(asked.return_reservation_id):
+        return Made(reservation_id=first.reservation_id)
+    ctx.headers["location"] = links_to(ctx, f"servers/{made[0].id}")[0].href
+    groups = [{"name": name} for name in dict.fromkeys(first.security_groups)]
+    return Made(server=ServerMade(id=made[0].id, links=links_to(ctx, f"servers/{made[0].id}"), admin_password=password,
+                                  disk_config=first.disk_config, security_groups=groups))
+
+
+def _truth(value: bool | str | None) -> bool:
+    return value is True or isinstance(value, str) and value.lower() in ("1", "true", "t", "yes", "y", "on")
+
+
+def _password() -> str:
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
+
+
+async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
+    """The server as asked for, with what its references stand for; and how many of it."""
+    asked = body.server
+    _must_have_networks(ctx, asked)
+    low, high = _counts(asked)
+    name = asked.name.strip()
+    if not name:
+        raise BadRequest(reason="Invalid input for field/attribute name. It may not be only white space.")
+    if asked.hostname is not None and high > 1:
+        raise BadRequest(reason="A hostname cannot be given to several servers at once.")
+    flavor = await _flavor(ctx, str(asked.flavor_id))
+    image = await _image(ctx, _image_id(asked), flavor)
+    if len(asked.metadata) > quotas.METADATA_ITEMS:
+        raise MetadataQuota(limit=quotas.METADATA_ITEMS)
+    now = ctx.clock()
+    return Server(
+        id=new_uuid(), project_id=ctx.caller.project_id or "", user_id=ctx.caller.user_id, name=name,
+        hostname=asked.hostname or hostname_of(name), flavor_id=flavor.id, vcpus=flavor.vcpus,
+        memory_mb=flavor.memory_mb, flavor=flavor, image_id=image.id if image else None, image=image,
+        key_name=asked.key_name, user_data=_user_data(asked.user_data), config_drive=_truth(asked.config_drive),
+        metadata=dict(asked.metadata),
+        security_groups=tuple(group.name for group in asked.security_groups) or ("default",),
+        personality=_personality(asked.personality), access_ip_v4=asked.access_ip_v4, access_ip_v6=asked.access_ip_v6,
+        disk_config=asked.disk_config, reservation_id=f"r-{secrets.token_hex(4)}",
+        hints=body.hints or body.more_hints or None, description=_description(ctx, asked, name),
+        certificates=tuple(asked.certificates) if asked.certificates else None,
+        created_at=now, updated_at=now), low, high
+
+
+def _description(ctx: Ctx, asked: ServerCreate, name: str) -> str | None:
+    """Before there was a description its place held the name."""
+    return asked.description if ctx.version >= versions.DESCRIPTION else name
+
+
+def _must_have_networks(ctx: Ctx, asked: ServerCreate) -> None:
+    if ctx.version >= versions.NETWORKS_REQUIRED and asked.networks is UNSET:
+        raise BadRequest(reason="Invalid input for field/attribute server. 'networks' is a required property")
+    if isinstance(asked.networks, str) and (
+            ctx.version < versions.NETWORKS_REQUIRED or asked.networks not in ("auto", "none")):
+        raise BadRequest(reason="Invalid input for field/attribute networks. It is a list, or auto or none since 2.37.")
+
+
+def _counts(asked: ServerCreate) -> tuple[int, int]:
+    found = []
+    for value in (asked.min_count, asked.max_count if asked.max_count is not None else asked.min_count):
+        if isinstance(value, str) and not (value.isdigit() and int(value) >= 1):
+            raise BadRequest(reason=f"Invalid input for field/attribute min_count or max_count. Value: {value}.")
+        found.append(int(value))
+    if found[0] > found[1]:
+        raise BadRequest(reason="min_count must be <= max_count")
+    if found[1] > MOST_AT_ONCE:
+        raise BadRequest(reason=f"At most {MOST_AT_ONCE} servers can be asked for at once.")
+    return found[0], found[1]
+
+
+async def _flavor(ctx: Ctx, flavor_id: str) -> FlavorCopy:
+    async with ctx.db.read() as reader:
+        try:
+            found = await flavors.get_for(reader, flavor_id, ctx.caller)
+        except FlavorNotFound:
+            raise BadFlavor(flavor_id=flavor_id) from None
+    return FlavorCopy(id=found.id, name=found.name, vcpus=found.vcpus, memory_mb=found.memory_mb,
+                      disk_gb=found.disk_gb, ephemeral_gb=found.ephemeral_gb, swap_mb=found.swap_mb,
+                      extra_specs=found.extra_specs)
+
+
+def _image_id(asked: ServerCreate) -> str:
+    """The image of the root disk, named by imageRef or by a block device; volumes cannot be had yet."""
+    image_id = asked.image_id.rstrip("/").rpartition("/")[2]
+    for device in asked.block_devices:
+        if device.destination_type == "volume" or device.source_type in ("volume", "snapshot"):
+            raise BadRequest(reason="Block Device Mapping is Invalid: this cloud has no block storage service yet.")
+        if device.source_type == "image" and device.uuid is not None:
+            image_id = device.uuid
+    return image_id
+
+
+async def _image(ctx: Ctx, image_id: str, flavor: FlavorCopy) -> ImageFacts | None:
+    """Asked of its owner with the caller's own token, who may not see every image."""
+    if not image_id:
+        raise BadRequest(reason="Invalid imageRef provided.")
+    if not is_uuid(image_id):
+        raise BadRequest(reason="Invalid imageRef provided.")
+    try:
+        found = await ctx.app.image.as_caller(ctx.caller.token).get(image_id)
+    except Refused as error:
+        if error.status == 404:
+            raise BadImage(image_id=image_id) from None
+        raise
+    if found.status != "active":
+        raise ImageNotActive(image_id=image_id)
+    if flavor.memory_mb < found.min_ram:
+        raise FlavorTooSmall(what="memory", has=flavor.memory_mb, needs=found.min_ram)
+    needs_gb = max(found.min_disk, -(-(found.virtual_size or found.size or 0) // (1 << 30)) if flavor.disk_gb else 0)
+    if flavor.disk_gb and flavor.disk_gb < needs_gb:
+        raise FlavorTooSmall(what="disk", has=flavor.disk_gb, needs=needs_gb)
+    return ImageFacts(
+        id=found.id, name=found.name or "", disk_format=found.disk_format or "raw", size_bytes=found.size or 0,
+        sha512=found.os_hash_value or "", min_disk_gb=found.min_disk, min_memory_mb=found.min_ram,
+        properties={key: str(value) for key, value in found.properties.items()})
+
+
+def _user_data(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if len(text) > USER_DATA_BYTES:
+        raise UserDataTooLarge(limit_bytes=USER_DATA_BYTES)
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest(reason="User data must be valid base64.") from None
+    return text
+
+
+def _personality(files: list[File]) -> tuple[dict[str, str], ...] | None:
+    for each in files:
+        try:
+            base64.b64decode(each.contents, validate=True)
+        except (binascii.Error, ValueError):
+            raise BadRequest(reason=f"Personality content for {each.path} cannot be decoded from base64.") from None
+    if len(files) > quotas.INJECTED_FILES:
+        raise QuotaExceeded(resource="injected_files", wanted=len(files), used=0, limit=quotas.INJECTED_FILES)
+    return tuple({"path": each.path, "contents": each.contents} for each in files) or None
+
+
+def hostname_of(name: str) -> str:
+    """A valid host name made of a server's name, as guests see it."""
+    kept = re.sub(r"[^\w.-]+", "", name.replace(" ", "-").replace("_", "-"), flags=re.ASCII).strip(".-").lower()
+    return kept[:63].rstrip(".-") or "server"
+
+
+def _zone_and_host(ctx: Ctx, asked: ServerCreate) -> tuple[str | None, str | None]:
+    """(zone, host) asked for; administrators may write zone:host."""
+    zone, _, rest = (asked.zone or "").partition(":")
+    host = rest.partition(":")[0] or rest.rpartition(":")[2] or None
+    if host is not None and not ctx.allows(FORCE_HOST.name):
+        raise PolicyRefused(rule=FORCE_HOST.name)
+    chosen = asked.host or asked.hypervisor_hostname
+    if chosen is not None:
+        ctx.must_allow(CHOOSE_HOST.name)
+        host = chosen
+    return zone or None, host
+
+
+async def _within_quota(tx: db.Connection, ctx: Ctx, server: Server, low: int, high: int) -> int:
+    """How many fit, at least `low`; counted here, in the transaction that adds them. Raises QuotaExceeded."""
+    if server.zone is not None:
+        known = set((await hosts.zones(tx, ctx.app.config.default_zone)).values())
+        if server.zone not in known:
+            raise BadRequest(reason="The requested availability zone is not available")
+    await quotas.lock(tx, server.project_id)
+    limits = await quotas.limits(tx, server.project_id, ctx.app.config)
+    used = await quotas.usage(tx, server.project_id)
+    fits = high
+    for resource, each in (("instances", 1), ("cores", server.vcpus), ("ram", server.memory_mb)):
+        limit = limits[resource]
+        if limit < 0:
+            continue
+        room = (limit - used[resource]) // each
+        if room < low:
+            raise QuotaExceeded(resource=resource, wanted=low * each, used=used[resource], limit=limit)
+        fits = min(fits, room)
+    return fits
+
+
+async def _key(tx: db.Connection, ctx: Ctx, name: str) -> dict[str, str]:
+    try:
+        found = await keypairs.get(tx, ctx.caller.user_id, name)
+    except KeypairNotFound:
+        raise BadKeypair() from None
+    return {"type": found.type, "public_key": found.public_key}
+
+
+def _copies(first: Server, count: int) -> list[Server]:
+    if count == 1:
+        return [first]
+    return [msgspec.structs.replace(first, id=new_uuid(), name=f"{first.name}-{n + 1}", launch_index=n,
+                                    hostname=f"{first.hostname[:58]}-{n + 1}") for n in range(count)]

@@ -1,0 +1,83 @@
+"""What the parts of compute say to each other: commands to hosts, news from hosts."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from pileus.compute.drivers.base import GuestSeen, GuestSpec, HostFacts, Image
+from pileus.kit.bus import Message
+
+AGENT, CONDUCTOR = "compute.agent", "compute.conductor"
+
+
+class EnsureImage(Message, kw_only=True, frozen=True):
+    """Have the image in the host's cache."""
+
+    topic: ClassVar[str] = AGENT
+    image: Image
+
+
+class EnsureDisks(Message, kw_only=True, frozen=True):
+    """Have the guest's disks on the host: root, ephemeral, swap, config drive."""
+
+    topic: ClassVar[str] = AGENT
+    spec: GuestSpec
+
+
+class EnsureGuest(Message, kw_only=True, frozen=True):
+    """Have the guest defined with its interfaces plugged, paused or running."""
+
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[type] = GuestSeen
+    spec: GuestSpec
+
+
+class RunGuest(Message, kw_only=True, frozen=True):
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[type] = GuestSeen
+    guest_id: str
+
+
+class EnsureNoGuest(Message, kw_only=True, frozen=True):
+    topic: ClassVar[str] = AGENT
+    guest_id: str
+
+
+class PowerGuest(Message, kw_only=True, frozen=True):
+    """Bring the guest to on or off; `soft_seconds` is how long it may take to shut itself down."""
+
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[type] = GuestSeen
+    guest_id: str
+    wanted: Literal["on", "off"]
+    soft_seconds: float = 0
+
+
+class RebootGuest(Message, kw_only=True, frozen=True):
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[type] = GuestSeen
+    guest_id: str
+    hard: bool
+
+
+class ReadConsole(Message, kw_only=True, frozen=True):
+    """The last `lines` of the serial console; all that is kept when None."""
+
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[type] = bytes
+    guest_id: str
+    lines: int | None = None
+
+
+class HostSeen(Message, kw_only=True, frozen=True):
+    """A sign of life: what the host has, and every guest on it. A new `boot_id` means that all that ran is gone."""
+
+    topic: ClassVar[str] = CONDUCTOR
+    host: str
+    address: str
+    boot_id: str
+    facts: HostFacts
+    can: tuple[str, ...] = ()
+    guests: tuple[GuestSeen, ...] = msgspec.field(default_factory=tuple)

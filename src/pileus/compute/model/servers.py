@@ -1,0 +1,324 @@
+"""Servers: rows, states, and the queries over them."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from pileus.compute.faults import ServerLocked, ServerNotFound, WrongState
+from pileus.compute.model.tables import actions, servers, tags
+from pileus.kit import db
+from pileus.kit.caller import Caller
+from pileus.kit.db import Connection
+from pileus.kit.saga import sagas
+
+
+class State(StrEnum):
+    """What a server is when nothing is being done to it: the vm_state of the API."""
+
+    BUILDING, ACTIVE, STOPPED, ERROR, DELETED = "building", "active", "stopped", "error", "deleted"
+
+
+class Power(IntEnum):
+    """The API's numbers."""
+
+    NONE, RUNNING, PAUSED, SHUTDOWN, CRASHED = 0, 1, 3, 4, 6
+
+
+MAY = {  # what a user may ask of a server, by the state it is in
+    "reboot": {State.ACTIVE, State.STOPPED, State.ERROR},
+    "stop": {State.ACTIVE, State.ERROR},
+    "start": {State.STOPPED},
+    "delete": set(State) - {State.DELETED},
+    "attach_interface": {State.ACTIVE, State.STOPPED},
+}
+
+# While a saga works on a server: (task_state of the API, status of the API or None for that of the state).
+TASKS: dict[str, tuple[str, str | None]] = {
+    "compute.boot_server": ("spawning", "BUILD"),
+    "compute.delete_server": ("deleting", None),
+    "stop": ("powering-off", None),
+    "start": ("powering-on", None),
+    "reboot": ("rebooting", "REBOOT"),
+    "hard_reboot": ("rebooting_hard", "HARD_REBOOT"),
+}
+POWER_SAGA = "compute.power_server"          # whose field `wanted` names the task
+BOOT_TASKS = {"accept": "scheduling", "find_candidates": "scheduling", "choose_host": "scheduling",
+              "claim": "scheduling", "bind_host": None, "make_ports": "networking",
+              "attach_volumes": "block_device_mapping"}
+STATUS = {State.BUILDING: "BUILD", State.ACTIVE: "ACTIVE", State.STOPPED: "SHUTOFF", State.ERROR: "ERROR",
+          State.DELETED: "DELETED"}
+
+
+class FlavorCopy(msgspec.Struct, frozen=True, kw_only=True):
+    """The flavor as it was when the server was made; later changes of the flavor leave the server alone."""
+
+    id: str
+    name: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    ephemeral_gb: int = 0
+    swap_mb: int = 0
+    extra_specs: dict[str, str] = {}
+
+
+class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What booting needs to know of an image."""
+
+    id: str
+    name: str = ""
+    disk_format: str
+    size_bytes: int
+    sha512: str
+    min_disk_gb: int = 0
+    min_memory_mb: int = 0
+    properties: dict[str, str] = {}
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    address: str
+    version: int
+    type: str = "fixed"               # or floating
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of the server as last heard of the network service. `ours`: it goes when the server goes."""
+
+    port_id: str
+    network_id: str
+    network_name: str = ""
+    mac: str = ""
+    mtu: int = 1500
+    ours: bool = True
+    addresses: tuple[Address, ...] = ()
+
+
+class ServerFault(msgspec.Struct, frozen=True, kw_only=True):
+    code: int
+    message: str
+    created_at: float
+    details: str = ""
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    project_id: str
+    user_id: str
+    name: str
+    hostname: str
+    flavor_id: str
+    vcpus: int
+    memory_mb: int
+    flavor: FlavorCopy
+    reservation_id: str
+    created_at: float
+    updated_at: float
+    description: str | None = None
+    state: State = State.BUILDING
+    power: Power = Power.NONE
+    image_id: str | None = None
+    image: ImageFacts | None = None
+    key_name: str | None = None
+    key: dict[str, str] | None = None
+    user_data: str | None = None
+    config_drive: bool = False
+    metadata: dict[str, str] = {}
+    security_groups: tuple[str, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    personality: tuple[dict[str, str], ...] | None = None
+    zone: str | None = None
+    host: str | None = None
+    locked: bool = False
+    locked_reason: str | None = None
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    disk_config: str = "MANUAL"
+    launch_index: int = 0
+    hints: dict[str, Any] | None = None
+    certificates: tuple[str, ...] | None = None
+    fault: ServerFault | None = None
+    launched_at: float | None = None
+    deleted_at: float | None = None
+    alive: bool | None = True
+    generation: int = 1
+
+    def must_allow(self, action: str) -> None:
+        if self.state not in MAY[action]:
+            raise WrongState(action=action, server_id=self.id, attribute="vm_state", state=self.state)
+
+    def must_not_be_locked(self, caller: Caller) -> None:
+        if self.locked and not caller.is_admin:
+            raise ServerLocked(server_id=self.id)
+
+
+class Doing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a saga is doing to a server right now."""
+
+    name: str                         # of TASKS
+    step: str
+    unwind_asked: bool = False
+
+    @property
+    def task(self) -> str | None:
+        if self.unwind_asked:
+            return "deleting"
+        if self.name == "compute.boot_server":
+            return BOOT_TASKS.get(self.step, "spawning")
+        return TASKS.get(self.name, (None, None))[0]
+
+    def status(self, state: State) -> str:
+        return TASKS.get(self.name, (None, None))[1] or STATUS[state]
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """A server with what is being done to it and its tags: what the API shows."""
+
+    server: Server
+    doing: Doing | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.server.id
+
+    @property
+    def project_id(self) -> str:
+        return self.server.project_id
+
+    @property
+    def user_id(self) -> str:
+        return self.server.user_id
+
+    @property
+    def status(self) -> str:
+        return self.doing.status(self.server.state) if self.doing else STATUS[self.server.state]
+
+
+class ServerAction(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a user asked of a server; its events are those of the saga with the same request id."""
+
+    server_id: str
+    request_id: str
+    action: str
+    project_id: str
+    user_id: str
+    started_at: float
+    message: str | None = None
+
+
+_COLUMNS = list(servers.c)
+_SAGA = [sagas.c.name.label("saga_name"), sagas.c.step.label("saga_step"),
+         sagas.c.unwind_asked.label("saga_unwind_asked"), sagas.c.data.label("saga_data")]
+_names = tuple(column.name for column in _COLUMNS)
+
+
+def _seen_query() -> sa.Select[Any]:
+    return sa.select(*_COLUMNS, *_SAGA).select_from(
+        servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id))
+
+
+async def _seen(conn: Connection, query: sa.Select[Any]) -> list[Seen]:
+    rows = (await conn.execute(query)).all()
+    count = len(_names)
+    found = msgspec.convert([dict(zip(_names, row[:count], strict=True)) for row in rows], list[Server])
+    of: dict[str, list[str]] = {}
+    if found:
+        ids = [server.id for server in found]
+        wanted = sa.select(tags).order_by(tags.c.tag)
+        for start in range(0, len(ids), 500):
+            for tag in await conn.execute(wanted.where(tags.c.server_id.in_(ids[start:start + 500]))):
+                of.setdefault(tag.server_id, []).append(tag.tag)
+    return [Seen(server=server, tags=tuple(of.get(server.id, ())),
+                 doing=_doing(*row[count:]))
+            for server, row in zip(found, rows, strict=True)]
+
+
+def _doing(name: str | None, step: str, unwind_asked: bool, data: str) -> Doing | None:
+    if name is None:
+        return None
+    if name == POWER_SAGA:
+        name = msgspec.json.decode(data)["wanted"]
+    return Doing(name=str(name), step=step, unwind_asked=unwind_asked)
+
+
+async def see(conn: Connection, server_id: str) -> Seen:
+    """A living server as the API shows it. Raises ServerNotFound."""
+    found = await _seen(conn, _seen_query().where(servers.c.id == server_id, servers.c.alive))
+    if not found:
+        raise ServerNotFound(server_id=server_id)
+    return found[0]
+
+
+async def see_even_deleted(conn: Connection, server_id: str) -> Seen:
+    found = await _seen(conn, _seen_query().where(servers.c.id == server_id))
+    if not found:
+        raise ServerNotFound(server_id=server_id)
+    return found[0]
+
+
+async def get(conn: Connection, server_id: str) -> Server:
+    """A living server. Raises ServerNotFound."""
+    row = await db.one(conn, sa.select(servers).where(servers.c.id == server_id, servers.c.alive), Server)
+    if row is None:
+        raise ServerNotFound(server_id=server_id)
+    return row
+
+
+async def find(conn: Connection, server_id: str) -> Server | None:
+    return await db.one(conn, sa.select(servers).where(servers.c.id == server_id, servers.c.alive), Server)
+
+
+async def on_host(conn: Connection, host: str) -> list[Seen]:
+    return await _seen(conn, _seen_query().where(servers.c.host == host, servers.c.alive))
+
+
+async def alive_among(conn: Connection, server_ids: list[str]) -> set[str]:
+    return set(await db.scalars(conn, sa.select(servers.c.id).where(servers.c.id.in_(server_ids), servers.c.alive)))
+
+
+async def change(tx: Connection, server: Server, now: float, **values: Any) -> Server:
+    """Write `values` (fields of Server) if nobody changed the row since it was read."""
+    values["updated_at"] = now
+    return await db.change(tx, servers, server, **values)
+
+
+async def mark_deleted(tx: Connection, server: Server, now: float) -> None:
+    await change(tx, server, now, state=State.DELETED, power=Power.NONE, deleted_at=now, alive=None)
+
+
+async def set_tags(tx: Connection, server_id: str, wanted: list[str]) -> None:
+    await tx.execute(tags.delete().where(tags.c.server_id == server_id))
+    if wanted:
+        await tx.execute(tags.insert(), [{"server_id": server_id, "tag": tag} for tag in dict.fromkeys(wanted)])
+
+
+async def record_action(tx: Connection, row: ServerAction) -> None:
+    """A request that is repeated under the same id is the same action."""
+    known = await db.scalar(tx, sa.select(actions.c.action).where(
+        actions.c.server_id == row.server_id, actions.c.request_id == row.request_id, actions.c.action == row.action))
+    if known is None:
+        await db.add(tx, actions, row)
+
+
+async def set_action_message(tx: Connection, server_id: str, request_id: str, message: str) -> None:
+    await tx.execute(actions.update().where(
+        actions.c.server_id == server_id, actions.c.request_id == request_id).values(message=message))
+
+
+async def actions_of(conn: Connection, server_id: str) -> list[ServerAction]:
+    return await db.many(conn, sa.select(actions).where(actions.c.server_id == server_id).order_by(
+        actions.c.started_at.desc(), actions.c.request_id.desc()), ServerAction)
+
+
+async def prune_deleted(tx: Connection, before: float, *, limit: int = 500) -> int:
+    """Forget servers deleted before `before` (seconds since the epoch) with their actions and tags; how many."""
+    old = await db.scalars(tx, sa.select(servers.c.id).where(
+        servers.c.alive.is_(None), servers.c.updated_at < before).limit(limit))
+    if old:
+        for table, column in ((actions, actions.c.server_id), (tags, tags.c.server_id), (servers, servers.c.id)):
+            await tx.execute(table.delete().where(column.in_(old)))
+    return len(old)

@@ -1,0 +1,166 @@
+"""Boot: from an accepted request to a running guest. Steps 4 to 16 of the life of a request; 1 to 3 are the API's."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pileus.compute import guest_spec, nics, scheduling
+from pileus.compute.messages import EnsureDisks, EnsureGuest, EnsureImage, EnsureNoGuest, RunGuest
+from pileus.compute.model import servers
+from pileus.compute.model.servers import Nic, Power, Server, ServerFault, State
+from pileus.compute.runtime import Compute
+from pileus.compute.sagas.hosts import ask, ask_if_alive
+from pileus.compute.scheduler import NO_VALID_HOST
+from pileus.kit.client import Refused
+from pileus.kit.saga import Abort, Saga, Turn, Wait, saga, step
+from pileus.kit.saga_engine import SUPERSEDED
+
+PORT_POLL_SECONDS = 5.0         # only the fallback: the network service tells us when a port came up
+CLAIM_TRIES = 5
+
+
+class NicWish(msgspec.Struct, frozen=True, kw_only=True):
+    """A network card as asked for. `port_id` is given, or made by us before the port is."""
+
+    network_id: str
+    port_id: str
+    given: bool = False
+    fixed_ip: str | None = None
+    tag: str | None = None
+
+
+@saga("compute.boot_server")
+class BootServer(Saga, kw_only=True):
+    server_id: str
+    wishes: list[NicWish] = []
+    admin_password: str | None = None
+    asked_host: str | None = None
+    candidates: dict[str, dict[str, float]] = {}  # provider id -> what is free of each resource class
+    choices: list[str] = []                      # hosts, the best first
+    host: str = ""
+    waiting_since: float = 0.0
+
+    async def _server(self, turn: Turn) -> Server:
+        async with turn.services.db.read() as reader:
+            return await servers.get(reader, self.server_id)
+
+    @step(local=True)
+    async def accept(self, turn: Turn) -> None:
+        """Nothing to do; the undo is what the user gets to see."""
+
+    @accept.undo
+    async def mark_error(self, turn: Turn) -> None:
+        server = await servers.get(turn.tx, self.server_id)
+        now = turn.services.clock()
+        fault = ServerFault(code=500, message=turn.why, created_at=now)
+        if turn.why == SUPERSEDED:                # a delete follows; there is nobody to tell
+            fault = None
+        await servers.change(turn.tx, server, now, state=State.ERROR, power=Power.NONE, fault=fault, host=None)
+
+    @step
+    async def find_candidates(self, turn: Turn) -> None:
+        self.candidates = await scheduling.candidates(turn.services, await self._server(turn))
+
+    @step
+    async def choose_host(self, turn: Turn) -> None:
+        verdict = await scheduling.choose(turn.services, await self._server(turn), self.candidates, self.asked_host)
+        turn.note(scheduling.as_note(verdict))
+        if not verdict.hosts:
+            raise Abort(verdict.sentence)
+        self.choices, self.candidates = list(verdict.hosts), {}
+
+    @step
+    async def claim(self, turn: Turn) -> None:
+        """Claims are keyed by the server's id: asking twice yields the first answer; a full host means the next one."""
+        server = await self._server(turn)
+        for _ in range(CLAIM_TRIES):
+            for host in self.choices:
+                if await scheduling.claim(turn.services, server, host):
+                    self.host = host
+                    return
+            await self.find_candidates.do(self, turn)
+            await self.choose_host.do(self, turn)
+        raise Abort(f"{NO_VALID_HOST} Others were faster on every host that fitted; try again.")
+
+    @claim.undo
+    async def release(self, turn: Turn) -> None:
+        await turn.services.placement.release(self.server_id)
+
+    @step(local=True)
+    async def bind_host(self, turn: Turn) -> None:
+        server = await servers.get(turn.tx, self.server_id)
+        await servers.change(turn.tx, server, turn.services.clock(), host=self.host)
+
+    @step
+    async def make_ports(self, turn: Turn) -> None:
+        """Ids were chosen before their ports: nothing can be orphaned."""
+        try:
+            found = await nics.ensure(turn.services, await self._server(turn), self.wishes, self.host)
+        except Refused as error:
+            if error.status in (400, 403, 404, 409):
+                raise Abort(error.message) from error
+            raise
+        async with turn.services.db.write() as tx:
+            await self._remember(turn.services, tx, found)
+
+    async def _remember(self, compute: Compute, tx, found: tuple[Nic, ...]) -> None:
+        server = await servers.get(tx, self.server_id)
+        if server.nics != found:
+            await servers.change(tx, server, compute.clock(), nics=found)
+
+    @make_ports.undo
+    async def remove_ports(self, turn: Turn) -> None:
+        await nics.remove(turn.services, self.wishes)
+        async with turn.services.db.write() as tx:
+            await self._remember(turn.services, tx, ())
+
+    @step
+    async def attach_volumes(self, turn: Turn) -> None:
+        """A server whose root disk is a copy of its image has none."""
+        turn.note("no volumes")
+
+    @step(timeout=600)
+    async def fetch_image(self, turn: Turn) -> None:
+        image = guest_spec.image_of(await self._server(turn))
+        if image is not None:
+            await ask(turn.services, EnsureImage(image=image), host=self.host, seconds=590)
+
+    @step(timeout=600)
+    async def make_disks(self, turn: Turn) -> None:
+        spec = await guest_spec.build(turn.services, await self._server(turn), admin_password=self.admin_password)
+        await ask(turn.services, EnsureDisks(spec=spec), host=self.host, seconds=590)
+
+    @make_disks.undo
+    async def remove_guest(self, turn: Turn) -> None:
+        """All the host keeps of it: disks, definition, interfaces."""
+        if self.host and not await ask_if_alive(turn.services, EnsureNoGuest(guest_id=self.server_id), host=self.host):
+            turn.note(f"{self.host} is down and clears up when it is back")
+
+    @step(timeout=600)
+    async def define_guest(self, turn: Turn) -> None:
+        """Defined, its interfaces plugged, and paused: no packet leaves before the network is ready for it."""
+        spec = await guest_spec.build(turn.services, await self._server(turn), admin_password=self.admin_password)
+        await ask(turn.services, EnsureGuest(spec=spec), host=self.host, seconds=590)
+
+    @step
+    async def await_ports(self, turn: Turn) -> None:
+        down = await nics.not_up(turn.services, self.server_id)
+        now = turn.services.clock()
+        self.waiting_since = self.waiting_since or now
+        if not down:
+            return
+        if now - self.waiting_since > turn.services.config.port_timeout:
+            raise Abort(f"The network did not bring port {down[0]} up on host {self.host} "
+                        f"within {turn.services.config.port_timeout} s.")
+        raise Wait(PORT_POLL_SECONDS)
+
+    @step
+    async def run_guest(self, turn: Turn) -> None:
+        await ask(turn.services, RunGuest(guest_id=self.server_id), host=self.host)
+
+    @step(local=True)
+    async def mark_active(self, turn: Turn) -> None:
+        server, now = await servers.get(turn.tx, self.server_id), turn.services.clock()
+        self.admin_password = None
+        await servers.change(turn.tx, server, now, state=State.ACTIVE, power=Power.RUNNING,
+                             launched_at=server.launched_at or now, fault=None)

@@ -1,0 +1,39 @@
+"""Delete: from the first step on there is no way back, only forward."""
+
+from __future__ import annotations
+
+from pileus.compute import nics
+from pileus.compute.messages import EnsureNoGuest
+from pileus.compute.model import servers
+from pileus.compute.sagas.hosts import ask_if_alive
+from pileus.kit.saga import Saga, Turn, saga, step
+
+
+@saga("compute.delete_server")
+class DeleteServer(Saga, kw_only=True):
+    server_id: str
+
+    @step(pivot=True)
+    async def remove_guest(self, turn: Turn) -> None:
+        async with turn.services.db.read() as reader:
+            server = await servers.find(reader, self.server_id)
+        if server is None or not server.host:
+            return
+        if not await ask_if_alive(turn.services, EnsureNoGuest(guest_id=self.server_id), host=server.host):
+            turn.note(f"{server.host} is down and clears up when it is back")
+
+    @step
+    async def remove_ports(self, turn: Turn) -> None:
+        async with turn.services.db.read() as reader:
+            server = await servers.find(reader, self.server_id)
+        await nics.remove_all(turn.services, self.server_id, server.nics if server else ())
+
+    @step
+    async def release(self, turn: Turn) -> None:
+        await turn.services.placement.release(self.server_id)
+
+    @step(local=True)
+    async def mark_deleted(self, turn: Turn) -> None:
+        server = await servers.find(turn.tx, self.server_id)
+        if server is not None:
+            await servers.mark_deleted(turn.tx, server, turn.services.clock())

@@ -1,0 +1,47 @@
+"""Everything compute consists of."""
+
+from __future__ import annotations
+
+from pileus.compute import conductor, migrations
+from pileus.compute.api import (
+    discovery,
+    external_events,
+    flavor_extras,
+    flavors,
+    hypervisors,
+    keypairs,
+    limits,
+    quotas,
+    server_actions,
+    server_create,
+    server_items,
+    servers,
+    services,
+    usage,
+    zones,
+)
+from pileus.compute.faults import envelope
+from pileus.compute.links import page_links
+from pileus.compute.messages import CONDUCTOR
+from pileus.compute.model.tables import metadata
+from pileus.compute.reconcilers.abandoned_servers import abandoned_servers
+from pileus.compute.reconcilers.forgotten import forgotten
+from pileus.compute.reconcilers.orphaned_claims import orphaned_claims
+from pileus.compute.sagas.boot_server import BootServer
+from pileus.compute.sagas.delete_server import DeleteServer
+from pileus.compute.sagas.power_server import PowerServer
+from pileus.compute.versions import LEDGER
+from pileus.kit import operations
+from pileus.kit.routes import Routes
+from pileus.kit.service import Service
+
+SERVICE = Service(
+    name="compute", type="compute", ledger=LEDGER, metadata=metadata, migrations=migrations,
+    routes=Routes(discovery.routes, servers.routes, server_create.routes, server_actions.routes, server_items.routes,
+                  flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes, services.routes,
+                  zones.routes, quotas.routes, limits.routes, usage.routes, external_events.routes,
+                  operations.routes),
+    rules=(*servers.RULES, *server_create.RULES, *server_items.RULES),
+    envelope=envelope, page_links=page_links, sagas=(BootServer, DeleteServer, PowerServer),
+    reconcilers=(abandoned_servers, orphaned_claims, forgotten), handlers=conductor.handlers, topic=CONDUCTOR,
+    headers=lambda ctx: {"x-compute-request-id": ctx.request_id})
