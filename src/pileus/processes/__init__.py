@@ -1,0 +1,1 @@
+"""What can be started: the same services, dealt out over processes in different ways."""
