@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def tun() -> Missing | None:
         return Missing(
             str(TUN),
             f"user {os.geteuid()} may not read and write it, so guests cannot be given network cards",
-            "sudo chmod 0666 /dev/net/tun    (as distributions set it: it gives nobody a right over the machine's network)",
+            "sudo chmod 0666 /dev/net/tun    (the usual mode; it gives nobody a right over the machine's network)",
         )
     except OSError as error:
         return Missing(str(TUN), f"it does not open: {error.strerror}", "sudo modprobe tun")
@@ -76,7 +77,7 @@ def user_namespaces() -> Missing | None:
     if not syscalls.needs_user_namespace():
         return None
     error = _try_namespaces()
-    return _refusal(error) if error else None
+    return refusal(error, sysctl) if error else None
 
 
 def _try_namespaces() -> str | None:
@@ -100,7 +101,8 @@ def _try_namespaces() -> str | None:
     return text or None
 
 
-def _refusal(error: str) -> Missing:
+def refusal(error: str, sysctl: Callable[[str], int | None]) -> Missing:
+    """Why namespaces are refused, as the kernel's settings tell it."""
     what = "user namespaces"
     more = _sysctl_cure("user.max_user_namespaces=10000")
     if sysctl("kernel.unprivileged_userns_clone") == 0:

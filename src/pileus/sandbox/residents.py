@@ -17,14 +17,14 @@ def namespace_of(pid: int | str, kind: str) -> int | None:
 
 def residents(namespaces: dict[str, int], but: set[int]) -> list[Process]:
     """Processes in any of these namespaces, with those in networks that one of them has put under /run/netns."""
-    found = {process.pid: process for process in _within(namespaces, but)}
+    found = {process.pid: process for process in _within(namespaces)}
     inner = set()
     for pid in found:
         inner |= _inner_networks(pid)
-    for process in _running(but):
+    for process in _running():
         if namespace_of(process.pid, "net") in inner:
             found[process.pid] = process
-    return list(found.values())
+    return [process for process in found.values() if process.pid not in but]
 
 
 def ancestors() -> set[int]:
@@ -38,8 +38,8 @@ def ancestors() -> set[int]:
     return pids
 
 
-def _within(namespaces: dict[str, int], but: set[int]) -> Iterator[Process]:
-    for process in _running(but):
+def _within(namespaces: dict[str, int]) -> Iterator[Process]:
+    for process in _running():
         if any(namespace_of(process.pid, kind) == number for kind, number in namespaces.items()):
             yield process
 
@@ -52,9 +52,9 @@ def _inner_networks(pid: int) -> set[int]:
         return set()
 
 
-def _running(but: set[int]) -> Iterator[Process]:
+def _running() -> Iterator[Process]:
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) not in but:
+        if entry.name.isdigit():
             try:
                 yield Process.of(int(entry.name))
             except ProcessLookupError:

@@ -115,10 +115,13 @@ class Sandbox:
         if not self.run_dir.is_dir():
             return
         with self._locked():
-            left = end(self.residents(), grace)
+            # Again, because who is about to be ended may start others.
+            left = self.residents()
+            for _ in range(3):
+                left = end(left, grace) or self.residents()
             if holder := self._holder():
                 self._release(holder)
-        if left:
+        if left := [process for process in left if process.alive]:
             raise SandboxError(f"processes {', '.join(str(process.pid) for process in left)} do not end")
 
     def _release(self, holder: Holder) -> None:

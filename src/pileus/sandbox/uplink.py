@@ -22,7 +22,7 @@ START_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Uplink:
-    """`ports` of the machine's 127.0.0.1 lead inside; `reach` are ports of it that inside finds on its own 127.0.0.1."""
+    """`ports` of the machine's 127.0.0.1 lead inside; `reach` are ports of it that inside finds on its own."""
 
     ports: tuple[int, ...] = ()
     reach: tuple[int, ...] = ()
