@@ -1,4 +1,4 @@
-"""What a machine must have for a task: the system packages and installing them, and the doctor who looks at the rest."""
+"""What a machine must have for a task: system packages, installing them, and a doctor who looks at the rest."""
 
 import os
 import shutil
