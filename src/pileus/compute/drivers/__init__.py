@@ -1,0 +1,1 @@
+"""The hypervisors compute can drive, behind one interface: see base."""

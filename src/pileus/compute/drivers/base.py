@@ -1,0 +1,186 @@
+"""What compute needs of a hypervisor: ten calls that each name a wanted end, so that repeating one is harmless."""
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import ClassVar, Literal, Protocol
+
+import msgspec
+
+
+class Can(StrEnum):
+    """Optional abilities. Placement publishes them as traits; routes refuse what no host can."""
+
+    BOOT_UEFI = "boot-uefi"
+    BOOT_KERNEL = "boot-kernel"
+    HOTPLUG_PORT = "hotplug-port"
+    HOTPLUG_VOLUME = "hotplug-volume"
+    MIGRATE_LIVE = "migrate-live"
+    RESCUE = "rescue"
+    SUSPEND = "suspend"
+
+
+class GuestFailed(Exception):
+    """A guest could not be brought to what was wanted; `reason` is plain text for the one who wanted it."""
+
+    def __init__(self, guest_id: str, wanted: str, reason: str) -> None:
+        super().__init__(f"Guest {guest_id} could not be {wanted}: {reason}")
+        self.guest_id = guest_id
+        self.wanted = wanted
+        self.reason = reason
+
+
+class DiskKind(StrEnum):
+    ROOT = "root"
+    EPHEMERAL = "ephemeral"
+    SWAP = "swap"
+    CONFIG = "config"
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk the guest is to have, in the order it sees them. Where it lies on the host is the driver's business."""
+
+    kind: DiskKind
+    size_mb: int = 0  # root: 0 is as large as the image; config: not used
+    boot_order: int | None = None  # the firmware tries the lowest first
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """What the root disk starts as. Paths are the host's and filled in there, from its image cache."""
+
+    id: str
+    disk_format: str  # raw, qcow2, iso, ami
+    sha512: str = ""
+    path: str = ""
+    kernel_id: str | None = None
+    kernel_path: str = ""
+    ramdisk_id: str | None = None
+    ramdisk_path: str = ""
+    properties: dict[str, str] = {}  # hw_disk_bus, hw_vif_model, hw_machine_type, hw_firmware_type, os_command_line
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True):
+    """A network card; `tap` is the name of its interface on the host, made down and left to the network engine."""
+
+    port_id: str
+    mac: str
+    tap: str
+    mtu: int = 1500
+
+
+class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """All a host has to know of a guest. Travels in messages."""
+
+    id: str
+    name: str
+    vcpus: int
+    memory_mb: int
+    image: Image | None = None
+    disks: tuple[Disk, ...] = (Disk(kind=DiskKind.ROOT),)
+    nics: tuple[Nic, ...] = ()
+    config_drive: dict[str, bytes] = {}  # file name -> content; made only where `disks` has a config disk
+    serial: str = ""  # what the guest's firmware tells as serial number; the id if empty
+
+
+class Power(StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    OFF = "off"
+
+
+class GuestSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A guest as it is. `reason` says why it is paused or off where that was not asked for."""
+
+    id: str
+    name: str = ""
+    power: Power
+    reason: str = ""
+
+
+class GuestStopped(msgspec.Struct, frozen=True, kw_only=True):
+    """A guest that ran and does so no more, without having been told to by us."""
+
+    guest_id: str
+    power: Power
+    reason: str
+
+
+class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host has to give, all of it, used or not."""
+
+    hostname: str
+    hypervisor_type: str
+    hypervisor_version: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    disk_free_gb: int
+    accel: Literal["kvm", "tcg", "none"]
+    cpu: dict[str, str | list[str]] = {}  # vendor, model, arch, features
+
+
+class GuestDriver(Protocol):
+    """The interface. One guest is never asked for two things at once; different guests are.
+
+    Every call may be made again after any crash, of the caller, of the driver's process or of the host.
+    An unknown guest is GuestFailed unless the call says otherwise.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def can(self) -> frozenset[Can]:
+        """What this host is able to do beyond the calls below."""
+        ...
+
+    async def ensure(self, spec: GuestSpec) -> GuestSeen:
+        """Bring about disks, taps and a guest started but paused, ready to run.
+
+        Already so: one that is paused or running stays as it is, and a changed spec takes effect when it next
+        starts; one that is off is started, paused. Raises GuestFailed; what was made until then goes with `remove`.
+        """
+        ...
+
+    async def run(self, guest_id: str) -> GuestSeen:
+        """Let a paused guest run. Already running: do nothing. Raises GuestFailed, also for one that is off."""
+        ...
+
+    async def remove(self, guest_id: str) -> None:
+        """Stop the guest at once and delete all the host keeps of it. Unknown guest: do nothing."""
+        ...
+
+    async def power(self, guest_id: str, wanted: Literal["on", "off"], *, soft_seconds: float = 0) -> GuestSeen:
+        """Bring the guest to running or off; with `soft_seconds`, off asks it politely first and waits that long.
+
+        Already so: do nothing. Raises GuestFailed.
+        """
+        ...
+
+    async def reboot(self, guest_id: str, *, hard: bool, soft_seconds: float = 60) -> GuestSeen:
+        """Restart the guest; hard, or when it did not go down in time, as a new start from its latest spec.
+
+        One that is off is started. Said twice is rebooted twice. Raises GuestFailed.
+        """
+        ...
+
+    async def guests(self) -> list[GuestSeen]:
+        """Every guest of ours on this host, running or not, half-made ones too: what reconciliation believes.
+
+        Takes charge of guests that an earlier process of ours left running. Raises nothing for a guest in a bad way.
+        """
+        ...
+
+    async def console_log(self, guest_id: str, lines: int | None = None) -> bytes:
+        """The last lines the guest wrote to its serial console, or all that is kept. Never started: empty."""
+        ...
+
+    async def host_facts(self) -> HostFacts:
+        """What this host has to give. Raises nothing."""
+        ...
+
+    def events(self) -> AsyncIterator[GuestStopped]:
+        """Guests that stopped by themselves, as it happens, until `close`. For one reader; `guests` is the truth."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of handles; guests keep running. Already closed: do nothing."""
+        ...

@@ -1,0 +1,149 @@
+"""Disk files: what an image file really is, and the disks guests get; whole or not there, never half."""
+
+import asyncio
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import msgspec
+
+QEMU_IMG_SECONDS = 120
+RAW_FORMATS = frozenset({"raw", "iso", "ami", "aki", "ari"})
+QCOW2_MAGIC = b"QFI\xfb"
+QCOW2_EXTERNAL_DATA = 1 << 2
+SECTOR = 512
+CHECK_LEAKS = 3  # what `qemu-img check` ends with when space is lost, but nothing is wrong
+MIB = 1 << 20
+
+
+class BadDisk(Exception):
+    """A disk or image that cannot be used or made; the message says why."""
+
+
+class Size(msgspec.Struct, frozen=True):
+    """A disk as its user sees it."""
+
+    format: str
+    bytes: int
+
+
+def inspect(path: Path, disk_format: str) -> Size:
+    """The size of an image file. Raises BadDisk if it is missing, no such format, or refers to any other file."""
+    if disk_format not in RAW_FORMATS and disk_format != "qcow2":
+        raise BadDisk(f"disk format {disk_format} is not supported by this host; qcow2 and raw are")
+    try:
+        with open(path, "rb") as file:
+            header = file.read(104)
+            size = file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise BadDisk(f"image file cannot be read: {error.strerror}") from error
+    if size == 0:
+        raise BadDisk("image file is empty")
+    if disk_format in RAW_FORMATS:
+        return Size("raw", -(-size // SECTOR) * SECTOR)
+    if header[:4] != QCOW2_MAGIC or len(header) < 72:
+        raise BadDisk("image file is no qcow2, though it is said to be")
+    version, backing, _, _, virtual = struct.unpack_from(">IQIIQ", header, 4)
+    if version not in (2, 3):
+        raise BadDisk(f"image file is qcow2 of unknown version {version}")
+    if backing:
+        raise BadDisk("image file has a backing file, which is not allowed")
+    if version == 3 and len(header) >= 80 and struct.unpack_from(">Q", header, 72)[0] & QCOW2_EXTERNAL_DATA:
+        raise BadDisk("image file keeps its data in another file, which is not allowed")
+    return Size("qcow2", virtual)
+
+
+async def verify(path: Path, disk_format: str) -> Size:
+    """As `inspect`, and QEMU's own opinion of the file: a broken one is found before any guest has it."""
+    size = inspect(path, disk_format)
+    if size.format == "qcow2":
+        told = msgspec.json.decode(await qemu_img("info", "--output=json", "-f", "qcow2", str(path)), type=dict)
+        await qemu_img("check", "-q", "-f", "qcow2", str(path), fine=(0, CHECK_LEAKS), failure="image file is damaged")
+        details = told.get("format-specific", {}).get("data", {})
+        if told.get("backing-filename") or details.get("data-file") or details.get("corrupt"):
+            raise BadDisk("image file refers to another file or is marked corrupt")
+    return size
+
+
+async def make_overlay(path: Path, base: Path, base_size: Size, size_mb: int) -> None:
+    """A qcow2 disk over an image, named relative to it, so that both can be moved together."""
+    wanted = size_mb * MIB or base_size.bytes
+    if wanted < base_size.bytes:
+        raise BadDisk(f"a root disk of {size_mb} MiB is too small for an image of {-(-base_size.bytes // MIB)} MiB")
+    backing = ("-b", base.name, "-F", base_size.format)
+    await make_whole(path, "create", "-q", "-f", "qcow2", *backing, "{path}", str(wanted))
+
+
+async def make_empty(path: Path, size_mb: int) -> None:
+    await make_whole(path, "create", "-q", "-f", "qcow2", "{path}", str(size_mb * MIB))
+
+
+def make_swap(path: Path, size_mb: int) -> None:
+    """A disk a Linux guest can swap to at once: its first page ends in a signature. Already there: do nothing."""
+    if path.exists():
+        return
+    fresh = path.with_name(f"{path.name}.new")
+    page = bytearray(4096)
+    struct.pack_into("<II", page, 1024, 1, size_mb * MIB // 4096 - 1)  # version, last page
+    page[4086:] = b"SWAPSPACE2"
+    with open(fresh, "wb") as file:
+        file.write(page)
+        file.truncate(size_mb * MIB)
+    fresh.replace(path)
+
+
+async def make_whole(path: Path, *arguments: str) -> None:
+    """Let qemu-img make a file under another name, then put it in place. Already there: do nothing."""
+    if await asyncio.to_thread(path.exists):
+        return
+    fresh = path.with_name(f"{path.name}.new")
+    await qemu_img(*(argument.replace("{path}", fresh.name) for argument in arguments), folder=path.parent)
+    fresh.replace(path)
+
+
+def put_base(path: Path, image: Path) -> None:
+    """Give a guest its own link to a cached image: the cache may forget the file, the guest keeps it."""
+    if path.exists():
+        return
+    try:
+        os.link(image, path)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise BadDisk("image file is not on this host") from error
+        # The cache is on another file system, or the file may not be linked by us.
+        fresh = path.with_name(f"{path.name}.new")
+        shutil.copyfile(image, fresh)
+        fresh.replace(path)
+
+
+async def qemu_img(
+    *arguments: str, folder: Path | None = None, fine: tuple[int, ...] = (0,), failure: str = ""
+) -> bytes:
+    """What qemu-img printed. Raises BadDisk, with `failure` or else its own words, when it ends in no fine way."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "qemu-img",
+            *arguments,
+            cwd=folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except FileNotFoundError as error:
+        raise BadDisk("qemu-img is not on this host (Debian package qemu-utils)") from error
+    try:
+        async with asyncio.timeout(QEMU_IMG_SECONDS):
+            printed, complaint = await process.communicate()
+    except BaseException as error:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        if isinstance(error, TimeoutError):
+            raise BadDisk(f"qemu-img {arguments[0]} took longer than {QEMU_IMG_SECONDS} s") from error
+        raise
+    if process.returncode not in fine:
+        raise BadDisk(
+            failure or complaint.decode(errors="replace").strip()[-500:] or f"qemu-img ended with {process.returncode}"
+        )
+    return printed

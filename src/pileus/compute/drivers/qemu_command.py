@@ -1,0 +1,213 @@
+"""A guest's description as the arguments of QEMU; pure, so it can be read and tested without one."""
+
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pileus.compute.drivers.base import DiskKind, GuestSpec
+
+ROOT_PORTS = 24
+FIRST_SLOT = 2  # of the root complex; 0 is the host bridge
+UEFI_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+UEFI_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+TAP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+DISK_BUSES = {"virtio": "virtio-blk-pci", "scsi": "scsi-hd"}
+NIC_MODELS = {"virtio": "virtio-net-pci", "e1000": "e1000", "e1000e": "e1000e", "rtl8139": "rtl8139"}
+MACHINES = {"q35": "q35", "pc": "pc"}
+FIRMWARES = ("bios", "uefi")
+
+JsonObject = dict[str, object]
+
+
+class BadSpec(Exception):
+    """The guest asks for what this host cannot make; the message says what."""
+
+
+class DiskFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk as the command line names it; `name` is unique in the guest and stays the same for its life."""
+
+    name: str
+    file: str  # relative to the guest's folder
+    format: str
+    read_only: bool = False
+    boot_order: int | None = None
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """What QEMU is started with beyond the guest's own description."""
+
+    program: str
+    accel: Literal["kvm", "tcg"]
+    sockets: dict[str, int]  # name -> descriptor of a listening socket
+    disks: tuple[DiskFile, ...]
+    slots: dict[str, int]
+
+
+def disk_names(spec: GuestSpec) -> list[str]:
+    """A name for each of the guest's disks, in order: root, ephemeral0, ephemeral1, swap0, config0."""
+    counts: dict[DiskKind, int] = {}
+    names: list[str] = []
+    for disk in spec.disks:
+        count = counts.get(disk.kind, 0)
+        counts[disk.kind] = count + 1
+        if disk.kind is DiskKind.ROOT and count:
+            raise BadSpec("a guest has one root disk only")
+        names.append("root" if disk.kind is DiskKind.ROOT else f"{disk.kind}{count}")
+    return names
+
+
+def must_be_possible(spec: GuestSpec) -> None:
+    """Raise BadSpec for what no start could make good."""
+    if spec.vcpus < 1 or spec.memory_mb < 1:
+        raise BadSpec("a guest needs a processor and memory")
+    for disk in spec.disks:
+        from_image = disk.kind is DiskKind.ROOT and spec.image is not None
+        if disk.size_mb < 1 and not from_image and disk.kind is not DiskKind.CONFIG:
+            raise BadSpec(f"a {disk.kind} disk needs a size")
+    for nic in spec.nics:
+        if not TAP_NAME.fullmatch(nic.tap):
+            raise BadSpec(f"{nic.tap!r} cannot be the name of a network interface")
+
+
+def property_of(spec: GuestSpec, name: str, default: str, allowed: dict[str, str] | tuple[str, ...]) -> str:
+    value = spec.image.properties.get(name, default) if spec.image else default
+    if value not in allowed:
+        raise BadSpec(f"image property {name}={value} is not supported by this host; {', '.join(allowed)} are")
+    return value
+
+
+def wants_uefi(spec: GuestSpec) -> bool:
+    return property_of(spec, "hw_firmware_type", "bios", FIRMWARES) == "uefi"
+
+
+def assign_slots(spec: GuestSpec, before: dict[str, int]) -> dict[str, int]:
+    """A place on the bus for each device. One that had a place keeps it: guests name devices by their places."""
+    wanted = [*(f"disk-{name}" for name in disk_names(spec)), *(f"nic-{nic.port_id}" for nic in spec.nics)]
+    wanted += ["serial-bus", "random", "balloon"]
+    if property_of(spec, "hw_disk_bus", "virtio", DISK_BUSES) == "scsi":
+        wanted.append("scsi-bus")
+    slots = {name: slot for name, slot in before.items() if name in wanted}
+    free = (slot for slot in range(ROOT_PORTS) if slot not in slots.values())
+    for name in wanted:
+        if name not in slots:
+            slot = next(free, None)
+            if slot is None:
+                raise BadSpec(f"a guest has room for {ROOT_PORTS} devices and this one wants {len(wanted)}")
+            slots[name] = slot
+    return slots
+
+
+def command(spec: GuestSpec, launch: Launch) -> list[str]:
+    """The whole argument list. The guest is not let run; devices are all JSON, since QEMU makes those last."""
+    arguments = [launch.program, "-name", f"guest={spec.name.replace(',', ',,')},debug-threads=on", "-uuid", spec.id]
+    arguments += ["-S", "-no-shutdown", "-nodefaults", "-no-user-config", "-display", "none", "-sandbox", SANDBOX]
+    arguments += ["-pidfile", "pid", "-msg", "timestamp=on"]
+    arguments += machine(spec, launch)
+    arguments += channels(launch)
+    for disk in launch.disks:
+        arguments += ["-blockdev", text(block_node(disk))]
+    for index, nic in enumerate(spec.nics):
+        arguments += ["-netdev", text({"type": "tap", "id": f"net{index}", "ifname": nic.tap, "script": "no",
+                                       "downscript": "no"})]  # fmt: skip
+    for device in devices(spec, launch):
+        arguments += ["-device", text(device)]
+    return arguments
+
+
+def machine(spec: GuestSpec, launch: Launch) -> list[str]:
+    kind = property_of(spec, "hw_machine_type", "q35", MACHINES)
+    options = f"{kind},usb=off"
+    firmware: list[str] = []
+    if wants_uefi(spec):
+        code: JsonObject = {"driver": "file", "filename": str(UEFI_CODE), "node-name": "uefi-code", "read-only": True}
+        variables: JsonObject = {"driver": "file", "filename": "uefi-variables", "node-name": "uefi-variables"}
+        firmware = ["-blockdev", text(code), "-blockdev", text(variables)]
+        options += ",pflash0=uefi-code,pflash1=uefi-variables"
+    if launch.accel == "kvm":
+        accel = ["-accel", "kvm", "-cpu", "host"]
+    else:
+        # A larger buffer of translated code costs memory and gains small guests nothing.
+        accel = ["-accel", f"tcg,tb-size={32 if spec.memory_mb <= 512 else 64}", "-cpu", "max"]
+    serial = (spec.serial or spec.id).replace(",", ",,")
+    # The product's name is what cloud-init knows an OpenStack cloud by.
+    told = f"type=1,manufacturer=Pileus,product=OpenStack Nova,serial={serial},uuid={spec.id},family=Virtual Machine"
+    arguments = ["-machine", options, *accel, "-smp", f"cpus={spec.vcpus},sockets=1,cores={spec.vcpus},threads=1"]
+    arguments += ["-m", f"{spec.memory_mb}M", "-smbios", told, "-rtc", "base=utc", *firmware]
+    image = spec.image
+    if image is not None and image.kernel_path:
+        line = image.properties.get("os_command_line", "root=/dev/vda console=tty0 console=ttyS0")
+        arguments += ["-kernel", "kernel", "-append", line]
+        if image.ramdisk_path:
+            arguments += ["-initrd", "ramdisk"]
+    return arguments
+
+
+def channels(launch: Launch) -> list[str]:
+    """Monitor, console and guest agent, each on a socket that listens already."""
+    ends = {name: f"socket,id={name},fd={fd},server=on,wait=off" for name, fd in launch.sockets.items()}
+    ends["console"] += ",logfile=console.log,logappend=on"
+    arguments: list[str] = []
+    for end in ends.values():
+        arguments += ["-chardev", end]
+    return [*arguments, "-mon", "chardev=monitor,mode=control"]
+
+
+def block_node(disk: DiskFile) -> JsonObject:
+    file: JsonObject = {"driver": "file", "filename": disk.file, "discard": "unmap"}
+    node: JsonObject = {"driver": disk.format, "node-name": f"disk-{disk.name}", "file": file, "discard": "unmap"}
+    if disk.read_only:
+        node["read-only"] = True
+        file["read-only"] = True
+    return node
+
+
+def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
+    kind = property_of(spec, "hw_machine_type", "q35", MACHINES)
+    found: list[JsonObject] = []
+    if kind == "q35":
+        found += [root_port(index) for index in range(ROOT_PORTS)]
+
+    def placed(name: str, device: JsonObject) -> JsonObject:
+        slot = launch.slots[name]
+        if kind == "q35":
+            return device | {"id": name, "bus": f"port{slot}"}
+        return device | {"id": name, "bus": "pci.0", "addr": hex(FIRST_SLOT + slot)}
+
+    bus = property_of(spec, "hw_disk_bus", "virtio", DISK_BUSES)
+    if bus == "scsi":
+        found.append(placed("scsi-bus", {"driver": "virtio-scsi-pci"}))
+    for disk in launch.disks:
+        name = f"disk-{disk.name}"
+        device: JsonObject = {"driver": DISK_BUSES[bus], "drive": name, "serial": disk.name}
+        if disk.boot_order is not None:
+            # A kernel that is started directly has index 0.
+            device["bootindex"] = disk.boot_order + 1
+        found.append(device | {"id": name, "bus": "scsi-bus.0"} if bus == "scsi" else placed(name, device))
+    model = NIC_MODELS[property_of(spec, "hw_vif_model", "virtio", NIC_MODELS)]
+    for index, nic in enumerate(spec.nics):
+        card: JsonObject = {"driver": model, "netdev": f"net{index}", "mac": nic.mac}
+        if model == "virtio-net-pci":
+            card["host_mtu"] = nic.mtu
+        found.append(placed(f"nic-{nic.port_id}", card))
+    found.append({"driver": "isa-serial", "chardev": "console", "id": "serial0"})
+    found.append(placed("serial-bus", {"driver": "virtio-serial-pci"}))
+    found.append({"driver": "virtserialport", "bus": "serial-bus.0", "chardev": "agent", "id": "agent-port",
+                  "name": "org.qemu.guest_agent.0"})  # fmt: skip
+    found.append(placed("random", {"driver": "virtio-rng-pci"}))
+    found.append(placed("balloon", {"driver": "virtio-balloon-pci"}))
+    return found
+
+
+def root_port(index: int) -> JsonObject:
+    """Eight to a slot: hot-plugged devices each need a port that was there from the start."""
+    port: JsonObject = {"driver": "pcie-root-port", "id": f"port{index}", "bus": "pcie.0", "port": 16 + index}
+    port |= {"chassis": index + 1, "addr": f"{hex(FIRST_SLOT + index // 8)}.{index % 8}"}
+    return port | {"multifunction": True} if index % 8 == 0 else port
+
+
+def text(value: JsonObject) -> str:
+    return json.dumps(value, separators=(",", ":"))

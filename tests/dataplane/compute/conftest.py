@@ -1,0 +1,82 @@
+"""What tests of real guests share: an image that is built once, a network namespace, drivers that are cleaned up."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pileus import guest_image
+from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image
+from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
+from pileus.guest_image import GuestImage, Recipe
+from pileus.guest_image.assembly import described
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pileus"
+
+
+@pytest.fixture(scope="session")
+def guest() -> GuestImage:
+    """The guest image, built when the builder is not the one that built it last."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(guest_image.__file__).parent.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(path.name.encode() + path.read_bytes())
+    folder = CACHE / "test-images" / digest.hexdigest()[:16]
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent))
+        guest_image.build(fresh, CACHE / "packages", print)
+        if folder.exists():
+            shutil.rmtree(fresh)
+        else:
+            fresh.replace(folder)
+    return described(folder, Recipe())
+
+
+@pytest.fixture(scope="session")
+def namespace() -> Iterator[Path]:
+    name = f"dataplane-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    yield Path("/run/netns") / name
+    subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, namespace: Path) -> QemuSettings:
+    return QemuSettings(instances=tmp_path / "instances", hostname="host-1", namespace=namespace)
+
+
+@pytest.fixture
+async def driver(settings: QemuSettings) -> AsyncIterator[QemuDriver]:
+    driver = QemuDriver(settings)
+    yield driver
+    for guest in await driver.guests():
+        await driver.remove(guest.id)
+    await driver.close()
+
+
+@pytest.fixture
+def make_spec(tmp_path: Path) -> Callable[..., GuestSpec]:
+    """A guest with an empty raw image, changed as asked."""
+
+    def make(**changes: object) -> GuestSpec:
+        path = tmp_path / "image"
+        path.write_bytes(bytes(1 << 20))
+        spec = GuestSpec(
+            id=str(uuid.uuid4()),
+            name="web",
+            vcpus=1,
+            memory_mb=64,
+            image=Image(id="empty", disk_format="raw", path=str(path)),
+            disks=(Disk(kind=DiskKind.ROOT, boot_order=0),),
+        )
+        return msgspec.structs.replace(spec, **changes)
+
+    return make
