@@ -1,0 +1,1 @@
+"""Network engines: resolved records in, real packets out, status back."""

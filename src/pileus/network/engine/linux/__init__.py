@@ -1,0 +1,1 @@
+"""The plain Linux engine: bridges, VXLAN, network namespaces and nftables."""

@@ -1,0 +1,92 @@
+"""Network namespaces: made and removed by name, entered only while one socket is opened or one setting written."""
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from pileus.network.engine.linux import names
+from pileus.network.engine.linux.run import run
+
+T = TypeVar("T")
+FOLDER = Path("/run/netns")
+HERE = "/proc/self/ns/net"     # the namespace the process runs in
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def path_of(namespace: str) -> str:
+    if namespace == HERE:
+        return _own()
+    return namespace if "/" in namespace else str(FOLDER / namespace)
+
+
+@cache
+def _own() -> str:
+    """The process's own namespace, held open: its first thread may be in another one just when this is asked."""
+    return f"/proc/self/fd/{os.open('/proc/thread-self/ns/net', os.O_RDONLY | os.O_CLOEXEC)}"
+
+
+@contextmanager
+def entered(namespace: str) -> Iterator[None]:
+    """The calling thread is in the namespace inside the block: no await in it, and nothing that starts a thread."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        there = os.open(path_of(namespace), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _set(there)
+        finally:
+            os.close(there)
+        try:
+            yield
+        finally:
+            _set(home)
+    finally:
+        os.close(home)
+
+
+def _set(descriptor: int) -> None:
+    if _libc.setns(descriptor, CLONE_NEWNET):
+        error = ctypes.get_errno()
+        raise OSError(error, f"cannot enter network namespace: {os.strerror(error)}")
+
+
+def inside(namespace: str, make: Callable[[], T]) -> T:
+    with entered(namespace):
+        return make()
+
+
+def present() -> set[str]:
+    return set(os.listdir(FOLDER)) if FOLDER.exists() else set()
+
+
+def namespaces_of(host: str) -> set[str]:
+    """Those that an agent of this host made."""
+    pattern = names.namespaces_of(host)
+    return {name for name in present() if pattern.fullmatch(name)}
+
+
+def exists(namespace: str) -> bool:
+    return Path(path_of(namespace)).exists()
+
+
+async def add(names: list[str]) -> None:
+    if names:
+        await run(["ip", "-batch", "-"], "".join(f"netns add {name}\n" for name in names))
+
+
+async def remove(names: list[str]) -> None:
+    if names:
+        await run(["ip", "-batch", "-"], "".join(f"netns delete {name}\n" for name in names))
+
+
+def write_settings(namespace: str, settings: dict[str, str]) -> None:
+    """`settings` are paths below /proc/sys/net; one that already has its value is not written."""
+    with entered(namespace):
+        for name, value in settings.items():
+            setting = Path("/proc/sys/net", name)
+            if setting.read_text().strip() != value:
+                setting.write_text(value)

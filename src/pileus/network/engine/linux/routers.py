@@ -1,0 +1,201 @@
+"""A router: its namespace's legs, addresses, routes and address translation."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from ipaddress import ip_interface
+
+from pileus.network.engine.base import EngineFailed
+from pileus.network.engine.linux import names, namespaces
+from pileus.network.engine.linux.advertise import Advertiser
+from pileus.network.engine.linux.announce import announce
+from pileus.network.engine.linux.conntrack import Conntrack
+from pileus.network.engine.linux.dhcp import METADATA
+from pileus.network.engine.linux.links import Link, Links, Route
+from pileus.network.engine.linux.metadata import Answer, Listener
+from pileus.network.engine.linux.nft import Nft
+from pileus.network.engine.linux.spaces import QUIET, askers, identity, settle_addresses, settle_link
+from pileus.network.engine.linux.wiring import PhysicalBridge, clear_far_end, join_far_end
+from pileus.network.engine.records import GatewayLeg, NetworkSlice, RouterSlice
+
+SETTINGS = {
+    **QUIET,
+    "ipv4/ip_forward": "1",
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv4/conf/default/send_redirects": "0",
+    "ipv6/conf/all/forwarding": "1",
+}
+
+
+def compile_translation(router: RouterSlice) -> tuple[str, str]:
+    """The router's nftables transaction and its generation."""
+    pairs = [(str(ip_interface(f.floating_ip).ip), str(ip_interface(f.fixed_ip or "").ip)) for f in router.floating_ips]
+    addresses = [str(ip_interface(a).ip) for a in (router.gateway.addresses if router.gateway else ())]
+    own = next((address for address in addresses if ":" not in address), None)
+    hairpin = 'ct status dnat iifname "qr-*" oifname "qr-*" snat to'
+    after = ['oifname "qg-*" snat to ip saddr map @sources', f"{hairpin} ip saddr map @sources"]
+    if own is not None:
+        after += [f'oifname "qg-*" snat to {own}'] if router.enable_snat else []
+        after.append(f"{hairpin} {own}")
+    maps = _pairs("destinations", pairs) + _pairs("sources", [(fixed, floating) for floating, fixed in pairs])
+    body = f"table ip {names.TABLE} {{\n{maps}"
+    body += (
+        "  chain before {\n    type nat hook prerouting priority dstnat; policy accept;\n"
+        "    dnat to ip daddr map @destinations\n  }\n"
+        "  chain after {\n    type nat hook postrouting priority srcnat; policy accept;\n    "
+        + "\n    ".join(after) + "\n  }\n"
+        "  chain to_router {\n    type filter hook input priority filter; policy accept;\n"
+        f'    iifname "qg-*" ip daddr {METADATA} drop\n  }}\n}}\n')
+    generation = "generation_" + hashlib.sha256(body.encode()).hexdigest()[:16]
+    text = f"add table ip {names.TABLE}\ndelete table ip {names.TABLE}\n{body}"
+    return text + f"add chain ip {names.TABLE} {generation}\n", generation
+
+
+def _pairs(name: str, pairs: list[tuple[str, str]]) -> str:
+    elements = ", ".join(f"{key} : {value}" for key, value in sorted(pairs))
+    listed = f"    elements = {{ {elements} }}\n" if elements else ""
+    return f"  map {name} {{\n    type ipv4_addr : ipv4_addr\n{listed}  }}\n"
+
+
+class RouterSpace:
+    """The router of one slice in its namespace; everything here is settled in a thread, as it is many small calls."""
+
+    def __init__(self, host: str, router_id: str, answer: Answer | None):
+        self.host, self.router_id, self.answer = host, router_id, answer
+        self.namespace = names.namespace(host, "router", router_id)
+        self.identity: tuple[int, int] | None = None
+        self.listener: Listener | None = None
+        self.advertiser: Advertiser | None = None
+
+    def close(self) -> None:
+        """A socket keeps its namespace alive, so this comes before the namespace's removal."""
+        if self.listener is not None:
+            self.listener.close()
+        if self.advertiser is not None:
+            self.advertiser.close()
+        self.identity = self.listener = self.advertiser = None
+
+    async def update(
+        self, router: RouterSlice, networks: Mapping[str, NetworkSlice], physical: Mapping[str, PhysicalBridge],
+        *, trusted: bool,
+    ) -> list[str]:
+        """Make it so; what had to be changed. `trusted`: it is as last time. Raises EngineFailed."""
+        changes = []
+        if not trusted or self.identity is None:
+            changes = await asyncio.to_thread(self._settle, router, physical)
+        if self.identity != identity(self.namespace):
+            self.close()
+            if self.answer is not None:
+                self.listener = Listener(self.namespace, self.answer)
+                await self.listener.start()
+            self.advertiser = Advertiser(self.namespace)
+            self.identity = identity(self.namespace)
+        if self.listener is not None:
+            attached = {leg.network_id for leg in router.legs}
+            self.listener.neighbours = askers([network for i, network in networks.items() if i in attached])
+        if self.advertiser is not None:
+            self.advertiser.update(router.legs)
+        return changes
+
+    def _settle(self, router: RouterSlice, physical: Mapping[str, PhysicalBridge]) -> list[str]:
+        namespaces.write_settings(self.namespace, SETTINGS)
+        changes: list[str] = []
+        if router.gateway is not None and router.gateway.physical is not None:
+            changes += self._gateway_link(router.gateway, physical)
+        links = Links(self.namespace)
+        try:
+            changes += self._legs(links, router)
+            changes += self._routes(links, router)
+        finally:
+            links.close()
+        return changes + self._translation(router)
+
+    def _gateway_link(self, gateway: GatewayLeg, physical: Mapping[str, PhysicalBridge]) -> list[str]:
+        place = physical.get(gateway.physical or "")
+        if place is None:
+            raise EngineFailed(f"host {self.host} has no bridge of physical network {gateway.physical}")
+        far, near = names.link(names.GATEWAY, gateway.port_id), names.link(names.GATEWAY_LEG, gateway.port_id)
+        links = Links(self.namespace)
+        try:
+            changes = []
+            if links.find(near) is None:
+                clear_far_end(place, far)
+                links.add_veth(near, gateway.mtu, far, place.namespace)
+                changes.append(f"link {near} added")
+        finally:
+            links.close()
+        if join_far_end(place, far):
+            changes.append(f"link {far} joined to {place.bridge}")
+        return changes
+
+    def _legs(self, links: Links, router: RouterSlice) -> list[str]:
+        changes: list[str] = []
+        present = links.links()
+        wanted = {names.link(names.LEG, leg.port_id) for leg in router.legs}
+        if router.gateway is not None:
+            wanted.add(names.link(names.GATEWAY_LEG, router.gateway.port_id))
+        for name, link in present.items():
+            if name.startswith((names.LEG, names.GATEWAY_LEG)) and name not in wanted:
+                links.delete(link.index)
+                changes.append(f"link {name} removed")
+        if not present["lo"].up:
+            links.set_up(present["lo"].index)
+        link, done = self._loopback(links, present["lo"])
+        changes += done
+        for leg in router.legs:
+            name = names.link(names.LEG, leg.port_id)
+            if name in present:
+                link, done = settle_link(links, name, leg.mac, leg.mtu)
+                changes += done + settle_addresses(links, link, set(leg.addresses))
+        if router.gateway is not None:
+            changes += self._gateway(links, router, router.gateway)
+        return changes
+
+    def _loopback(self, links: Links, link: Link) -> tuple[Link, list[str]]:
+        """The metadata address, for networks whose guests reach it through their router."""
+        if f"{METADATA}/32" in links.addresses(link.index):
+            return link, []
+        links.add_address(link.index, f"{METADATA}/32")
+        return link, [f"address {METADATA} of {link.name} added"]
+
+    def _gateway(self, links: Links, router: RouterSlice, gateway: GatewayLeg) -> list[str]:
+        name = names.link(names.GATEWAY_LEG, gateway.port_id)
+        link, changes = settle_link(links, name, gateway.mac, gateway.mtu)
+        floating = [f"{floating.floating_ip}/32" for floating in router.floating_ips]
+        before = links.addresses(link.index)
+        wanted = {*gateway.addresses, *floating}
+        changes += settle_addresses(links, link, wanted)
+        fresh = sorted(wanted - before)
+        if fresh or changes:
+            announce(self.namespace, name, gateway.mac, [a.split("/")[0] for a in fresh or wanted if ":" not in a])
+        return changes
+
+    def _routes(self, links: Links, router: RouterSlice) -> list[str]:
+        wanted = {Route(route.destination, route.nexthop) for route in router.routes}
+        if router.gateway is not None:
+            wanted |= {Route("::/0" if ":" in hop else "0.0.0.0/0", hop) for hop in router.gateway.nexthops}
+        actual, changes = links.routes(), []
+        for route in sorted(actual - wanted, key=str):
+            links.delete_route(route)
+            changes.append(f"{route} removed")
+        for route in sorted(wanted - actual, key=str):
+            links.add_route(route)
+            changes.append(f"{route} added")
+        return changes
+
+    def _translation(self, router: RouterSlice) -> list[str]:
+        text, generation = compile_translation(router)
+        nft = Nft(self.namespace)
+        try:
+            if generation in nft.chains("ip", names.TABLE):
+                return []
+            nft.run(text)
+        finally:
+            nft.close()
+        conntrack = Conntrack(self.namespace)
+        try:
+            own = {a.split("/")[0] for a in (router.gateway.addresses if router.gateway else ())}
+            conntrack.cut_translations({f.floating_ip: f.fixed_ip or "" for f in router.floating_ips}, own)
+        finally:
+            conntrack.close()
+        return [f"address translation of router {self.router_id} replaced"]

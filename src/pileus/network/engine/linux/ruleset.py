@@ -1,0 +1,310 @@
+"""Compiles a slice into one nftables transaction for its host: anti-spoofing, stateful filtering, tunnel protection."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from ipaddress import IPv6Address
+
+import msgspec
+
+from pileus.network.engine.filters import WITH_PORTS, Match, collapsed, normal, plain, port_addresses
+from pileus.network.engine.linux import names
+from pileus.network.engine.records import GroupSlice, Port, Slice
+
+GUEST_MARK = 0x40000000   # tells the marks of guests' packets from marks that others on the host may use
+MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+BRIDGE_CHAINS = """
+  chain six {
+    icmpv6 type { nd-router-advert, nd-redirect } counter drop
+    udp sport 547 udp dport 546 counter drop
+    ip6 saddr :: icmpv6 type { nd-neighbor-solicit, nd-router-solicit } accept
+    ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report } accept
+    icmpv6 type nd-neighbor-advert iifname != @targets_any iifname . ether saddr . @th,64,128 != @targets counter drop
+    iifname . ether saddr . ip6 saddr @sources6 accept
+    iifname . ether saddr . ip6 saddr @ranges6 accept
+    counter drop
+  }
+  chain four {
+    ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
+    udp sport 67 udp dport 68 counter drop
+    iifname . ether saddr . ip saddr @sources4 accept
+    iifname . ether saddr . ip saddr @ranges4 accept
+    counter drop
+  }
+  chain from_guest {
+    type filter hook prerouting priority -300; policy accept;
+    meta mark set 0
+    iifname "tap*" iifname != @guests counter drop
+    iifname != @guests accept
+    iifname @open accept
+    iifname . ether saddr != @macs counter drop
+    meta mark set iifname map @marks
+    ether type arp iifname . arp saddr ether != @macs counter drop
+    ether type arp arp saddr ip 0.0.0.0 accept
+    ether type arp iifname . ether saddr . arp saddr ip @sources4 accept
+    ether type arp iifname . ether saddr . arp saddr ip @ranges4 accept
+    ether type ip goto four
+    ether type ip6 goto six
+    counter drop
+  }
+  chain to_guest {
+    type filter hook forward priority -10; policy accept;
+    oifname "pv*" ether saddr @service_macs drop
+    oifname "px*" ether saddr @service_macs drop
+    oifname "tap*" oifname != @guests counter drop
+    meta mark set 0
+    meta mark set oifname map @marks
+  }
+  chain to_host {
+    type filter hook input priority -300; policy accept;
+    iifname { "tap*", "pv*", "pr*", "ps*", "px*", "pg*" } drop
+  }
+"""
+INET_CHAINS = """
+  chain track_in {
+    type filter hook prerouting priority raw; policy accept;
+    udp dport 4789 notrack
+    ct zone set iifname map @zones
+  }
+  chain track_out {
+    type filter hook output priority raw; policy accept;
+    udp dport 4789 notrack
+  }
+  chain tunnels {
+    type filter hook input priority filter; policy accept;
+    udp dport 4789 ip saddr != @peers4 counter drop
+    udp dport 4789 ip6 saddr != @peers6 counter drop
+  }
+  chain always_out {
+    udp sport 68 udp dport 67 accept
+    udp sport 546 udp dport 547 accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept
+    icmpv6 type { mld-listener-report, mld2-listener-report } accept
+  }
+  chain always_in {
+    udp sport 67 udp dport 68 accept
+    udp sport 547 udp dport 546 accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, mld-listener-query } accept
+  }
+  chain out_of_guest {
+    type filter hook prerouting priority filter; policy accept;
+    meta mark & 0x40000000 == 0 accept
+    jump always_out
+    meta mark vmap @outward
+    counter drop
+  }
+  chain into_guest {
+    type filter hook forward priority filter; policy accept;
+    meta mark & 0x40000000 == 0 accept
+    jump always_in
+    meta mark vmap @inward
+    counter drop
+  }
+"""
+STATEFUL = """    ct state established,related ct mark 0 accept
+    ct state { established, related, invalid } counter drop
+"""
+
+
+class Ruleset(msgspec.Struct, frozen=True, kw_only=True):
+    """`generation` names the text, `zones` are by network id, `refused` says which ports were left out, and why."""
+
+    text: str
+    generation: str
+    zones: dict[str, int]
+    refused: dict[str, str]
+
+
+def compile_ruleset(wanted: Slice) -> Ruleset:
+    refused: dict[str, str] = {}
+    ports = [port for port in wanted.ports if _usable(port, refused)]
+    zones = _numbers((network.network.id for network in wanted.networks), 65533)
+    tables = _bridge_table(wanted, ports), _inet_table(wanted, ports, zones, refused)
+    body = "\n".join(tables)
+    generation = "generation_" + hashlib.sha256(body.encode()).hexdigest()[:16]
+    text = "".join(f"add table {family} {names.TABLE}\ndelete table {family} {names.TABLE}\n" for family in FAMILIES)
+    text += body + "".join(f"add chain {family} {names.TABLE} {generation}\n" for family in FAMILIES)
+    return Ruleset(text=text, generation=generation, zones=zones, refused=refused)
+
+
+FAMILIES = ("bridge", "inet")
+REMOVAL = "".join(f"add table {family} {names.TABLE}\ndelete table {family} {names.TABLE}\n" for family in FAMILIES)
+
+
+def _usable(port: Port, refused: dict[str, str]) -> bool:
+    """A port with an address that cannot be read is left out, which leaves it without any traffic."""
+    try:
+        pairs = port_addresses(port)
+    except ValueError as error:
+        refused[port.id] = str(error)
+        return False
+    if not all(MAC.fullmatch(mac) for mac, _ in pairs):
+        refused[port.id] = "not a MAC address"
+        return False
+    return True
+
+
+def _numbers(ids: Iterable[str], limit: int) -> dict[str, int]:
+    """Numbers from 1 that stay the same for an id whatever others come and go, but for rare collisions."""
+    taken: dict[int, str] = {}
+    for record_id in sorted(ids):
+        number = int.from_bytes(hashlib.sha256(record_id.encode()).digest()[:4], "big") % limit + 1
+        while number in taken:
+            number = number % limit + 1
+        taken[number] = record_id
+    return {record_id: number for number, record_id in taken.items()}
+
+
+def _marks(ports: list[Port]) -> dict[str, int]:
+    return {port_id: GUEST_MARK | number for port_id, number in _numbers((p.id for p in ports), GUEST_MARK - 2).items()}
+
+
+def _collection(kind: str, name: str, type_text: str, elements: Iterable[str], *, intervals: bool = False) -> str:
+    listed = ",\n      ".join(elements)
+    flags = "    flags interval\n" if intervals else ""
+    body = f"    elements = {{ {listed} }}\n" if listed else ""
+    return f"  {kind} {name} {{\n    {type_text}\n{flags}{body}  }}\n"
+
+
+def _bridge_table(wanted: Slice, ports: list[Port]) -> str:
+    sources: dict[tuple[int, bool], list[str]] = {(v, r): [] for v in (4, 6) for r in (False, True)}
+    macs, targets, targets_any = [], [], []
+    for port in ports:
+        if not port.port_security:
+            continue
+        tap, pairs = f'"{names.link(names.TAP, port.id)}"', port_addresses(port)
+        macs += [f"{tap} . {mac}" for mac in sorted({mac for mac, _ in pairs})]
+        for mac, address in pairs:
+            version, is_range = 6 if ":" in address else 4, "/" in address
+            sources[version, is_range].append(f"{tap} . {mac} . {address}")
+            if version == 6 and not is_range:
+                targets.append(f"{tap} . {mac} . {int(IPv6Address(address)):#034x}")
+        if any(":" in address and "/" in address for _, address in pairs):
+            targets_any.append(tap)
+    taps = [f'"{names.link(names.TAP, port.id)}"' for port in ports]
+    marks = _marks(ports)
+    opened = [f'"{names.link(names.TAP, port.id)}"' for port in ports if not port.port_security]
+    marked = [f'"{names.link(names.TAP, p.id)}" : {marks[p.id]:#x}' for p in ports if p.port_security]
+    four, six = "type ifname . ether_addr . ipv4_addr", "type ifname . ether_addr . ipv6_addr"
+    service_macs = [names.service_mac(network.network.id) for network in wanted.networks]
+    return "".join((
+        f"table bridge {names.TABLE} {{\n",
+        _collection("set", "guests", "type ifname", taps),
+        _collection("set", "open", "type ifname", opened),
+        _collection("set", "macs", "type ifname . ether_addr", macs),
+        _collection("set", "sources4", four, sources[4, False]),
+        _collection("set", "ranges4", four, _disjoint(sources[4, True]), intervals=True),
+        _collection("set", "sources6", six, sources[6, False]),
+        _collection("set", "ranges6", six, _disjoint(sources[6, True]), intervals=True),
+        _collection("set", "targets", "typeof iifname . ether saddr . @th,64,128", targets),
+        _collection("set", "targets_any", "type ifname", targets_any),
+        _collection("set", "service_macs", "type ether_addr", sorted(set(service_macs))),
+        _collection("map", "marks", "type ifname : mark", marked),
+        BRIDGE_CHAINS, "}\n",
+    ))
+
+
+def _disjoint(elements: list[str]) -> list[str]:
+    """Ranges of one port and MAC that lie in each other are joined, as a set with intervals refuses overlaps."""
+    by_owner: dict[str, list[str]] = {}
+    for element in elements:
+        owner, address = element.rsplit(" . ", 1)
+        by_owner.setdefault(owner, []).append(address)
+    return [
+        f"{owner} . {address}" for owner, addresses in by_owner.items()
+        for address in collapsed(addresses, 6 if ":" in addresses[0] else 4)
+    ]
+
+
+def _inet_table(wanted: Slice, ports: list[Port], zones: dict[str, int], refused: dict[str, str]) -> str:
+    groups = {group.id: group for group in wanted.groups}
+    marks = _marks(ports)
+    combinations: dict[tuple[str, ...], str] = {}
+    outward, inward = [], []
+    for port in ports:
+        if not port.port_security:
+            continue
+        key = tuple(sorted(i for i in port.security_group_ids if i in groups))
+        name = combinations.setdefault(key, "c_" + hashlib.sha256(" ".join(key).encode()).hexdigest()[:12])
+        outward.append(f"{marks[port.id]:#x} : goto {name}_out")
+        inward.append(f"{marks[port.id]:#x} : goto {name}_in")
+    peers = sorted({plain(peer) for network in wanted.networks for peer in network.peers})
+    bridges = [f'"{names.link(names.BRIDGE, i)}" : {zone}' for i, zone in sorted(zones.items())]
+    return "".join((
+        f"table inet {names.TABLE} {{\n",
+        _collection("map", "zones", "typeof iifname : ct zone", bridges),
+        _collection("set", "peers4", "type ipv4_addr", (peer for peer in peers if ":" not in peer)),
+        _collection("set", "peers6", "type ipv6_addr", (peer for peer in peers if ":" in peer)),
+        *(_members(group) for group in wanted.groups),
+        *(_group(group, groups, refused) for group in wanted.groups),
+        *(_combination(key, name, groups) for key, name in sorted(combinations.items())),
+        _collection("map", "outward", "type mark : verdict", outward),
+        _collection("map", "inward", "type mark : verdict", inward),
+        INET_CHAINS, "}\n",
+    ))
+
+
+def _members(group: GroupSlice) -> str:
+    name, parts = names.short(group.id), []
+    for version in (4, 6):
+        addresses = [plain(member) for member in group.members if _is_address(member, version)]
+        intervals = any("/" in member for member in addresses)
+        elements = collapsed(addresses, version) if intervals else addresses
+        parts.append(_collection("set", f"m{version}_{name}", f"type ipv{version}_addr", elements, intervals=intervals))
+    return "".join(parts)
+
+
+def _is_address(member: str, version: int) -> bool:
+    """What cannot be read belongs to no group."""
+    try:
+        return (":" in plain(member)) == (version == 6)
+    except ValueError:
+        return False
+
+
+def _group(group: GroupSlice, groups: dict[str, GroupSlice], refused: dict[str, str]) -> str:
+    lines: dict[bool, list[str]] = {True: [], False: []}
+    for rule in group.rules:
+        try:
+            match = normal(rule)
+        except ValueError as error:
+            refused[group.id] = str(error)
+            continue
+        if match.group_id is None or match.group_id in groups:
+            lines[match.ingress].append(f"    {match_text(match)} accept\n")
+    name = names.short(group.id)
+    return "".join(
+        f"  chain g_{name}_{way} {{\n{''.join(dict.fromkeys(lines[ingress]))}  }}\n"
+        for ingress, way in ((False, "out"), (True, "in")))
+
+
+def match_text(match: Match) -> str:
+    parts = [f"meta nfproto ipv{match.version}"]
+    family, side = ("ip" if match.version == 4 else "ip6"), ("saddr" if match.ingress else "daddr")
+    if match.protocol in WITH_PORTS:
+        parts.append(f"meta l4proto {match.protocol}")
+        if match.low is not None:
+            parts.append(f"th dport {match.low}-{match.high if match.high is not None else match.low}")
+    elif match.protocol in (1, 58):
+        word = "icmp" if match.protocol == 1 else "icmpv6"
+        parts.append(f"meta l4proto {match.protocol}")
+        if match.low is not None:
+            parts.append(f"{word} type {match.low}")
+        if match.high is not None:
+            parts.append(f"{word} code {match.high}")
+    elif match.protocol is not None:
+        parts.append(f"meta l4proto {match.protocol}")
+    if match.cidr is not None:
+        parts.append(f"{family} {side} {match.cidr}")
+    if match.group_id is not None:
+        parts.append(f"{family} {side} @m{match.version}_{names.short(match.group_id)}")
+    return " ".join(parts)
+
+
+def _combination(key: tuple[str, ...], name: str, groups: dict[str, GroupSlice]) -> str:
+    state = "" if key and not any(groups[i].stateful for i in key) else STATEFUL
+    return "".join(
+        f"  chain {name}_{way} {{\n{state}"
+        + "".join(f"    jump g_{names.short(i)}_{way}\n" for i in key) + "    counter drop\n  }\n"
+        for way in ("out", "in"))
+

@@ -1,0 +1,112 @@
+"""What lives in a namespace of its own and has sockets there: the identity check that tells when it was remade."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from pileus.network.engine.linux import names, namespaces
+from pileus.network.engine.linux.dhcp import METADATA, Responder, leases
+from pileus.network.engine.linux.links import Link, Links
+from pileus.network.engine.linux.metadata import Answer, Listener
+from pileus.network.engine.records import Neighbour, NetworkSlice, Port
+
+QUIET = {                 # a namespace of ours starts from the machine's defaults, which may be anything
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "0",
+    "ipv4/conf/all/arp_ignore": "1",
+    "ipv4/conf/all/arp_announce": "2",
+    "ipv6/conf/all/accept_ra": "0",
+    "ipv6/conf/default/accept_ra": "0",
+    "ipv6/conf/default/accept_dad": "0",
+}
+
+
+def identity(namespace: str) -> tuple[int, int]:
+    status = os.stat(namespaces.path_of(namespace))
+    return status.st_dev, status.st_ino
+
+
+def settle_addresses(links: Links, link: Link, wanted: set[str]) -> list[str]:
+    """Give the link exactly these addresses; what had to be done."""
+    actual, changes = links.addresses(link.index), []
+    for address in sorted(actual - wanted):
+        links.delete_address(link.index, address)
+        changes.append(f"address {address} of {link.name} removed")
+    for address in sorted(wanted - actual):
+        links.add_address(link.index, address)
+        changes.append(f"address {address} of {link.name} added")
+    return changes
+
+
+def settle_link(links: Links, name: str, mac: str, mtu: int) -> tuple[Link, list[str]]:
+    link, changes = links.one(name), []
+    if link.mac != mac:
+        links.set_mac(link.index, mac)
+        changes.append(f"mac of {name} set")
+    if link.mtu != mtu:
+        links.set_mtu(link.index, mtu)
+        changes.append(f"mtu of {name} set")
+    if not link.up:
+        links.set_up(link.index)
+        changes.append(f"link {name} set up")
+    return link, changes
+
+
+class Service:
+    """DHCP and metadata of one network on one host."""
+
+    def __init__(self, host: str, network_id: str, answer: Answer | None):
+        self.namespace = names.namespace(host, "service", network_id)
+        self.answer = answer
+        self.identity: tuple[int, int] | None = None
+        self.responder: Responder | None = None
+        self.listener: Listener | None = None
+
+    def close(self) -> None:
+        """A socket keeps its namespace alive, so this comes before the namespace's removal."""
+        if self.responder is not None:
+            self.responder.close()
+        if self.listener is not None:
+            self.listener.close()
+        self.identity = self.responder = self.listener = None
+
+    async def update(
+        self, network: NetworkSlice, ports: list[Port], dns: tuple[str, ...], *, trusted: bool,
+    ) -> list[str]:
+        """Make it so; what had to be changed. `trusted`: nothing but ports is other than last time."""
+        changes = []
+        if not trusted or self.identity is None:
+            changes = await asyncio.to_thread(self._settle, network)
+        if self.identity != identity(self.namespace):
+            self.close()
+            self.responder = Responder(self.namespace)
+            if self.answer is not None:
+                self.listener = Listener(self.namespace, self.answer)
+                await self.listener.start()
+            self.identity = identity(self.namespace)
+        if self.responder is not None:
+            self.responder.leases = leases(network.network, network.subnets, ports, dns)
+        if self.listener is not None:
+            self.listener.neighbours = askers([network])
+        return changes
+
+    def _settle(self, network: NetworkSlice) -> list[str]:
+        links = Links(self.namespace)
+        try:
+            namespaces.write_settings(self.namespace, QUIET)
+            loopback = links.one("lo")
+            if not loopback.up:
+                links.set_up(loopback.index)
+            mac = names.service_mac(network.network.id)
+            link, changes = settle_link(links, names.SERVICE_LEG, mac, network.network.mtu)
+            wanted = {f"{METADATA}/32"}
+            for subnet in network.subnets:
+                if subnet.enable_dhcp and subnet.dhcp_server_ip and subnet.ip_version == 4:
+                    wanted.add(f"{subnet.dhcp_server_ip}/{subnet.cidr.split('/')[1]}")
+            return changes + settle_addresses(links, link, wanted)
+        finally:
+            links.close()
+
+
+def askers(networks: list[NetworkSlice]) -> Mapping[str, Neighbour]:
+    return {ip: neighbour for network in networks for neighbour in network.neighbours for ip in neighbour.ips}

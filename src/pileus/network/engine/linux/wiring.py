@@ -1,0 +1,307 @@
+"""Makes the links and forwarding entries of one host what its slice says, touching only what differs."""
+
+import asyncio
+import errno
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from pileus.network.engine.base import EngineFailed
+from pileus.network.engine.linux import names, namespaces
+from pileus.network.engine.linux.links import NO_MAC, Forwarding, Link, Links
+from pileus.network.engine.linux.netlink import NetlinkFailed
+from pileus.network.engine.records import NetworkSlice, Port, RouterSlice, Slice
+
+BATCH = 32                # requests between two turns for others in the loop
+
+
+class PhysicalBridge(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a physical network is: a bridge in a network namespace (a name, a path, or namespaces.HERE)."""
+
+    bridge: str
+    namespace: str
+
+
+def serves(network: NetworkSlice) -> bool:
+    """Whether the network has a service namespace: for DHCP, and for metadata through the DHCP server's address."""
+    return any(s.enable_dhcp and s.dhcp_server_ip and s.ip_version == 4 for s in network.subnets)
+
+
+class Wiring:
+    def __init__(self, host: str, namespace: str, physical: Mapping[str, PhysicalBridge]):
+        self.host, self.namespace, self.physical = host, namespace, physical
+        self.links = Links(namespace)              # for the loop's thread, where taps are plugged as they come
+        self.reader = Links(namespace)             # for long lists, read in another thread
+        self.bridges: dict[str, int] = {}          # index by network id
+        self.changes: list[str] = []
+        self.failures: list[str] = []
+        self.count = 0
+
+    def close(self) -> None:
+        self.links.close()
+        self.reader.close()
+
+    async def present(self) -> dict[str, Link]:
+        return await asyncio.to_thread(self.reader.links)
+
+    async def _turn(self, change: str | None = None) -> None:
+        if change is not None:
+            self.changes.append(change)
+        self.count += 1
+        if self.count % BATCH == 0:
+            await asyncio.sleep(0)
+
+    async def build(self, wanted: Slice, fresh: set[str]) -> None:
+        """Bridges, tunnels and the host's ends of all veths; taps and forwarding entries come after.
+
+        `fresh` namespaces were just made: a link of a namesake of theirs leads nowhere and is made anew.
+        """
+        self.failures = []
+        present = await self.present()
+        kept = {network.network.id for network in wanted.networks}
+        self.bridges = {network_id: index for network_id, index in self.bridges.items() if network_id in kept}
+        await self._remove_strangers(present, self._own_names(wanted, fresh))
+        for network in wanted.networks:
+            try:
+                await self._network(present, network, wanted.underlay_ip)
+            except (EngineFailed, OSError) as error:
+                self.failures.append(f"network {network.network.id}: {error}")
+        for router in wanted.routers:
+            try:
+                await self._router(present, router)
+            except (EngineFailed, OSError) as error:
+                self.failures.append(f"router {router.id}: {error}")
+
+    async def _router(self, present: dict[str, Link], router: RouterSlice) -> None:
+        space = names.namespace(self.host, "router", router.id)
+        for leg in router.legs:
+            if leg.network_id in self.bridges:
+                ends = names.link(names.ROUTER, leg.port_id), names.link(names.LEG, leg.port_id)
+                await self._veth(present, ends, (space, leg.mac, leg.mtu), self.bridges[leg.network_id])
+        gateway = router.gateway
+        if gateway is not None and gateway.physical is None and gateway.network_id in self.bridges:
+            ends = names.link(names.ROUTER, gateway.port_id), names.link(names.GATEWAY_LEG, gateway.port_id)
+            await self._veth(present, ends, (space, gateway.mac, gateway.mtu), self.bridges[gateway.network_id])
+
+    def _own_names(self, wanted: Slice, fresh: set[str]) -> set[str]:
+        kept = set()
+        for network in wanted.networks:
+            network_id = network.network.id
+            kept.add(names.link(names.BRIDGE, network_id))
+            kept.add(names.link(names.PHYSICAL if network.network.physical else names.VXLAN, network_id))
+            if serves(network) and names.namespace(self.host, "service", network_id) not in fresh:
+                kept.add(names.link(names.SERVICE, network_id))
+        for router in wanted.routers:
+            if names.namespace(self.host, "router", router.id) in fresh:
+                continue
+            kept.update(names.link(names.ROUTER, leg.port_id) for leg in router.legs)
+            if router.gateway is not None and router.gateway.physical is None:
+                kept.add(names.link(names.ROUTER, router.gateway.port_id))
+        return kept
+
+    async def _remove_strangers(self, present: dict[str, Link], kept: set[str]) -> None:
+        for name in sorted(present):
+            if names.OWN_LINK.fullmatch(name) and name not in kept and not name.startswith(names.GATEWAY):
+                await self._delete(present, name)
+
+    async def _delete(self, present: dict[str, Link], name: str) -> None:
+        """In a thread: the kernel takes milliseconds to let go of a link."""
+        link = present.pop(name)
+        try:
+            await asyncio.to_thread(_delete_link, self.namespace, link.index)
+        except NetlinkFailed as error:
+            if error.errno != errno.ENODEV:
+                raise
+        await self._turn(f"link {name} removed")
+
+    async def _network(self, present: dict[str, Link], network: NetworkSlice, underlay_ip: str) -> None:
+        record = network.network
+        name = names.link(names.BRIDGE, record.id)
+        if name not in present:
+            self.links.add_bridge(name, record.mtu)
+            await self._turn(f"bridge {name} added")
+            present[name] = self._made(name)
+        bridge = await self._up(present[name], record.mtu)
+        self.bridges[record.id] = bridge.index
+        if record.physical is not None:
+            place = self.physical.get(record.physical)
+            if place is None:
+                raise EngineFailed(f"host {self.host} has no bridge of physical network {record.physical}")
+            await self._physical(present, record.id, place, record.mtu)
+        elif record.vni is not None:
+            await self._tunnel(present, record.id, record.vni, (underlay_ip, record.mtu))
+        if serves(network):
+            ends = names.link(names.SERVICE, record.id), names.SERVICE_LEG
+            space = names.namespace(self.host, "service", record.id)
+            await self._veth(present, ends, (space, names.service_mac(record.id), record.mtu), bridge.index)
+
+    async def _tunnel(self, present: dict[str, Link], network_id: str, vni: int, own: tuple[str, int]) -> None:
+        name, (underlay_ip, mtu) = names.link(names.VXLAN, network_id), own
+        if name in present and present[name].tunnel != f"{vni} {underlay_ip}":
+            await self._delete(present, name)
+        if name not in present:
+            self.links.add_vxlan(name, vni, underlay_ip, mtu)
+            await self._turn(f"tunnel {name} added")
+            present[name] = self._made(name)
+        await self._port(present[name], self.bridges[network_id], mtu, quiet=True)
+
+    async def _physical(self, present: dict[str, Link], network_id: str, place: PhysicalBridge, mtu: int) -> None:
+        name, far = names.link(names.PHYSICAL, network_id), names.far_end(self.host, network_id)
+        if name not in present:
+            clear_far_end(place, far)
+            self.links.add_veth(name, mtu, far, place.namespace)
+            await self._turn(f"link {name} added")
+            present[name] = self._made(name)
+        await self._port(present[name], self.bridges[network_id], mtu, quiet=False)
+        if join_far_end(place, far):
+            await self._turn(f"link {far} joined to {place.bridge}")
+
+    async def _veth(
+        self, present: dict[str, Link], ends: tuple[str, str], far: tuple[str, str, int], bridge: int,
+    ) -> None:
+        (name, peer), (namespace, mac, mtu) = ends, far
+        if name not in present:
+            self.links.add_veth(name, mtu, peer, namespace, mac)
+            await self._turn(f"link {name} added")
+            present[name] = self._made(name)
+        await self._port(present[name], bridge, mtu, quiet=True)
+
+    def _made(self, name: str) -> Link:
+        return self.links.one(name)
+
+    async def _up(self, link: Link, mtu: int) -> Link:
+        if link.mtu != mtu:
+            self.links.set_mtu(link.index, mtu)
+            await self._turn(f"mtu of {link.name} set")
+        if not link.up:
+            self.links.set_up(link.index)
+            await self._turn(f"link {link.name} set up")
+        return link
+
+    async def _port(self, link: Link, bridge: int, mtu: int, *, quiet: bool) -> None:
+        if link.master != bridge:
+            self.links.set_master(link.index, bridge)
+            await self._turn(f"link {link.name} joined")
+        if link.master != bridge or link.quiet != quiet:
+            self.links.quieten(link.index, quiet)
+            await self._turn(f"port {link.name} set")
+        await self._up(link, mtu)
+
+    def plug(self, link: Link, port: Port) -> bool:
+        """Join a tap to its network, or part it when its port is administratively down; true if it was not so."""
+        bridge = self.bridges.get(port.network_id)
+        if bridge is None:
+            raise EngineFailed(f"network {port.network_id} is not on this host")
+        if not port.admin_up:
+            if link.master:
+                self.links.set_master(link.index, 0)
+            return bool(link.master)
+        changed = False
+        if link.master != bridge:
+            self.links.set_master(link.index, bridge)
+            for mac in guest_macs(port):
+                self.links.add_forwarding(Forwarding(link.index, mac, None))
+            changed = True
+        if changed or link.quiet != port.port_security:
+            self.links.quieten(link.index, port.port_security)
+            changed = True
+        if not link.up:
+            self.links.set_up(link.index)
+            changed = True
+        return changed
+
+    def unplug(self, link: Link) -> None:
+        self.links.set_master(link.index, 0)
+        self.changes.append(f"tap {link.name} parted")
+
+    async def forward(self, wanted: Slice) -> None:
+        """Static entries: every address of every network is known, so nothing has to be learned."""
+        present = await self.present()
+        desired = self._desired(wanted, present)
+        own = {link.index for name, link in present.items() if names.OWN_LINK.fullmatch(name)}
+        own.update(present[tap].index for tap in map(_tap, wanted.ports) if tap in present)
+        actual = {entry for entry in await asyncio.to_thread(self.reader.forwarding) if entry.index in own}
+        for entry in sorted(actual - desired, key=str):
+            _tolerate(errno.ENOENT, self.links.delete_forwarding, entry)
+            await self._turn(f"{entry} removed")
+        for entry in sorted(desired - actual, key=str):
+            _tolerate(errno.EEXIST, self.links.add_forwarding, entry)
+            await self._turn(f"{entry} added")
+
+    def _desired(self, wanted: Slice, present: dict[str, Link]) -> set[Forwarding]:
+        def entries(prefix: str, record_id: str, macs: Iterable[str]) -> set[Forwarding]:
+            link = present.get(names.link(prefix, record_id))
+            return set() if link is None or not link.master else {Forwarding(link.index, mac, None) for mac in macs}
+
+        desired: set[Forwarding] = set()
+        for network in wanted.networks:
+            network_id = network.network.id
+            tunnel = present.get(names.link(names.VXLAN, network_id))
+            if tunnel is not None:
+                desired.update(Forwarding(tunnel.index, NO_MAC, peer) for peer in network.peers)
+                for there in network.neighbours:
+                    if there.underlay_ip is not None:
+                        desired.add(Forwarding(tunnel.index, there.mac, there.underlay_ip))
+                        desired.add(Forwarding(tunnel.index, there.mac, None))
+            desired |= entries(names.SERVICE, network_id, [names.service_mac(network_id)])
+        for router in wanted.routers:
+            for leg in (*router.legs, *([router.gateway] if router.gateway is not None else [])):
+                desired |= entries(names.ROUTER, leg.port_id, [leg.mac])
+        for port in wanted.ports:
+            if port.admin_up:
+                desired |= entries(names.TAP, port.id, guest_macs(port))
+        return desired
+
+
+def _tap(port: Port) -> str:
+    return names.link(names.TAP, port.id)
+
+
+def guest_macs(port: Port) -> list[str]:
+    return sorted({port.mac, *(pair.mac for pair in port.allowed_address_pairs if pair.mac)})
+
+
+def _tolerate(error: int, request, entry: Forwarding) -> None:
+    try:
+        request(entry)
+    except NetlinkFailed as failed:
+        if failed.errno != error:
+            raise
+
+
+def _delete_link(namespace: str, index: int) -> None:
+    links = Links(namespace)
+    try:
+        links.delete(index)
+    finally:
+        links.close()
+
+
+def clear_far_end(place: PhysicalBridge, name: str) -> None:
+    """A link of this name is left from a namespace that is just being taken down."""
+    links = Links(place.namespace)
+    try:
+        found = links.find(name)
+        if found is not None:
+            links.delete(found.index)
+    except NetlinkFailed as error:
+        if error.errno != errno.ENODEV:
+            raise
+    finally:
+        links.close()
+
+
+def join_far_end(place: PhysicalBridge, name: str) -> bool:
+    """Put the link on its bridge and up; true if it was not so."""
+    if not namespaces.exists(place.namespace):
+        raise EngineFailed(f"network namespace {place.namespace} is not there")
+    links = Links(place.namespace)
+    try:
+        link, bridge = links.one(name), links.one(place.bridge)
+        if link.master != bridge.index:
+            links.set_master(link.index, bridge.index)
+        if not link.up:
+            links.set_up(link.index)
+        return link.master != bridge.index or not link.up
+    finally:
+        links.close()

@@ -1,0 +1,242 @@
+"""What an engine is told (resolved records) and what it tells (status), as they travel in messages."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A record states everything an engine needs; whoever makes it has resolved every reference."""
+
+
+class Network(Record, frozen=True, kw_only=True):
+    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge."""
+
+    id: str
+    revision: int = 0
+    vni: int | None = None
+    mtu: int = 1450
+    external: bool = False
+    physical: str | None = None
+
+
+class HostRoute(Record, frozen=True, kw_only=True):
+    destination: str
+    nexthop: str
+
+
+class Subnet(Record, frozen=True, kw_only=True):
+    id: str
+    network_id: str
+    cidr: str
+    ip_version: int = 4
+    gateway_ip: str | None = None
+    enable_dhcp: bool = True
+    dhcp_server_ip: str | None = None
+    dns_nameservers: tuple[str, ...] = ()
+    host_routes: tuple[HostRoute, ...] = ()
+    ipv6_ra_mode: str | None = None
+    ipv6_address_mode: str | None = None
+
+
+class FixedIp(Record, frozen=True, kw_only=True):
+    subnet_id: str
+    ip: str
+
+
+class AddressPair(Record, frozen=True, kw_only=True):
+    """Another address (or network) the port may send from; without `mac`, with its own."""
+
+    ip: str
+    mac: str | None = None
+
+
+class Port(Record, frozen=True, kw_only=True):
+    id: str
+    revision: int = 0
+    network_id: str
+    mac: str
+    fixed_ips: tuple[FixedIp, ...] = ()
+    security_group_ids: tuple[str, ...] = ()
+    allowed_address_pairs: tuple[AddressPair, ...] = ()
+    port_security: bool = True
+    admin_up: bool = True
+    host: str | None = None
+    device_id: str = ""
+    device_owner: str = ""
+    project_id: str = ""
+    hostname: str = ""
+    dns_domain: str = ""
+
+
+class Gateway(Record, frozen=True, kw_only=True):
+    """A router's leg on an external network."""
+
+    port_id: str
+    network_id: str
+    fixed_ips: tuple[FixedIp, ...]
+
+
+class Router(Record, frozen=True, kw_only=True):
+    id: str
+    revision: int = 0
+    admin_up: bool = True
+    port_ids: tuple[str, ...] = ()
+    gateway: Gateway | None = None
+    enable_snat: bool = True
+    routes: tuple[HostRoute, ...] = ()
+    host: str | None = None
+
+
+class FloatingIp(Record, frozen=True, kw_only=True):
+    """Not associated: without `fixed_ip`, `router_id` and `port_id`."""
+
+    id: str
+    revision: int = 0
+    floating_ip: str
+    fixed_ip: str | None = None
+    router_id: str | None = None
+    port_id: str | None = None
+
+
+class Rule(Record, frozen=True, kw_only=True):
+    """`port_min` and `port_max` are ports, or for ICMP type and code. No remote means anyone."""
+
+    direction: str
+    ethertype: str = "IPv4"
+    protocol: str | None = None
+    port_min: int | None = None
+    port_max: int | None = None
+    remote_cidr: str | None = None
+    remote_group_id: str | None = None
+
+
+class SecurityGroup(Record, frozen=True, kw_only=True):
+    id: str
+    revision: int = 0
+    rules: tuple[Rule, ...] = ()
+    stateful: bool = True
+
+
+class Host(Record, frozen=True, kw_only=True):
+    name: str
+    underlay_ip: str
+
+
+class Records(Record, frozen=True, kw_only=True):
+    """A set of records: all of a cloud for `resync`, the changed ones for `apply`."""
+
+    networks: tuple[Network, ...] = ()
+    subnets: tuple[Subnet, ...] = ()
+    ports: tuple[Port, ...] = ()
+    routers: tuple[Router, ...] = ()
+    floating_ips: tuple[FloatingIp, ...] = ()
+    security_groups: tuple[SecurityGroup, ...] = ()
+    hosts: tuple[Host, ...] = ()
+
+
+class Gone(Record, frozen=True, kw_only=True):
+    """A record that is no more; `kind` is the name of its field in Records, for hosts `id` is the name."""
+
+    kind: str
+    id: str
+
+
+# What one host is told. Equal input yields an equal document: everything is sorted, nothing is counted or timed.
+
+
+class Neighbour(Record, frozen=True, kw_only=True):
+    """A port of a network and where it is: for forwarding between hosts, and to know who asks for metadata."""
+
+    port_id: str
+    mac: str
+    ips: tuple[str, ...]
+    underlay_ip: str | None = None
+    device_id: str = ""
+    project_id: str = ""
+
+
+class NetworkSlice(Record, frozen=True, kw_only=True):
+    """`peers` are the underlay addresses of the other hosts that have the network."""
+
+    network: Network
+    subnets: tuple[Subnet, ...] = ()
+    peers: tuple[str, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
+
+
+class Leg(Record, frozen=True, kw_only=True):
+    """A router's interface; `addresses` carry their prefix length."""
+
+    port_id: str
+    revision: int = 0
+    network_id: str
+    mac: str
+    addresses: tuple[str, ...]
+    mtu: int = 1450
+    advertised: tuple[str, ...] = ()
+    managed: bool = False
+
+
+class GatewayLeg(Record, frozen=True, kw_only=True):
+    port_id: str
+    revision: int = 0
+    mac: str
+    addresses: tuple[str, ...]
+    nexthops: tuple[str, ...]
+    mtu: int = 1500
+    physical: str | None = None
+    network_id: str = ""
+
+
+class RouterSlice(Record, frozen=True, kw_only=True):
+    id: str
+    revision: int = 0
+    legs: tuple[Leg, ...] = ()
+    gateway: GatewayLeg | None = None
+    enable_snat: bool = True
+    routes: tuple[HostRoute, ...] = ()
+    floating_ips: tuple[FloatingIp, ...] = ()
+
+
+class GroupSlice(Record, frozen=True, kw_only=True):
+    """`members` is filled only for groups that a rule of this host refers to."""
+
+    id: str
+    rules: tuple[Rule, ...] = ()
+    stateful: bool = True
+    members: tuple[str, ...] = ()
+
+
+class Slice(Record, frozen=True, kw_only=True):
+    """All that one host has to make real."""
+
+    host: str
+    underlay_ip: str
+    networks: tuple[NetworkSlice, ...] = ()
+    ports: tuple[Port, ...] = ()
+    routers: tuple[RouterSlice, ...] = ()
+    groups: tuple[GroupSlice, ...] = ()
+
+
+class Snapshot(Record, frozen=True, kw_only=True):
+    """A slice on its way to its host; a snapshot with a lower `seq` than the last one applied is ignored."""
+
+    seq: int
+    slice: Slice
+
+
+class State(StrEnum):
+    UP, DOWN, ERROR = "up", "down", "error"
+
+
+class Status(Record, frozen=True, kw_only=True):
+    """What became of a record: `kind` is 'port', 'router' or 'floating_ip'; a slice as a whole is 'slice', with its
+    sequence number as revision and its host as id."""
+
+    kind: str
+    id: str
+    revision: int
+    host: str
+    state: State
+    detail: str = ""

@@ -1,0 +1,198 @@
+"""Turns all records of a cloud into one document per host; pure, and equal for equal input."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+
+from pileus.network.engine.records import (
+    Gateway,
+    GatewayLeg,
+    GroupSlice,
+    Leg,
+    Neighbour,
+    Network,
+    NetworkSlice,
+    Port,
+    Records,
+    Router,
+    RouterSlice,
+    SecurityGroup,
+    Slice,
+    Subnet,
+)
+
+ROUTER_OWNERS = ("network:router_interface", "network:router_gateway", "network:floatingip", "network:dhcp")
+
+
+class _Index:
+    """The records by what they are looked up by."""
+
+    def __init__(self, records: Records):
+        self.networks = {network.id: network for network in records.networks}
+        self.subnets = {subnet.id: subnet for subnet in records.subnets}
+        self.ports = {port.id: port for port in records.ports}
+        self.groups = {group.id: group for group in records.security_groups}
+        self.hosts = {host.name: host for host in records.hosts}
+        self.subnets_of: dict[str, list[Subnet]] = defaultdict(list)
+        for subnet in sorted(records.subnets, key=lambda subnet: subnet.id):
+            self.subnets_of[subnet.network_id].append(subnet)
+        self.router_host: dict[str, str] = {}
+        self.router_ports: set[str] = set()
+        self.routers_at: dict[str, list[Router]] = defaultdict(list)
+        for router in sorted(records.routers, key=lambda router: router.id):
+            self.router_ports.update(router.port_ids)
+            if router.gateway is not None:
+                self.router_ports.add(router.gateway.port_id)
+            if router.host is not None and router.host in self.hosts and router.admin_up:
+                self.routers_at[router.host].append(router)
+                self.router_host.update((port_id, router.host) for port_id in router.port_ids)
+        self.floating_of = defaultdict(list)
+        for floating in sorted(records.floating_ips, key=lambda floating: floating.id):
+            if floating.router_id is not None and floating.fixed_ip is not None:
+                self.floating_of[floating.router_id].append(floating)
+        self.guests_at: dict[str, list[Port]] = defaultdict(list)
+        self.members: dict[str, set[str]] = defaultdict(set)
+        self.ports_of: dict[str, list[Port]] = defaultdict(list)
+        for port in sorted(records.ports, key=lambda port: port.id):
+            self.ports_of[port.network_id].append(port)
+            if self.is_guest(port) and port.host in self.hosts and port.network_id in self.networks:
+                self.guests_at[port.host].append(port)
+            for group_id in port.security_group_ids:
+                self.members[group_id].update(fixed.ip for fixed in port.fixed_ips)
+                self.members[group_id].update(pair.ip for pair in port.allowed_address_pairs)
+
+    def is_guest(self, port: Port) -> bool:
+        return port.host is not None and port.id not in self.router_ports and port.device_owner not in ROUTER_OWNERS
+
+    def host_of(self, port: Port) -> str | None:
+        return self.router_host.get(port.id) or (port.host if self.is_guest(port) else None)
+
+    def networks_at(self, host: str) -> set[str]:
+        wanted = {port.network_id for port in self.guests_at[host]}
+        for router in self.routers_at[host]:
+            wanted.update(self.ports[i].network_id for i in router.port_ids if i in self.ports)
+            if router.gateway is not None and self.has_overlay(router.gateway.network_id):
+                wanted.add(router.gateway.network_id)
+        return {network_id for network_id in wanted if network_id in self.networks}
+
+    def has_overlay(self, network_id: str) -> bool:
+        return network_id in self.networks and self.networks[network_id].physical is None
+
+
+def render(records: Records) -> dict[str, Slice]:
+    """One slice for every host that there is, also for those with nothing to do."""
+    index = _Index(records)
+    places = {host: index.networks_at(host) for host in index.hosts}
+    hosts_of: dict[str, set[str]] = defaultdict(set)
+    for host, network_ids in places.items():
+        for network_id in network_ids:
+            hosts_of[network_id].add(host)
+    return {host: _slice(index, host, places[host], hosts_of) for host in sorted(index.hosts)}
+
+
+def _slice(index: _Index, host: str, network_ids: set[str], hosts_of: dict[str, set[str]]) -> Slice:
+    guests = tuple(index.guests_at[host])
+    return Slice(
+        host=host,
+        underlay_ip=index.hosts[host].underlay_ip,
+        networks=tuple(_network(index, host, index.networks[i], hosts_of[i]) for i in sorted(network_ids)),
+        ports=guests,
+        routers=tuple(_router(index, router) for router in index.routers_at[host]),
+        groups=_groups(index, guests),
+    )
+
+
+def _network(index: _Index, host: str, network: Network, hosts: set[str]) -> NetworkSlice:
+    neighbours = []
+    for port in index.ports_of[network.id]:
+        place = index.host_of(port)
+        if place is None or place not in index.hosts:
+            continue
+        neighbours.append(Neighbour(
+            port_id=port.id,
+            mac=port.mac,
+            ips=tuple(fixed.ip for fixed in port.fixed_ips),
+            underlay_ip=None if place == host else index.hosts[place].underlay_ip,
+            device_id=port.device_id,
+            project_id=port.project_id,
+        ))
+    return NetworkSlice(
+        network=network,
+        subnets=tuple(index.subnets_of[network.id]),
+        peers=tuple(sorted(index.hosts[other].underlay_ip for other in hosts if other != host)),
+        neighbours=tuple(neighbours),
+    )
+
+
+def _router(index: _Index, router: Router) -> RouterSlice:
+    return RouterSlice(
+        id=router.id,
+        revision=router.revision,
+        legs=tuple(_leg(index, index.ports[i]) for i in sorted(router.port_ids) if i in index.ports),
+        gateway=_gateway(index, router.gateway) if router.gateway is not None else None,
+        enable_snat=router.enable_snat,
+        routes=tuple(sorted(router.routes, key=lambda route: (route.destination, route.nexthop))),
+        floating_ips=tuple(index.floating_of[router.id]),
+    )
+
+
+def _leg(index: _Index, port: Port) -> Leg:
+    network = index.networks.get(port.network_id)
+    subnets = [index.subnets[fixed.subnet_id] for fixed in port.fixed_ips if fixed.subnet_id in index.subnets]
+    six = [subnet for subnet in subnets if subnet.ip_version == 6 and subnet.ipv6_ra_mode]
+    return Leg(
+        port_id=port.id,
+        revision=port.revision,
+        network_id=port.network_id,
+        mac=port.mac,
+        addresses=_with_prefix(index, ((fixed.subnet_id, fixed.ip) for fixed in port.fixed_ips)),
+        mtu=network.mtu if network is not None else 1450,
+        advertised=tuple(sorted(subnet.cidr for subnet in six)),
+        managed=any(subnet.ipv6_ra_mode == "dhcpv6-stateful" for subnet in six),
+    )
+
+
+def _gateway(index: _Index, gateway: Gateway) -> GatewayLeg | None:
+    network, port = index.networks.get(gateway.network_id), index.ports.get(gateway.port_id)
+    if network is None or port is None:
+        return None
+    nexthops = [index.subnets[f.subnet_id].gateway_ip for f in gateway.fixed_ips if f.subnet_id in index.subnets]
+    return GatewayLeg(
+        port_id=gateway.port_id,
+        revision=port.revision,
+        mac=port.mac,
+        addresses=_with_prefix(index, ((fixed.subnet_id, fixed.ip) for fixed in gateway.fixed_ips)),
+        nexthops=tuple(sorted(nexthop for nexthop in nexthops if nexthop is not None)),
+        mtu=network.mtu,
+        physical=network.physical,
+        network_id=network.id,
+    )
+
+
+def _with_prefix(index: _Index, fixed_ips: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(
+        f"{ip}/{ip_network(index.subnets[subnet_id].cidr).prefixlen}"
+        for subnet_id, ip in fixed_ips if subnet_id in index.subnets
+    )
+
+
+def _groups(index: _Index, guests: tuple[Port, ...]) -> tuple[GroupSlice, ...]:
+    used = {i for port in guests if port.port_security for i in port.security_group_ids if i in index.groups}
+    remote = {rule.remote_group_id for i in used for rule in index.groups[i].rules if rule.remote_group_id}
+    return tuple(
+        _group(index, index.groups.get(i) or SecurityGroup(id=i), i in used, i in remote) for i in sorted(used | remote)
+    )
+
+
+def _group(index: _Index, group: SecurityGroup, used: bool, remote: bool) -> GroupSlice:
+    return GroupSlice(
+        id=group.id,
+        rules=group.rules if used else (),
+        stateful=group.stateful,
+        members=tuple(sorted(index.members[group.id], key=_address_order)) if remote else (),
+    )
+
+
+def _address_order(address: str) -> tuple[int, int, str]:
+    network = ip_address(address.partition("/")[0])
+    return (network.version, int(network), address)

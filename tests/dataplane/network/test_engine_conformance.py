@@ -1,0 +1,309 @@
+"""What every network engine must do, shown by packets between namespaces that play guests."""
+
+import asyncio
+import sys
+
+import msgspec
+import pytest
+
+from pileus.network.engine.records import (
+    AddressPair,
+    FloatingIp,
+    Gone,
+    Records,
+    Rule,
+    SecurityGroup,
+    Snapshot,
+    State,
+)
+from pileus.network.engine.slices import render
+from tests.dataplane.network.conftest import Cloud
+from tests.dataplane.network.lab import HERE, Program, eventually, run
+from tests.dataplane.network.topology import ANY, CLOSED, GUESTS, OPEN, identity, mac, slaac
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+FLOATING = {"a1": "198.51.100.111", "a2": "198.51.100.112"}
+
+
+async def test_guests_get_what_their_records_say_by_dhcp(net: Cloud):
+    leases = await asyncio.gather(*(guest.lease() for guest in net.guests.values()))
+    for name, lease in zip(net.guests, leases, strict=True):
+        assert f"ip={GUESTS[name][1]} mask=24 mtu=1450" in lease, (name, lease)
+        assert f"domain=cloud.test hostname={name}" in lease and "dns=198.51.100.53" in lease
+    routes = await net["a1"].exec("ip", "route")
+    assert "default via 10.0.0.1" in routes and "169.254.169.254 via 10.0.0.2" in routes
+    assert "192.168.77.0/24 via 10.0.0.9" in routes
+
+
+async def test_same_network_on_one_host_and_across_hosts(net: Cloud):
+    assert await net["a1"].ping("10.0.0.13") == 2
+    assert await net["a1"].ping("10.0.0.12") == 2
+    big = await net["a1"].exec("ping", "-n", "-c", "2", "-i", "0.2", "-M", "do", "-s", "1422", "10.0.0.12", check=False)
+    assert "2 received" in big
+
+
+async def test_tenants_with_the_same_addresses_do_not_meet(net: Cloud):
+    assert await net["c1"].ping("10.0.0.12") == 2
+    assert await net["c1"].ask("10.0.0.12", 7001) == "10.0.0.11"
+    assert await net["a1"].ask("10.0.0.12", 7001) in ("ConnectionRefusedError", "TimeoutError")
+
+
+async def test_routing_between_networks(net: Cloud):
+    assert await net["a1"].ping("10.0.1.11") == 2
+    assert await net["b1"].ping("10.0.0.13") == 2
+    routes = await run("ip", "-n", f"{net.lab.prefix}h1.router.{identity('r1')[:11]}", "route")
+    assert "192.168.88.0/24 via 10.0.1.11" in routes
+
+
+async def test_source_translation_to_the_outside(net: Cloud):
+    assert await net["a3"].ask("198.51.100.1", 7100) == "198.51.100.11"
+    assert await net["b1"].ask("198.51.100.1", 7100) == "198.51.100.11"
+    assert await net["c1"].ask("198.51.100.1", 7100) == "198.51.100.12"
+    assert await net["a3"].ask("203.0.113.2", 7101) == "203.0.113.1"
+
+
+async def test_floating_ip_in_out_and_hairpin(net: Cloud):
+    outside = ("ip", "netns", "exec", net.lab.outside)
+    for address in FLOATING.values():
+        answer = await run(*outside, "ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", address, check=False)
+        assert "2 received" in answer
+    asked = await run(*outside, sys.executable, str(HERE / "probe.py"), "ask", FLOATING["a1"], "22")
+    assert asked.strip() == "198.51.100.1"
+    assert await net["a1"].ask("198.51.100.1", 7100) == FLOATING["a1"]
+    assert await net["a2"].ask(FLOATING["a1"], 22) == FLOATING["a2"]
+    assert await net["a3"].ask(FLOATING["a1"], 22) == "198.51.100.11"
+    await net.lab.until("floating_ip", identity("floating a1"), State.UP)
+
+
+async def test_security_groups_let_in_only_what_they_say(net: Cloud):
+    assert await net["a2"].ask("10.0.0.11", 80) == "10.0.0.12", "the same group may"
+    assert await net["x1"].ask("10.0.0.11", 80) == "TimeoutError", "another group may not"
+    assert await net["x1"].ask("10.0.0.11", 22) == "10.0.0.14", "but for the opened port"
+    assert await net["x1"].ask("10.0.0.13", 80) == "TimeoutError"
+    assert await net["x1"].ping("10.0.0.13") == 0
+    outside = ("ip", "netns", "exec", net.lab.outside, sys.executable, str(HERE / "probe.py"), "ask")
+    assert (await run(*outside, FLOATING["a1"], "80")).strip() == "TimeoutError"
+
+
+async def test_removing_a_rule_cuts_what_it_had_let_in(net: Cloud):
+    talk = await Program.start(net.lab.outside, "talk", FLOATING["a1"], "22", ready=False)
+    net.lab.programs.append(talk)
+    assert await talk.line() == "198.51.100.1"
+    assert await talk.say("3") == "echo"
+    await net.lab.engine.apply(Records(security_groups=(CLOSED,)), (), net.next())
+    assert await talk.say("1") == "silence"
+    assert await net["a2"].ask("10.0.0.11", 80) == "10.0.0.12", "what is still allowed is not cut"
+    again = msgspec.structs.replace(OPEN, revision=3)
+    await net.lab.engine.apply(Records(security_groups=(again,)), (), net.next())
+    assert await talk.say("5") == "echo", "the very connection goes on when it is allowed again"
+
+
+async def test_spoofed_addresses_are_dropped(net: Cloud):
+    guest = net["a3"]
+    await guest.exec("ip", "addr", "add", "10.0.0.99/24", "dev", "eth0")
+    assert "1 received" not in await guest.exec("ping", "-c1", "-W1", "-I", "10.0.0.99", "10.0.0.11", check=False)
+    await guest.exec("ip", "addr", "del", "10.0.0.99/24", "dev", "eth0")
+    claim = ("busybox", "arping", "-A", "-c", "2", "-w", "1", "-s", "10.0.0.1", "-I", "eth0", "10.0.0.1")
+    await guest.exec(*claim, check=False)
+    known = await net["a1"].exec("ip", "neigh", "show", "10.0.0.1")
+    assert mac("leg r1 a") in known or known == ""
+    await guest.exec("ip", "link", "set", "eth0", "address", "fa:16:3e:de:ad:01")
+    assert await guest.ping("10.0.0.11") == 0
+    await guest.exec("ip", "link", "set", "eth0", "address", mac("a3"))
+    assert await guest.ping("10.0.0.11", 3) >= 1
+
+
+async def test_guests_cannot_be_dhcp_servers(net: Cloud):
+    listening = await Program.start(net["a1"].namespace, "hear", "68", "1.5")
+    await net["a3"].exec(sys.executable, str(HERE / "probe.py"), "send", "67", "10.0.0.11", "68")
+    assert await listening.line() == "nothing"
+    await listening.stop()
+    listening = await Program.start(net["a1"].namespace, "hear", "68", "3")
+    await net["a3"].exec(sys.executable, str(HERE / "probe.py"), "send", "6767", "10.0.0.11", "68")
+    assert (await listening.line()).startswith("heard 10.0.0.13")
+    await listening.stop()
+
+
+async def test_guests_do_not_reach_the_host(net: Cloud):
+    await net["a1"].exec("ip", "route", "replace", "192.0.2.1/32", "dev", "eth0")
+    assert await net["a1"].ping("192.0.2.1") == 0
+    await net["a1"].exec("ip", "route", "del", "192.0.2.1/32", "dev", "eth0")
+
+
+async def test_metadata_knows_who_asks(net: Cloud):
+    for name in ("a1", "a2", "c1", "b1"):
+        answer = await net[name].fetch("/openstack/latest/meta_data.json")
+        assert answer.split() == [
+            "200", "GET", "/openstack/latest/meta_data.json", identity("port " + name), identity("server " + name)]
+    answer = await net["a1"].fetch("/openstack/latest/password", "secret")
+    assert answer.split()[:2] == ["200", "POST"] and answer.split()[-1] == "secret"
+
+
+async def test_metadata_through_the_router(net: Cloud):
+    await net["a2"].exec("ip", "route", "replace", "169.254.169.254/32", "via", "10.0.0.1")
+    assert (await net["a2"].fetch("/")).split()[3] == identity("port a2")
+    await net["a2"].exec("ip", "route", "replace", "169.254.169.254/32", "via", "10.0.0.2")
+
+
+async def test_addresses_from_router_advertisements(net: Cloud):
+    async def has_address() -> bool:
+        return slaac("a1") in await net["a1"].exec("ip", "-6", "addr", "show", "dev", "eth0", "-tentative")
+
+    await eventually(has_address, 15)       # the kernel solicits every four seconds
+    assert await net["a1"].ping("fd00:a::1") == 2
+
+
+async def test_floating_ip_that_is_taken_away_answers_no_more(net: Cloud):
+    outside = ("ip", "netns", "exec", net.lab.outside, "ping", "-n", "-c", "1", "-W", "1", FLOATING["a2"])
+    assert "1 received" in await run(*outside, check=False)
+    free = FloatingIp(id=identity("floating a2"), revision=2, floating_ip=FLOATING["a2"])
+    await net.lab.engine.apply(Records(floating_ips=(free,)), (), net.next())
+    assert "1 received" not in await run(*outside, check=False)
+    given = next(floating for floating in net.records.floating_ips if floating.id == free.id)
+    given = msgspec.structs.replace(given, revision=3)
+    await net.lab.engine.apply(Records(floating_ips=(given,)), (), net.next())
+    assert "1 received" in await run(*outside, check=False)
+
+
+async def test_restarted_agents_change_nothing_and_lose_nothing(net: Cloud):
+    current = render(net.lab.engine.store.records())
+    pinging = asyncio.create_task(
+        net["a1"].exec("ping", "-n", "-q", "-i", "0.01", "-c", "150", "-W", "1", "10.0.1.11", check=False))
+    for host in net.lab.hosts:
+        name = net.lab.host_name(host)
+        await net.lab.agents[name].close()
+        agent = await net.lab.start_agent(host)
+        report = await agent.apply(Snapshot(seq=net.next(), slice=current[name]))
+        assert report.changes == ()
+    output = await pinging
+    assert "150 received" in output, output
+    assert GUESTS["a1"][1] in await net["a1"].lease()
+
+
+async def test_tap_that_goes_and_comes(net: Cloud):
+    guest = net["x1"]
+    await run("ip", "-n", guest.host, "link", "del", guest.tap)
+    await net.lab.until("port", guest.port.id, State.DOWN)
+    await guest.exec("ip", "link", "add", "eth0", "address", guest.port.mac, "type", "veth", "peer", "name", guest.tap,
+                     "netns", guest.host)
+    await guest.exec("ip", "link", "set", "eth0", "up")
+    status = await net.lab.until("port", guest.port.id, State.UP)
+    assert status.revision == guest.port.revision
+    assert "ip=10.0.0.14" in await guest.lease()
+
+
+async def test_damage_is_healed_by_resync(net: Cloud):
+    host = net.lab.host_namespace("h1")
+    records = net.lab.engine.store.records()
+    await run("ip", "netns", "exec", host, "nft", "flush", "ruleset")
+    await run("ip", "-n", host, "link", "del", "pb" + identity("a")[:11])
+    await run("ip", "-n", host, "link", "del", "pr" + identity("leg r1 b")[:11])
+    await run("ip", "netns", "exec", f"{net.lab.prefix}h1.router.{identity('r1')[:11]}", "nft", "flush", "ruleset")
+    report = await net.lab.engine.resync(records, net.next())
+    assert report.changes
+    assert (await net.lab.engine.resync(records, net.next())).changes == ()
+    assert await net["a1"].ping("10.0.0.12", 3) >= 2
+    assert await net["a1"].ping("10.0.1.11", 3) >= 2
+    assert await net["x1"].ask("10.0.0.13", 80) == "TimeoutError"
+    assert await net["a1"].ask("198.51.100.1", 7100) == FLOATING["a1"]
+
+
+async def test_lost_namespaces_are_made_again(net: Cloud):
+    prefix = net.lab.prefix
+    for space in (f"{prefix}h1.router.{identity('r1')[:11]}", f"{prefix}h1.service.{identity('a')[:11]}"):
+        await run("ip", "netns", "delete", space)
+    await net.lab.engine.resync(net.lab.engine.store.records(), net.next())
+    assert (await net.lab.engine.resync(net.lab.engine.store.records(), net.next())).changes == ()
+    assert await net["a1"].ping("10.0.1.11", 3) >= 2
+    assert "ip=10.0.0.11" in await net["a1"].lease()
+    assert (await net["a1"].fetch("/")).split()[3] == identity("port a1")
+    assert await net["a1"].ask("198.51.100.1", 7100) == FLOATING["a1"]
+
+
+async def test_ports_without_security_and_with_more_addresses(net: Cloud):
+    def x1(**changes) -> Records:
+        net["x1"].port = msgspec.structs.replace(net["x1"].port, revision=net["x1"].port.revision + 1, **changes)
+        return Records(ports=(net["x1"].port,))
+
+    async def answers_from(address: str) -> bool:
+        output = await net["x1"].exec("ping", "-n", "-c1", "-W1", "-I", address, "10.0.0.11", check=False)
+        return "1 received" in output
+
+    await net["x1"].exec("ip", "addr", "add", "10.0.0.77/24", "dev", "eth0")
+    assert not await answers_from("10.0.0.77")
+    pairs = (AddressPair(ip="10.0.0.64/27"), AddressPair(ip="10.0.0.77"), AddressPair(ip="10.0.0.72/29"))
+    await net.lab.engine.apply(x1(allowed_address_pairs=pairs), (), net.next())
+    assert await answers_from("10.0.0.77")
+    await net.lab.engine.apply(x1(allowed_address_pairs=()), (), net.next())
+    assert not await answers_from("10.0.0.77")
+    assert await net["a1"].ping("10.0.0.14") == 0, "a group without ingress rules lets nothing in"
+    await net.lab.engine.apply(x1(port_security=False), (), net.next())
+    assert await answers_from("10.0.0.77")
+    assert await net["a1"].ping("10.0.0.14") == 2
+    await net.lab.engine.apply(x1(port_security=True, admin_up=False), (), net.next())
+    await net.lab.until("port", net["x1"].port.id, State.DOWN)
+    assert await net["x1"].ping("10.0.0.11") == 0
+    await net.lab.engine.apply(x1(admin_up=True), (), net.next())
+    await net.lab.until("port", net["x1"].port.id, State.UP)
+    await net["x1"].exec("ip", "addr", "del", "10.0.0.77/24", "dev", "eth0")
+    assert await net["x1"].ping("10.0.0.11") == 2
+
+
+async def test_groups_without_state_need_a_rule_for_each_direction(net: Cloud):
+    def other(revision: int, *rules: Rule, stateful: bool = False) -> Records:
+        group = SecurityGroup(id=identity("other"), revision=revision, rules=(*ANY, *rules), stateful=stateful)
+        return Records(security_groups=(group,))
+
+    await net.lab.engine.apply(other(1), (), net.next())
+    assert await net["x1"].ping("10.0.0.11") == 0, "the answers are not let in"
+    echo_reply = Rule(direction="ingress", protocol="icmp", port_min=0, port_max=0)
+    await net.lab.engine.apply(other(2, echo_reply), (), net.next())
+    assert await net["x1"].ping("10.0.0.11") == 2
+    assert await net["a1"].ping("10.0.0.14") == 0, "nor are questions, which are of another type"
+    await net.lab.engine.apply(other(3, stateful=True), (), net.next())
+    assert await net["x1"].ping("10.0.0.11") == 2
+
+
+async def test_a_port_that_moves_is_found_at_its_new_host(net: Cloud):
+    """As live migration does it: the tap is on the other host, and the record says so."""
+    guest, here = net["a3"], net["a3"].port.host
+    await net["a1"].ping("10.0.0.13", 1)
+    there = net.lab.host_name("h2")
+    moved = msgspec.structs.replace(guest.port, revision=2, host=there)
+    await net.lab.engine.apply(Records(ports=(moved,)), (), net.next())
+    await run("ip", "-n", str(here), "link", "set", guest.tap, "netns", there)
+    await run("ip", "-n", there, "link", "set", guest.tap, "up")
+    await net.lab.until("port", guest.port.id, State.UP)
+    assert await net["a1"].ping("10.0.0.13") == 2
+    assert await guest.ping("10.0.1.11") == 2
+    assert "ip=10.0.0.13" in await guest.lease()
+    guest.port = moved
+
+
+async def test_what_is_not_ours_is_left_alone(net: Cloud):
+    host = net.lab.host_namespace("h1")
+    await run("ip", "-n", host, "link", "add", "br-mine", "type", "bridge")
+    await run("ip", "netns", "exec", host, "nft", "add", "table", "inet", "mine")
+    await net.lab.engine.resync(net.lab.engine.store.records(), net.next())
+    assert "br-mine" in await run("ip", "-n", host, "link")
+    assert "table inet mine" in await run("ip", "netns", "exec", host, "nft", "list", "tables")
+    await run("ip", "-n", host, "link", "del", "br-mine")
+    await run("ip", "netns", "exec", host, "nft", "delete", "table", "inet", "mine")
+
+
+async def test_removed_slices_leave_nothing(net: Cloud):
+    records = net.lab.engine.store.records()
+    kinds = ("routers", "floating_ips", "ports", "subnets", "networks", "security_groups")
+    gone = [Gone(kind=kind, id=record.id) for kind in kinds for record in getattr(records, kind)]
+    await net.lab.engine.apply(Records(), gone, net.next())
+    spaces = await run("ip", "netns", "list")
+    assert f"{net.lab.prefix}h1." not in spaces and f"{net.lab.prefix}h2." not in spaces
+    for host in map(net.lab.host_namespace, net.lab.hosts):
+        links = (await run("ip", "-n", host, "-br", "link")).split()
+        assert not [word for word in links if word.startswith(("pb", "pv", "pr", "ps", "px"))]
+        assert await run("ip", "netns", "exec", host, "nft", "list", "ruleset") == ""
+
+    async def gateway_legs_are_gone() -> bool:
+        return "pg" not in await run("ip", "-n", net.lab.outside, "-br", "link")
+
+    await eventually(gateway_legs_are_gone, 10)

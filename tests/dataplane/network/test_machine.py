@@ -1,0 +1,42 @@
+"""The engine leaves the machine alone, and an ordinary user can run it."""
+
+from pileus.network.engine.records import State
+from tests.dataplane.network import ordinary_user
+from tests.dataplane.network.lab import Guest, Lab, run
+from tests.dataplane.network.topology import cloud, identity
+
+
+async def machine() -> list[str]:
+    """What of this machine's own network could be changed."""
+    return [
+        await run("ip", "-br", "link"),
+        await run("ip", "-br", "addr"),
+        await run("ip", "route", "show", "table", "all"),
+        await run("ip", "rule"),
+        await run("nft", "-s", "list", "ruleset"),
+        await run("sysctl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.bridge", check=False),
+        "\n".join(line for line in (await run("ip", "netns", "list")).splitlines() if line.startswith("t")),
+    ]
+
+
+async def test_the_machine_is_as_it_was():
+    before = await machine()
+    lab = Lab()
+    try:
+        await lab.make()
+        records = cloud(lab.prefix, lab.hosts)
+        await lab.engine.apply(records, (), 1)
+        guest = Guest(lab, next(port for port in records.ports if port.id == identity("port a1")))
+        await guest.make()
+        await lab.until("port", guest.port.id, State.UP)
+        during = await machine()
+    finally:
+        await lab.close()
+    assert during[:6] == before[:6]
+    assert await machine() == before
+
+
+def test_an_ordinary_user_can_run_it():
+    done = ordinary_user.outside(["-k", "dhcp or across_hosts or hairpin or let_in_only or knows_who"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 passed" in done.stdout
