@@ -110,10 +110,21 @@ async def test_a_bug_is_a_500_with_a_request_id(world):
 
 def test_openapi_knows_every_route():
     document = openapi(boxes.SERVICE, boxes.LEDGER.newest)
-    assert set(document["paths"]) == {"/boxes", "/boxes/{box_id}", "/boxes/{box_id}/action", "/"}
+    assert set(document["paths"]) == {"/boxes", "/boxes/{box_id}", "/boxes/{box_id}/action", "/kept/{box_id}", "/"}
     assert document["paths"]["/boxes"]["post"]["x-policy"] == "toys:create"
     assert "color" in document["components"]["schemas"]["BoxCreate"]["properties"]
     old = openapi(boxes.SERVICE, parse("1.0"))
     assert "/boxes/{box_id}/action" not in old["paths"]
     assert "color" not in old["components"]["schemas"]["BoxCreate"]["properties"]
     assert msgspec.json.encode(document)
+
+
+async def test_refusing_targets_do_not_tell_what_is_there(world):
+    """With `refuse`, who may not see a thing is refused whether it is there or not."""
+    box = await make(world)
+    kept = f"/kept/{box['id']}"
+    stranger = {"x-auth-token": "member@p2"}
+    assert (await world.http.get(kept)).status_code == 200
+    assert (await world.http.get(kept, headers=stranger)).status_code == 403
+    assert (await world.http.get(kept[:-4] + "0000", headers=stranger)).status_code == 403
+    assert (await world.http.get(kept[:-4] + "0000", headers={"x-auth-token": "admin@p2"})).status_code == 404

@@ -31,8 +31,14 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """What policy checks compare with. Absent facts are left out: None would equal None."""
         found = {"user_id": self.user_id, "project_id": self.project_id, "tenant_id": self.project_id,
                  "domain_id": self.domain_id, "user_domain_id": self.user_domain_id,
-                 "project_domain_id": self.project_domain_id, "system_scope": "all" if self.system else None}
+                 "project_domain_id": self.project_domain_id, "system_scope": "all" if self.system else None,
+                 "scope": self.scope}
         return {key: value for key, value in found.items() if value is not None} | {"roles": list(self.roles)}
+
+    @property
+    def scope(self) -> str:
+        """In one word: project, domain, system or none."""
+        return "project" if self.project_id else "domain" if self.domain_id else "system" if self.system else "none"
 
     def has(self, role: str) -> bool:
         return role in self.roles

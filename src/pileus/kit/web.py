@@ -226,8 +226,13 @@ class WebApp:
                 ctx.must_allow(rule.name)
             return
         keys = {name: params.pop(name) for name in route.target_takes}
-        async with ctx.db.read() as reader:
-            found = await target.get(reader, **keys)
+        try:
+            async with ctx.db.read() as reader:
+                found = await target.get(reader, **keys)
+        except faults.NotFound:
+            if target.refuse and rule is not None:
+                ctx.must_allow(rule.name, {})
+            raise
         if rule is not None and route.check and not ctx.allows(rule.name, dict(target.facts(found))):
             if target.hidden(found, ctx.caller):
                 raise target.missing(**keys)

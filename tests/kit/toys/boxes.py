@@ -166,6 +166,14 @@ async def show_box(ctx: Ctx, box: Box) -> BoxView:
     return view(box)
 
 
+KEPT = Target(get, missing=BoxNotFound, refuse=True, hidden=lambda box, caller: False)
+
+
+@routes.get("/kept/{box_id}", envelope="box", target=KEPT, policy=Rule("toys:show_kept", policy.PROJECT_READER))
+async def show_kept_box(ctx: Ctx, box: Box) -> BoxView:
+    return view(box)
+
+
 @routes.delete("/boxes/{box_id}", target=BOX, policy=Rule("toys:delete", policy.PROJECT_MEMBER))
 async def delete_box(ctx: Ctx, box: Box) -> None:
     async with ctx.db.write() as tx:

@@ -1,0 +1,38 @@
+"""The resources that JSON home tells of: relation, path, parameters."""
+
+from __future__ import annotations
+
+import re
+
+_PATHS = {
+    "rel/auth_tokens": "/auth/tokens", "rel/auth_catalog": "/auth/catalog", "rel/auth_projects": "/auth/projects",
+    "rel/auth_domains": "/auth/domains", "rel/auth_system": "/auth/system",
+    "rel/domains": "/domains", "rel/domain": "/domains/{domain_id}",
+    "rel/projects": "/projects", "rel/project": "/projects/{project_id}",
+    "rel/project_tags": "/projects/{project_id}/tags",
+    "rel/users": "/users", "rel/user": "/users/{user_id}", "rel/user_projects": "/users/{user_id}/projects",
+    "rel/user_groups": "/users/{user_id}/groups", "rel/user_change_password": "/users/{user_id}/password",
+    "rel/groups": "/groups", "rel/group": "/groups/{group_id}", "rel/group_users": "/groups/{group_id}/users",
+    "rel/group_user": "/groups/{group_id}/users/{user_id}",
+    "rel/roles": "/roles", "rel/role": "/roles/{role_id}", "rel/implied_roles": "/roles/{prior_role_id}/implies",
+    "rel/implied_role": "/roles/{prior_role_id}/implies/{implied_role_id}",
+    "rel/role_inferences": "/role_inferences", "rel/role_assignments": "/role_assignments",
+    "rel/project_user_roles": "/projects/{project_id}/users/{user_id}/roles",
+    "rel/project_user_role": "/projects/{project_id}/users/{user_id}/roles/{role_id}",
+    "rel/project_group_roles": "/projects/{project_id}/groups/{group_id}/roles",
+    "rel/project_group_role": "/projects/{project_id}/groups/{group_id}/roles/{role_id}",
+    "rel/domain_user_roles": "/domains/{domain_id}/users/{user_id}/roles",
+    "rel/domain_user_role": "/domains/{domain_id}/users/{user_id}/roles/{role_id}",
+    "rel/domain_group_roles": "/domains/{domain_id}/groups/{group_id}/roles",
+    "rel/domain_group_role": "/domains/{domain_id}/groups/{group_id}/roles/{role_id}",
+    "rel/regions": "/regions", "rel/region": "/regions/{region_id}",
+    "rel/services": "/services", "rel/service": "/services/{service_id}",
+    "rel/endpoints": "/endpoints", "rel/endpoint": "/endpoints/{endpoint_id}",
+    "rel/credentials": "/credentials", "rel/credential": "/credentials/{credential_id}",
+    "rel/policies": "/policies", "rel/policy": "/policies/{policy_id}",
+    "rel/application_credentials": "/users/{user_id}/application_credentials",
+    "rel/application_credential": "/users/{user_id}/application_credentials/{application_credential_id}",
+    "rel/access_rules": "/users/{user_id}/access_rules",
+    "rel/access_rule": "/users/{user_id}/access_rules/{access_rule_id}",
+}
+RESOURCES = [(name, path, re.findall(r"\{(\w+)\}", path)) for name, path in _PATHS.items()]

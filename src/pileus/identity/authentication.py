@@ -1,0 +1,255 @@
+"""From what a client shows (password, token, application credential) to a token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pileus.identity import tokens
+from pileus.identity.contexts import Context
+from pileus.identity.faults import InvalidBody, Refused
+from pileus.identity.model import app_credentials, projects, trusts, users
+from pileus.identity.model.users import User
+from pileus.identity.tokens import Token
+from pileus.kit.db import Connection
+from pileus.kit.faults import Unauthorized
+
+if TYPE_CHECKING:
+    from pileus.identity.runtime import Identity
+
+
+class DomainRef(msgspec.Struct, kw_only=True):
+    id: str | None = None
+    name: str | None = None
+
+
+class UserRef(msgspec.Struct, kw_only=True):
+    id: str | None = None
+    name: str | None = None
+    domain: DomainRef | None = None
+    password: str = ""
+
+
+class PasswordPart(msgspec.Struct, kw_only=True):
+    user: UserRef
+
+
+class TokenPart(msgspec.Struct, kw_only=True):
+    id: str
+
+
+class AppCredentialPart(msgspec.Struct, kw_only=True):
+    secret: str
+    id: str | None = None
+    name: str | None = None
+    user: UserRef | None = None
+
+
+class Proof(msgspec.Struct, kw_only=True):
+    methods: list[str]
+    password: PasswordPart | None = None
+    token: TokenPart | None = None
+    application_credential: AppCredentialPart | None = None
+
+
+class ProjectRef(msgspec.Struct, kw_only=True):
+    id: str | None = None
+    name: str | None = None
+    domain: DomainRef | None = None
+
+
+class SystemRef(msgspec.Struct, kw_only=True):
+    all: bool
+
+
+class TrustRef(msgspec.Struct, kw_only=True):
+    id: str
+
+
+class ScopeRef(msgspec.Struct, kw_only=True):
+    project: ProjectRef | None = None
+    domain: DomainRef | None = None
+    system: SystemRef | None = None
+    unscoped: Any = msgspec.UNSET
+    trust: TrustRef | None = msgspec.field(name="OS-TRUST:trust", default=None)
+
+
+class AuthRequest(msgspec.Struct, kw_only=True):
+    identity: Proof
+    scope: ScopeRef | str | None = None
+
+
+class Shown(msgspec.Struct, kw_only=True):
+    """What was proven so far."""
+
+    user: User | None = None
+    methods: list[str] = []
+    audit_id: str = ""                       # of the first token in a chain of them
+    expires_at: float | None = None
+    app_credential: app_credentials.AppCredential | None = None
+    parent: Token | None = None
+
+    def is_user(self, user: User) -> None:
+        if self.user is not None and self.user.id != user.id:
+            raise Unauthorized()
+        self.user = user
+
+    def add_method(self, *names: str) -> None:
+        self.methods += [name for name in names if name not in self.methods]
+
+
+async def log_in(app: Identity, request: AuthRequest) -> tuple[str, Context]:
+    """A new token and what it stands for. Raises Unauthorized, whatever of it is wrong."""
+    if not request.identity.methods:
+        raise InvalidBody(reason="Expecting to find at least one authentication method.")
+    position = app.feed.position
+    shown = Shown()
+    for method in request.identity.methods:
+        prove = _PROOFS.get(method)
+        if prove is None:
+            raise Unauthorized()
+        await prove(app, request.identity, shown)
+    async with app.db.read() as reader:
+        token = await _scoped(reader, app, request.scope, shown)
+        found = await _context(reader, app, token, shown, asked=request.scope is not None)
+    text = tokens.encode(app.keys, found.token)
+    found = msgspec.structs.replace(found, caller=msgspec.structs.replace(found.caller, token=text))
+    app.contexts.keep(text, found, position)
+    return text, found
+
+
+async def _context(conn: Connection, app: Identity, token: Token, shown: Shown, *, asked: bool) -> Context:
+    """Who asks for no scope gets the default project if it may be had, else none."""
+    try:
+        return await app.contexts.build(conn, token)
+    except Unauthorized:
+        if asked or token.scope == tokens.UNSCOPED or shown.app_credential is not None:
+            raise
+        return await app.contexts.build(conn, msgspec.structs.replace(token, scope=tokens.UNSCOPED, scope_id=""))
+
+
+async def _by_password(app: Identity, proof: Proof, shown: Shown) -> None:
+    if proof.password is None:
+        raise InvalidBody(reason="Expecting to find password in identity.")
+    asked = proof.password.user
+    async with app.db.read() as reader:
+        user = await _find_user(reader, asked)
+    if not await app.passwords.verify(asked.password, user.password_hash if user else None) or user is None:
+        raise Unauthorized()
+    shown.is_user(user)
+    shown.add_method("password")
+
+
+async def _find_user(conn: Connection, asked: UserRef) -> User | None:
+    if asked.id is not None:
+        return await users.find(conn, asked.id)
+    if asked.name is None or asked.domain is None:
+        raise InvalidBody(reason="Expecting to find id, or name and domain, in user.")
+    domain_id = await _domain_id(conn, asked.domain)
+    return await users.find_by_name(conn, domain_id, asked.name) if domain_id else None
+
+
+async def _domain_id(conn: Connection, asked: DomainRef) -> str | None:
+    if asked.id is not None:
+        return asked.id
+    if asked.name is None:
+        raise InvalidBody(reason="Expecting to find id or name in domain.")
+    found = await projects.find_by_name(conn, "", asked.name)
+    return found.id if found else None
+
+
+async def _by_token(app: Identity, proof: Proof, shown: Shown) -> None:
+    if proof.token is None:
+        raise InvalidBody(reason="Expecting to find token in identity.")
+    found = await app.contexts.of(proof.token.id)
+    if found.token.trust_id:
+        raise Refused(reason="A token of a trust cannot be exchanged for another one.")
+    async with app.db.read() as reader:
+        shown.is_user(await users.get(reader, found.token.user_id))
+        if found.token.app_credential_id:
+            shown.app_credential = await app_credentials.find(reader, found.token.app_credential_id)
+    shown.audit_id, shown.expires_at, shown.parent = found.token.audit_ids[-1], found.token.expires_at, found.token
+    shown.add_method("token", *found.token.methods)
+
+
+async def _by_app_credential(app: Identity, proof: Proof, shown: Shown) -> None:
+    asked = proof.application_credential
+    if asked is None:
+        raise InvalidBody(reason="Expecting to find application_credential in identity.")
+    async with app.db.read() as reader:
+        credential = user = None
+        if asked.id is not None:
+            credential = await app_credentials.find(reader, asked.id)
+            user = await users.find(reader, credential.user_id) if credential else None
+        elif asked.name is not None and asked.user is not None:
+            user = await _find_user(reader, asked.user)
+            credential = await app_credentials.find_by_name(reader, user.id, asked.name) if user else None
+        else:
+            raise InvalidBody(reason="Expecting to find id, or name and user, in application_credential.")
+    matches = await app.passwords.verify(asked.secret, credential.secret_hash if credential else None)
+    if not matches or credential is None or user is None or credential.ended(app.clock()):
+        raise Unauthorized()
+    shown.is_user(user)
+    shown.app_credential = credential
+    shown.expires_at = credential.expires_at
+    shown.add_method("application_credential")
+
+
+_PROOFS = {"password": _by_password, "token": _by_token, "application_credential": _by_app_credential}
+
+
+async def _scoped(conn: Connection, app: Identity, asked: ScopeRef | str | None, shown: Shown) -> Token:
+    if shown.user is None:
+        raise Unauthorized()
+    if isinstance(asked, str):
+        if asked != "unscoped":
+            raise InvalidBody(reason="Expecting scope to be an object, or 'unscoped'.")
+        asked = ScopeRef(unscoped={})
+    scope, scope_id = await _scope(conn, asked, shown)
+    user_id, trust_id = shown.user.id, ""
+    if asked is not None and asked.trust is not None:
+        trust = await trusts.find(conn, asked.trust.id)
+        if trust is None or trust.trustee_user_id != shown.user.id or trust.project_id is None or shown.parent:
+            raise Unauthorized()
+        user_id, trust_id = trust.trustor_user_id if trust.impersonation else shown.user.id, trust.id
+        scope, scope_id = tokens.PROJECT, trust.project_id
+    if shown.app_credential is not None and (scope, scope_id) != (tokens.PROJECT, shown.app_credential.project_id):
+        raise Unauthorized()
+    now = app.clock()
+    ends = float(int(now) + app.config.token_seconds)
+    audit_ids = (tokens.new_audit_id(), *([shown.audit_id] if shown.audit_id else []))
+    return Token(user_id=user_id, methods=tuple(shown.methods), issued_at=now, audit_ids=audit_ids, scope=scope,
+                 scope_id=scope_id, expires_at=min(ends, shown.expires_at or ends), trust_id=trust_id,
+                 app_credential_id=shown.app_credential.id if shown.app_credential else "")
+
+
+async def _scope(conn: Connection, asked: ScopeRef | None, shown: Shown) -> tuple[int, str]:
+    if asked is None:
+        if shown.app_credential is not None:
+            return tokens.PROJECT, shown.app_credential.project_id
+        default = shown.user.default_project_id if shown.user else None
+        return (tokens.PROJECT, default) if default else (tokens.UNSCOPED, "")
+    if sum(part is not None for part in (asked.project, asked.domain, asked.system, asked.trust)) > 1:
+        raise InvalidBody(reason="Expecting to find one scope only.")
+    if asked.system is not None:
+        if not asked.system.all:
+            raise InvalidBody(reason="Expecting system scope to be all.")
+        return tokens.SYSTEM, ""
+    if asked.domain is not None:
+        return tokens.DOMAIN, _found(await _domain_id(conn, asked.domain))
+    if asked.project is None:
+        return tokens.UNSCOPED, ""
+    if asked.project.id is not None:
+        return tokens.PROJECT, asked.project.id
+    if asked.project.name is None or asked.project.domain is None:
+        raise InvalidBody(reason="Expecting to find id, or name and domain, in project.")
+    domain_id = _found(await _domain_id(conn, asked.project.domain))
+    project = await projects.find_by_name(conn, domain_id, asked.project.name)
+    return tokens.PROJECT, _found(project.id if project else None)
+
+
+def _found(id: str | None) -> str:
+    if id is None:
+        raise Unauthorized()
+    return id

@@ -1,0 +1,34 @@
+"""How other services speak to identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.kit.client import Client, Refused
+
+
+class IdentityClient(Client):
+    service = "identity"
+
+    async def validate(self, token: str, *, allow_expired: bool = False) -> dict[str, Any] | None:
+        """What a token says (the object under `token`, without its catalog), or None if it is not valid."""
+        headers = await self._all_headers(b"") | {"x-subject-token": token}
+        path = "/identity/v3/auth/tokens?nocatalog" + ("&allow_expired=1" if allow_expired else "")
+        reply = await self.transport.request("GET", path, headers, b"")
+        if reply.status == 404:
+            return None
+        if reply.status >= 400:
+            raise Refused(self.service, reply)
+        return reply.json()["token"]
+
+    async def changes(self, after: int) -> tuple[list[str], int]:
+        """Subjects changed since position `after` (-1: none, only tell the position), and the position now."""
+        found = await self.call("GET", "/identity/v3/pileus/changes", query={"after": after})
+        return found["subjects"], found["position"]
+
+    async def project(self, project_id: str) -> dict[str, Any] | None:
+        found = await self.call("GET", f"/identity/v3/projects/{project_id}", expect=(404,))
+        return found["project"] if found else None
+
+    async def projects(self) -> list[dict[str, Any]]:
+        return (await self.call("GET", "/identity/v3/projects"))["projects"]

@@ -1,0 +1,46 @@
+"""What identity tells a client that asked for something it cannot have."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+
+from pileus.kit.faults import BadRequest, Conflict, Fault, Forbidden, NotFound, PolicyRefused
+
+
+class Missing(NotFound):
+    """Base of things that are not there; `id` is what the client called it."""
+
+    message = "Could not find {kind}: {id}."
+
+    def __init__(self, *, kind: str, id: str = ""):
+        super().__init__(kind=kind, id=id)
+
+
+class TokenNotFound(NotFound):
+    message = "Could not find token."
+
+
+class GrantNotFound(NotFound):
+    message = "Could not find role assignment with role: {role_id}, user or group: {actor_id}, on {target}."
+
+
+class Duplicate(Conflict):
+    message = "Conflict occurred attempting to store {kind} - {why}"
+
+
+class Refused(Forbidden):
+    message = "{reason}"
+
+
+class InvalidBody(BadRequest):
+    message = "{reason}"
+
+
+def envelope(fault: Fault, request_id: str) -> tuple[bytes, str]:
+    text = str(fault)
+    if isinstance(fault, PolicyRefused):
+        text = f"You are not authorized to perform the requested action: {fault.facts['rule']}."
+    error = {"code": fault.status, "message": text, "title": HTTPStatus(fault.status).phrase}
+    return msgspec.json.encode({"error": error}), "application/json"

@@ -1,0 +1,1 @@
+"""The tables of identity and the functions that read and write them."""

@@ -1,0 +1,82 @@
+"""Users, groups, and who is in which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from pileus.identity.faults import Missing
+from pileus.identity.model.tables import groups, memberships, users
+from pileus.kit import db
+from pileus.kit.db import Connection
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    domain_id: str
+    name: str
+    enabled: bool = True
+    default_project_id: str | None = None
+    password_hash: str | None = None
+    password_changed_at: float | None = None
+    options: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    created_at: float = 0.0
+    generation: int = 1
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    domain_id: str
+    name: str
+    description: str = ""
+    extra: dict[str, Any] = {}
+    generation: int = 1
+
+
+async def find(conn: Connection, user_id: str) -> User | None:
+    return await db.one(conn, sa.select(users).where(users.c.id == user_id), User)
+
+
+async def get(conn: Connection, user_id: str) -> User:
+    row = await find(conn, user_id)
+    if row is None:
+        raise Missing(kind="user", id=user_id)
+    return row
+
+
+async def find_by_name(conn: Connection, domain_id: str, name: str) -> User | None:
+    return await db.one(conn, sa.select(users).where(users.c.domain_id == domain_id, users.c.name == name), User)
+
+
+async def get_group(conn: Connection, group_id: str) -> Group:
+    row = await db.one(conn, sa.select(groups).where(groups.c.id == group_id), Group)
+    if row is None:
+        raise Missing(kind="group", id=group_id)
+    return row
+
+
+async def groups_of(conn: Connection, user_id: str) -> list[Group]:
+    query = sa.select(groups).join(memberships, memberships.c.group_id == groups.c.id)
+    return await db.many(conn, query.where(memberships.c.user_id == user_id).order_by(groups.c.id), Group)
+
+
+async def group_ids_of(conn: Connection, user_id: str) -> list[str]:
+    return await db.scalars(conn, sa.select(memberships.c.group_id).where(memberships.c.user_id == user_id))
+
+
+async def members(conn: Connection, group_ids: set[str]) -> dict[str, list[str]]:
+    """Ids of the users of each group."""
+    found: dict[str, list[str]] = {}
+    if group_ids:
+        query = sa.select(memberships.c.group_id, memberships.c.user_id).where(memberships.c.group_id.in_(group_ids))
+        for row in await conn.execute(query.order_by(memberships.c.user_id)):
+            found.setdefault(row.group_id, []).append(row.user_id)
+    return found
+
+
+async def is_member(conn: Connection, group_id: str, user_id: str) -> bool:
+    query = sa.select(memberships.c.user_id).where(memberships.c.group_id == group_id, memberships.c.user_id == user_id)
+    return await db.scalar(conn, query) is not None

@@ -1,0 +1,60 @@
+"""Who may: the checks of identity's rules, with the names of facts that operators know from oslo.policy files.
+
+An administrator of a project or of the whole cloud may do everything; one of a domain, what belongs to the domain.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.identity.model.app_credentials import AppCredential
+from pileus.identity.model.projects import Project
+from pileus.identity.model.roles import Role
+from pileus.identity.model.users import Group, User
+
+ANYONE = "@"
+ADMIN = "(role:admin and not scope:domain)"
+SYSTEM_READER = "(role:reader and system_scope:all)"
+READER = f"{ADMIN} or {SYSTEM_READER}"
+LISTER = f"{READER} or (role:reader and scope:domain)"           # lists show a domain's reader what is the domain's
+VALIDATOR = f"{READER} or role:service or user_id:%(target.token.user_id)s"
+OWNER = "user_id:%(target.user.id)s"
+SERVICE = f"{ADMIN} or role:service"
+
+
+def reader_of(kind: str) -> str:
+    return f"{READER} or (role:reader and domain_id:%(target.{kind}.domain_id)s)"
+
+
+def writer_of(kind: str) -> str:
+    return f"{ADMIN} or (role:manager and domain_id:%(target.{kind}.domain_id)s)"
+
+
+def admin_of(kind: str) -> str:
+    return f"{ADMIN} or (role:admin and domain_id:%(target.{kind}.domain_id)s)"
+
+
+def user_facts(user: User) -> dict[str, Any]:
+    return {"target.user.id": user.id, "target.user.domain_id": user.domain_id, "user_id": user.id}
+
+
+def group_facts(group: Group) -> dict[str, Any]:
+    return {"target.group.id": group.id, "target.group.domain_id": group.domain_id}
+
+
+def project_facts(project: Project) -> dict[str, Any]:
+    """A domain's own project belongs to the domain that it is."""
+    return {"target.project.id": project.id, "project_id": project.id,
+            "target.project.domain_id": project.domain_id or project.id}
+
+
+def domain_facts(domain: Project) -> dict[str, Any]:
+    return {"target.domain.id": domain.id, "target.domain.domain_id": domain.id}
+
+
+def role_facts(role: Role) -> dict[str, Any]:
+    return {"target.role.id": role.id} | ({"target.role.domain_id": role.domain_id} if role.domain_id else {})
+
+
+def app_credential_facts(credential: AppCredential) -> dict[str, Any]:
+    return {"target.user.id": credential.user_id, "user_id": credential.user_id}

@@ -1,0 +1,48 @@
+"""One running copy of identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pileus.identity.config import IdentityConfig
+from pileus.identity.contexts import Contexts
+from pileus.identity.feed import Feed
+from pileus.identity.keys import KeyRepository
+from pileus.identity.model import revocations
+from pileus.identity.passwords import Passwords
+from pileus.identity.service import SERVICE
+from pileus.kit.bus import Bus, MemoryBus
+from pileus.kit.caller import Caller
+from pileus.kit.clock import Clock
+from pileus.kit.db import Connection, Db
+from pileus.kit.service import Runtime
+
+
+class Identity(Runtime):
+    """`feed` tells validators of the same process what changed; `authenticate` is identity's own Authenticator."""
+
+    def __init__(self, config: IdentityConfig, *, db: Db, bus: Bus | None = None, clock: Clock | None = None,
+                 policy_overrides: Mapping[str, str] | None = None):
+        super().__init__(SERVICE, db=db, bus=bus or MemoryBus(), clock=clock, policy_overrides=policy_overrides)
+        self.config = config
+        self.keys = KeyRepository(config.keys, self.clock)
+        self.credential_keys = KeyRepository(config.credential_keys, self.clock)
+        self.keys.prepare()
+        self.credential_keys.prepare()
+        self.passwords = Passwords(self.clock, rounds=config.password_rounds, remembered=config.password_remembered)
+        self.feed = Feed()
+        self.contexts = Contexts(self)
+        self.heard: int | None = None          # up to which change of other processes `feed` was told
+
+    async def authenticate(self, token: str) -> Caller:
+        return (await self.contexts.of(token)).caller
+
+    async def announce(self, tx: Connection, *subjects: str, revoke: bool = False) -> None:
+        """Tell every validator that `subjects` changed, once `tx` commits; `revoke` ends their tokens as well."""
+        now = self.clock()
+        await revocations.record(tx, dict.fromkeys(subjects, now if revoke else 0.0), expires_at=self.ends(now))
+        tx.on_commit(lambda: self.feed.publish(subjects))
+
+    def ends(self, now: float) -> float:
+        """When nobody accepts a token issued by `now` any more."""
+        return now + self.config.token_seconds + self.config.expired_token_seconds
