@@ -49,7 +49,8 @@ def from_row(row: sa.Row) -> Inventory:
 
 async def used(conn: Connection, provider_id: str) -> dict[str, int]:
     """What is taken of a provider, by class."""
-    found = await conn.execute(sa.select(allocations.c.resource_class, sa.func.sum(allocations.c.used).label("used")).where(
+    taken = sa.func.sum(allocations.c.used).label("used")
+    found = await conn.execute(sa.select(allocations.c.resource_class, taken).where(
         allocations.c.provider_id == provider_id).group_by(allocations.c.resource_class))
     return {row.resource_class: int(row.used) for row in found}
 
