@@ -1,0 +1,1 @@
+"""Routes of the Placement API, one module per resource."""

@@ -1,0 +1,238 @@
+"""How compute and network speak to placement: every call may be repeated and then does nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from pileus.kit.client import Client, Headers, Refused
+
+Resources = Mapping[str, Mapping[str, int]]              # provider -> resource class -> amount
+_RETRIES = 10                                            # of writes that lost against another writer
+
+
+class Conflict(Exception):
+    """What was asked does not fit any more, or the consumer has something else already."""
+
+
+class Inventory(msgspec.Struct, frozen=True, kw_only=True):
+    total: int
+    reserved: int = 0
+    min_unit: int = 1
+    max_unit: int = 0x7FFFFFFF
+    step_size: int = 1
+    allocation_ratio: float = 1.0
+
+
+class Stock(msgspec.Struct, frozen=True):
+    capacity: int
+    used: int
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    resources: dict[str, Stock]
+    traits: list[str] = []
+    parent: str | None = msgspec.field(name="parent_provider_uuid", default=None)
+    root: str = msgspec.field(name="root_provider_uuid", default="")
+
+
+class _Amounts(msgspec.Struct, frozen=True):
+    resources: dict[str, int]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to serve what was asked for."""
+
+    allocations: dict[str, _Amounts]
+    mappings: dict[str, list[str]] = {}
+
+    @property
+    def resources(self) -> dict[str, dict[str, int]]:
+        """What `claim` takes."""
+        return {provider: amounts.resources for provider, amounts in self.allocations.items()}
+
+
+class Candidates(msgspec.Struct, frozen=True, kw_only=True):
+    requests: list[Request] = msgspec.field(name="allocation_requests", default_factory=list)
+    summaries: dict[str, Summary] = msgspec.field(name="provider_summaries", default_factory=dict)
+
+
+class Allocations(msgspec.Struct, frozen=True, kw_only=True):
+    """What a consumer has; nothing at all, and no generation, when it is unknown."""
+
+    allocations: dict[str, _Amounts] = {}
+    project_id: str = ""
+    user_id: str = ""
+    consumer_generation: int | None = None
+    consumer_type: str = ""
+
+    @property
+    def resources(self) -> dict[str, dict[str, int]]:
+        return {provider: amounts.resources for provider, amounts in self.allocations.items()}
+
+
+class Placement(Client):
+    service: ClassVar[str] = "placement"
+    headers: ClassVar[Headers] = {"openstack-api-version": "placement 1.39"}
+
+    async def candidates(self, resources: Mapping[str, int], *, required: Iterable[str] = (),
+                         forbidden: Iterable[str] = (), member_of: Iterable[str | Iterable[str]] = (),
+                         in_tree: str | None = None, limit: int | None = None) -> Candidates:
+        """Providers that have `resources` free. Each of `member_of` is an aggregate or several of which one will do."""
+        query: dict[str, Any] = {"resources": ",".join(f"{name}:{amount}" for name, amount in resources.items())}
+        traits = [*required, *(f"!{name}" for name in forbidden)]
+        if traits:
+            query["required"] = ",".join(traits)
+        query["member_of"] = [each if isinstance(each, str) else "in:" + ",".join(each) for each in member_of]
+        if in_tree is not None:
+            query["in_tree"] = in_tree
+        if limit is not None:
+            query["limit"] = limit
+        return msgspec.convert(await self.call("GET", "/allocation_candidates", query=query), Candidates)
+
+    # -- claims -----------------------------------------------------------------------------
+
+    async def claim(self, consumer_id: str, resources: Resources, *, project_id: str, user_id: str,
+                    consumer_type: str = "INSTANCE") -> bool:
+        """Take `resources` for a consumer that has nothing yet. Whether that was new: the same claim again is not.
+
+        Raises Conflict when they are not free any more (choose again), or the consumer has something else.
+        """
+        had = await self._put(consumer_id, resources, None, (project_id, user_id, consumer_type))
+        if had is None:
+            return True
+        if had.resources != {provider: dict(amounts) for provider, amounts in resources.items()}:
+            raise Conflict(f"{consumer_id} has other allocations already")
+        return False
+
+    async def change_claim(self, consumer_id: str, resources: Resources, *, project_id: str, user_id: str,
+                           consumer_type: str = "INSTANCE") -> None:
+        """Give the consumer exactly `resources`, in place of what it has (a resize, a move)."""
+        wanted = {provider: dict(amounts) for provider, amounts in resources.items()}
+        for _ in range(_RETRIES):
+            had = await self.allocations(consumer_id)
+            if had.resources == wanted or await self._put(
+                    consumer_id, resources, had.consumer_generation, (project_id, user_id, consumer_type)) is None:
+                return
+        raise Conflict(f"{consumer_id} is changed by others all the time")
+
+    async def _put(self, consumer_id: str, resources: Resources, generation: int | None,
+                   owner: tuple[str, str, str]) -> Allocations | None:
+        """None when written; what the consumer has if that is not at `generation`."""
+        body = {"allocations": {provider: {"resources": amounts} for provider, amounts in resources.items()},
+                "project_id": owner[0], "user_id": owner[1], "consumer_type": owner[2],
+                "consumer_generation": generation}
+        try:
+            await self.call("PUT", f"/allocations/{consumer_id}", body)
+        except Refused as error:
+            if error.status != 409:
+                raise
+            if _code(error) != "placement.concurrent_update":
+                raise Conflict(error.message) from error
+            return await self.allocations(consumer_id)
+        return None
+
+    async def allocations(self, consumer_id: str) -> Allocations:
+        return msgspec.convert(await self.call("GET", f"/allocations/{consumer_id}"), Allocations)
+
+    async def release(self, consumer_id: str) -> None:
+        await self.call("DELETE", f"/allocations/{consumer_id}", expect=(404,))
+
+    async def consumers_of(self, provider_id: str) -> dict[str, dict[str, int]]:
+        """What each consumer has of a provider; nothing if there is no such provider."""
+        found = await self.call("GET", f"/resource_providers/{provider_id}/allocations", expect=(404,))
+        return {consumer: each["resources"] for consumer, each in found["allocations"].items()} if found else {}
+
+    # -- providers --------------------------------------------------------------------------
+
+    async def ensure_provider(self, provider_id: str, name: str, *, parent: str | None = None) -> None:
+        """Make the provider; one that is there gets this name and parent."""
+        path = f"/resource_providers/{provider_id}"
+        found = await self.call("GET", path, expect=(404,))
+        if found is None:
+            body = {"uuid": provider_id, "name": name, "parent_provider_uuid": parent}
+            try:
+                await self.call("POST", "/resource_providers", body)
+            except Refused as error:
+                found = await self.call("GET", path, expect=(404,)) if error.status == 409 else None
+                if found is None:
+                    raise
+        if found is not None and (found["name"], found["parent_provider_uuid"]) != (name, parent):
+            await self.call("PUT", path, {"name": name, "parent_provider_uuid": parent})
+
+    async def set_inventory(self, provider_id: str, wanted: Mapping[str, Inventory]) -> None:
+        """Give the provider these inventories and no other; a class consumers still have stays until they let go."""
+        path = f"/resource_providers/{provider_id}/inventories"
+        inventories = {name: msgspec.structs.asdict(each) for name, each in wanted.items()}
+        for _ in range(_RETRIES):
+            now = await self.call("GET", path)
+            if now["inventories"] == inventories:
+                return
+            try:
+                await self.call("PUT", path, {"resource_provider_generation": now["resource_provider_generation"],
+                                              "inventories": inventories})
+                return
+            except Refused as error:
+                if _code(error) == "placement.inventory.inuse":
+                    used = (await self.call("GET", f"/resource_providers/{provider_id}/usages"))["usages"]
+                    inventories |= {name: now["inventories"][name] for name, amount in used.items()
+                                    if amount and name not in inventories and name in now["inventories"]}
+                elif error.status != 409:
+                    raise
+        raise Conflict(f"the inventories of {provider_id} are changed by others all the time")
+
+    async def set_traits(self, provider_id: str, wanted: Iterable[str]) -> None:
+        """Give the provider these traits and no other; custom ones are made."""
+        traits = sorted(set(wanted))
+        path = f"/resource_providers/{provider_id}/traits"
+        for _ in range(_RETRIES):
+            now = await self.call("GET", path)
+            if now["traits"] == traits:
+                return
+            for name in traits:
+                if name.startswith("CUSTOM_") and name not in now["traits"]:
+                    await self.call("PUT", f"/traits/{name}")
+            if await self._written("PUT", path, now, {"traits": traits}):
+                return
+        raise Conflict(f"the traits of {provider_id} are changed by others all the time")
+
+    async def set_aggregates(self, provider_id: str, wanted: Iterable[str]) -> None:
+        """Make the provider a member of these aggregates and no other."""
+        aggregates = sorted(set(wanted))
+        path = f"/resource_providers/{provider_id}/aggregates"
+        for _ in range(_RETRIES):
+            now = await self.call("GET", path)
+            if sorted(now["aggregates"]) == aggregates or await self._written(
+                    "PUT", path, now, {"aggregates": aggregates}):
+                return
+        raise Conflict(f"the aggregates of {provider_id} are changed by others all the time")
+
+    async def _written(self, method: str, path: str, now: dict[str, Any], body: dict[str, Any]) -> bool:
+        """Whether nobody was faster."""
+        generation = {"resource_provider_generation": now["resource_provider_generation"]}
+        try:
+            await self.call(method, path, body | generation)
+        except Refused as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
+
+    async def remove_provider(self, provider_id: str) -> None:
+        """Forget the provider. Raises Conflict while consumers have something of it, or it has children."""
+        try:
+            await self.call("DELETE", f"/resource_providers/{provider_id}", expect=(404,))
+        except Refused as error:
+            if error.status != 409:
+                raise
+            raise Conflict(error.message) from error
+
+
+def _code(error: Refused) -> str:
+    """Placement's word for what is wrong."""
+    try:
+        return error.reply.json()["errors"][0].get("code", "")
+    except (msgspec.DecodeError, KeyError, TypeError, IndexError):
+        return ""
