@@ -133,3 +133,15 @@ class BadSecurityGroup(BadRequest):
 class UserDataTooLarge(TooLarge):
     status, code = 400, "badRequest"
     message = "User data too large. User data must be no larger than {limit_bytes} bytes once base64 encoded."
+
+
+class NoAccessList(NotFound):
+    message = "Access list not available for public flavors."
+
+
+class PublicFlavor(Conflict):
+    message = "Can not add access to a public flavor."
+
+
+class KeypairQuota(Forbidden):
+    message = "Quota exceeded, too many key pairs."

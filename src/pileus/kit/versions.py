@@ -123,3 +123,19 @@ def _same_field(field: msgspec.structs.FieldInfo) -> Any:
     if field.default_factory is not msgspec.NODEFAULT:
         return msgspec.field(name=field.encode_name, default_factory=field.default_factory)
     return msgspec.field(name=field.encode_name)
+
+
+def moved(value: Any, kind: Any) -> Any:
+    """`value` as `kind`, which is another version's idea of the same type."""
+    if _may_be_unset(kind):          # msgspec copies no attribute that is UNSET, so leave those out on the way
+        return msgspec.convert(msgspec.to_builtins(value), kind)
+    return msgspec.convert(value, kind, from_attributes=True)
+
+
+@functools.cache
+def _may_be_unset(kind: Any) -> bool:
+    if kind is msgspec.UnsetType:
+        return True
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return any(_may_be_unset(hint) for hint in typing.get_type_hints(kind).values())
+    return typing.get_origin(kind) is not typing.Literal and any(map(_may_be_unset, typing.get_args(kind)))

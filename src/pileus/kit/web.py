@@ -21,7 +21,7 @@ from pileus.kit.db import Collision
 from pileus.kit.ids import new_request_id
 from pileus.kit.routes import Page, Route, RouteTree
 from pileus.kit.service import Runtime
-from pileus.kit.versions import Version, at, parse
+from pileus.kit.versions import Version, at, moved, parse
 
 log = logging.getLogger(__name__)
 
@@ -283,7 +283,7 @@ class WebApp:
     def _decode(raw: Any, kind: Any, version: Version) -> Any:
         narrow = at(kind, version)
         value = msgspec.json.decode(raw, type=narrow)
-        return value if narrow is kind else msgspec.convert(value, kind, from_attributes=True)
+        return value if narrow is kind else moved(value, kind)
 
     def _query(self, ctx: Ctx, route: Route) -> Any:
         given: dict[str, Any] = {}
@@ -298,7 +298,7 @@ class WebApp:
             value = msgspec.convert(values, narrow, strict=False)
         except msgspec.ValidationError as error:
             raise faults.BadRequest(reason=f"Invalid query: {_readable(error)}") from None
-        return value if narrow is route.query else msgspec.convert(value, route.query, from_attributes=True)
+        return value if narrow is route.query else moved(value, route.query)
 
     def _write(self, ctx: Ctx, route: Route, result: Any) -> bytes:
         narrow = at(route.item, ctx.version)
@@ -316,7 +316,7 @@ class WebApp:
 
     @staticmethod
     def _view(item: Any, kind: Any, narrow: Any, fields: list[str]) -> Any:
-        view = item if narrow is kind else msgspec.convert(item, narrow, from_attributes=True)
+        view = item if narrow is kind else moved(item, narrow)
         if fields:
             whole = msgspec.to_builtins(view)
             return {name: whole[name] for name in fields if name in whole}

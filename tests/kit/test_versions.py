@@ -1,0 +1,27 @@
+"""Types as one version knows them, and values on their way between versions."""
+
+from typing import Annotated
+
+import msgspec
+
+from pileus.kit.versions import Ledger, at, moved, since
+
+LEDGER = Ledger("toys", oldest="1.0")
+NEWER = LEDGER.add("1.1", "Lids have a colour")
+
+
+class Lid(msgspec.Struct, kw_only=True):
+    size: int | msgspec.UnsetType = msgspec.UNSET
+    color: Annotated[str | None, since(NEWER)] = None
+
+
+class Jar(msgspec.Struct, kw_only=True):
+    lids: list[Lid]
+    label: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def test_what_is_unset_stays_unset():
+    jar = Jar(lids=[Lid(color="red"), Lid(size=3)])
+    narrow = at(Jar, LEDGER.oldest)
+    assert msgspec.json.encode(moved(jar, narrow)) == b'{"lids":[{},{"size":3}]}'
+    assert moved(moved(jar, narrow), Jar) == Jar(lids=[Lid(), Lid(size=3)])
