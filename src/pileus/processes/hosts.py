@@ -36,10 +36,9 @@ def boot_id() -> str:
 
 async def ensure_hosts(count: int) -> list[EmbeddedHost]:
     """Make the namespaces and the underlay as far as they are not there. To be called inside the sandbox."""
-    boot = boot_id()
+    boot, present = boot_id(), _namespaces()
     hosts = [EmbeddedHost(name=name, namespace=name, address=f"{UNDERLAY}.{number}", boot_id=boot)
              for number, name in enumerate(names(count), 1)]
-    present = {path.name for path in Path("/run/netns").glob("*")}
     links = await _links()
     steps: list[str] = []
     if UNDERLAY_BRIDGE not in links:
@@ -55,6 +54,10 @@ async def ensure_hosts(count: int) -> list[EmbeddedHost]:
             await _ip(["link set lo up", f"address add {host.address}/24 dev underlay", "link set underlay up"],
                       host.namespace)
     return hosts
+
+
+def _namespaces() -> set[str]:
+    return {path.name for path in Path("/run/netns").glob("*")}
 
 
 async def _links() -> set[str]:

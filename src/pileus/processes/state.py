@@ -94,4 +94,5 @@ class StateFolder:
         values = {"AUTH_URL": f"{base_url}/identity/v3", "USERNAME": "demo", "PASSWORD": passwords.demo,
                   "PROJECT_NAME": "demo", "USER_DOMAIN_NAME": "Default", "PROJECT_DOMAIN_NAME": "Default",
                   "REGION_NAME": REGION, "IDENTITY_API_VERSION": "3"}
-        self.write("openrc", "unset OS_CLOUD\n" + "".join(f"export OS_{key}='{value}'\n" for key, value in values.items()))
+        exports = "".join(f"export OS_{key}='{value}'\n" for key, value in values.items())
+        self.write("openrc", f"unset OS_CLOUD\n{exports}")

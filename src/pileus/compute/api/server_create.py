@@ -188,8 +188,8 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
         raise BadRequest(reason="A hostname cannot be given to several servers at once.")
     flavor = await _flavor(ctx, str(asked.flavor_id))
     image = await _image(ctx, _image_id(asked), flavor)
-    if len(asked.metadata) > quotas.METADATA_ITEMS:
-        raise MetadataQuota(limit=quotas.METADATA_ITEMS)
+    if len(asked.metadata) > quotas.FIXED["metadata_items"]:
+        raise MetadataQuota(limit=quotas.FIXED["metadata_items"])
     now = ctx.clock()
     return Server(
         id=new_uuid(), project_id=ctx.caller.project_id or "", user_id=ctx.caller.user_id, name=name,
@@ -234,7 +234,7 @@ def _counts(asked: ServerCreate) -> tuple[int, int]:
 async def _flavor(ctx: Ctx, flavor_id: str) -> FlavorCopy:
     async with ctx.db.read() as reader:
         try:
-            found = await flavors.get_for(reader, flavor_id, ctx.caller)
+            found = await flavors.get_for(reader, flavor_id, ctx.caller.project_id)
         except FlavorNotFound:
             raise BadFlavor(flavor_id=flavor_id) from None
     return FlavorCopy(id=found.id, name=found.name, vcpus=found.vcpus, memory_mb=found.memory_mb,
@@ -296,8 +296,8 @@ def _personality(files: list[File]) -> tuple[dict[str, str], ...] | None:
             base64.b64decode(each.contents, validate=True)
         except (binascii.Error, ValueError):
             raise BadRequest(reason=f"Personality content for {each.path} cannot be decoded from base64.") from None
-    if len(files) > quotas.INJECTED_FILES:
-        raise QuotaExceeded(resource="injected_files", wanted=len(files), used=0, limit=quotas.INJECTED_FILES)
+    if len(files) > quotas.FIXED["injected_files"]:
+        raise QuotaExceeded(resource="injected_files", wanted=len(files), used=0, limit=quotas.FIXED["injected_files"])
     return tuple({"path": each.path, "contents": each.contents} for each in files) or None
 
 
@@ -326,17 +326,18 @@ async def _within_quota(tx: db.Connection, ctx: Ctx, server: Server, low: int, h
         known = set((await hosts.zones(tx, ctx.app.config.default_zone)).values())
         if server.zone not in known:
             raise BadRequest(reason="The requested availability zone is not available")
-    await quotas.lock(tx, server.project_id)
-    limits = await quotas.limits(tx, server.project_id, ctx.app.config)
-    used = await quotas.usage(tx, server.project_id)
+    await quotas.take_turn(tx, server.project_id)
+    limits = await quotas.limits(tx, ctx.app.config, server.project_id)
+    counted = await quotas.usage(tx, server.project_id)
     fits = high
-    for resource, each in (("instances", 1), ("cores", server.vcpus), ("ram", server.memory_mb)):
+    for resource, each, used in zip(("instances", "cores", "ram"), (1, server.vcpus, server.memory_mb), counted,
+                                    strict=True):
         limit = limits[resource]
-        if limit < 0:
+        if limit == quotas.UNLIMITED:
             continue
-        room = (limit - used[resource]) // each
+        room = (limit - used) // each
         if room < low:
-            raise QuotaExceeded(resource=resource, wanted=low * each, used=used[resource], limit=limit)
+            raise QuotaExceeded(resource=resource, wanted=low * each, used=used, limit=limit)
         fits = min(fits, room)
     return fits
 

@@ -46,8 +46,8 @@ def _rule(name: str, check: str) -> Rule:
 
 
 async def _set_metadata(ctx: Ctx, seen: Seen, wanted: dict[str, str]) -> dict[str, str]:
-    if len(wanted) > quotas.METADATA_ITEMS:
-        raise MetadataQuota(limit=quotas.METADATA_ITEMS)
+    if len(wanted) > quotas.FIXED["metadata_items"]:
+        raise MetadataQuota(limit=quotas.FIXED["metadata_items"])
     seen.server.must_not_be_locked(ctx.caller)
     async with ctx.db.write() as tx:
         await servers.change(tx, seen.server, ctx.clock(), metadata=wanted)
@@ -188,9 +188,9 @@ class Interface(msgspec.Struct, kw_only=True):
 
 
 async def _interfaces(ctx: Ctx, seen: Seen) -> list[Interface]:
-    found = await ctx.app.network.port_details([seen.id])
+    found = (await ctx.app.network.port_details([seen.id]))[seen.id]
     return [Interface(port_id=port.id, net_id=port.network_id, mac_addr=port.mac_address, port_state=port.status,
-                      fixed_ips=[{"subnet_id": ip.subnet_id, "ip_address": ip.ip_address} for ip in port.fixed_ips])
+                      fixed_ips=[{"subnet_id": ip.subnet_id, "ip_address": ip.ip_address} for ip in port.addresses])
             for port in found]
 
 
@@ -207,12 +207,6 @@ async def show_interface(ctx: Ctx, seen: Seen, port_id: str) -> Interface:
         if interface.port_id == port_id:
             return interface
     raise InterfaceNotFound(server_id=seen.id, port_id=port_id)
-
-
-@routes.get(f"{BASE}/os-security-groups", envelope="security_groups", target=SERVER,
-            policy=_rule("os-security-groups:list", PROJECT_READER))
-async def list_security_groups(ctx: Ctx, seen: Seen) -> Page[dict[str, Any]]:
-    return Page(await ctx.app.network.security_groups_of(seen.id))
 
 
 # -- what was asked of the server -------------------------------------------------------------

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from pileus.compute import guest_spec, nics, scheduling
 from pileus.compute.messages import EnsureDisks, EnsureGuest, EnsureImage, EnsureNoGuest, RunGuest
 from pileus.compute.model import servers
 from pileus.compute.model.servers import Nic, Power, Server, ServerFault, State
+from pileus.compute.nics import NicWish
 from pileus.compute.runtime import Compute
 from pileus.compute.sagas.hosts import ask, ask_if_alive
 from pileus.compute.scheduler import NO_VALID_HOST
@@ -17,16 +16,6 @@ from pileus.kit.saga_engine import SUPERSEDED
 
 PORT_POLL_SECONDS = 5.0         # only the fallback: the network service tells us when a port came up
 CLAIM_TRIES = 5
-
-
-class NicWish(msgspec.Struct, frozen=True, kw_only=True):
-    """A network card as asked for. `port_id` is given, or made by us before the port is."""
-
-    network_id: str
-    port_id: str
-    given: bool = False
-    fixed_ip: str | None = None
-    tag: str | None = None
 
 
 @saga("compute.boot_server")

@@ -1,0 +1,20 @@
+"""The configuration of a whole cloud: one section per service; every option has a default."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pileus.compute.config import ComputeConfig
+from pileus.image.config import ImageConfig
+from pileus.network.config import NetworkConfig
+from pileus.placement.config import PlacementConfig
+
+
+class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    compute: ComputeConfig = ComputeConfig()
+    network: NetworkConfig = NetworkConfig()
+    image: ImageConfig = ImageConfig()
+    placement: PlacementConfig = PlacementConfig()
+
+
+SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Settings)}
