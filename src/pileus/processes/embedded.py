@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from pileus.compute.client import ComputeClient
 from pileus.compute.metadata import MetadataApp
 from pileus.compute.runtime import Compute
 from pileus.compute.service import SERVICE as COMPUTE
-from pileus.identity.bootstrap import bootstrap as bootstrap_identity
 from pileus.identity.client import IdentityClient
 from pileus.identity.config import IdentityConfig
 from pileus.identity.keys import KeyRepository
 from pileus.identity.runtime import Identity
-from pileus.identity.service import SERVICE as IDENTITY
 from pileus.identity.service_tokens import ServiceTokens
 from pileus.identity.validator import TokenValidator
 from pileus.image.client import Image as ImageClient
 from pileus.image.runtime import Image
 from pileus.image.service import SERVICE as IMAGE
-from pileus.kit import context, migrate
 from pileus.kit.bus import MemoryBus
 from pileus.kit.client import AsgiTransport
 from pileus.kit.db import Db
-from pileus.kit.ids import new_request_id
 from pileus.kit.saga_engine import Engine, Reach, nothing
-from pileus.kit.serve import Server, listen, run_together
-from pileus.kit.service import Runtime, Service
+from pileus.kit.service import Runtime
 from pileus.kit.web import Site, WebApp
 from pileus.network.client import NetworkClient
 from pileus.network.runtime import Network
-from pileus.network.service import SERVICE as NETWORK
 from pileus.placement.client import Placement as PlacementClient
 from pileus.placement.runtime import Placement
 from pileus.placement.service import SERVICE as PLACEMENT
 from pileus.processes.front import Front
 from pileus.processes.settings import Settings
-from pileus.processes.state import Choices, StateFolder
+from pileus.processes.state import StateFolder
 
 log = logging.getLogger(__name__)
 METADATA_SECRET = "metadata-secret"

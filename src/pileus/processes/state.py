@@ -39,7 +39,8 @@ class StateFolder:
         self.run, self.log = self.folder / "run", self.folder / "log"
         self.images, self.instances, self.cache = (self.folder / name for name in ("images", "instances", "cache"))
         self.guest_image = self.folder / "guest-image"
-        self.pid_file = self.run / "pileus.pid"
+        self.pid_file, self.process_file = self.run / "pileus.pid", self.run / "pileus.process"
+        self.stop_guests = self.run / "stop-guests"      # there: guests are to shut down with the cloud
 
     def prepare(self) -> None:
         """Make the folders. Only their owner may look into them: there are keys and passwords inside."""

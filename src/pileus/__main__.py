@@ -1,0 +1,76 @@
+"""The `pileus` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+# Subcommand -> (module below pileus.commands, what it does). Modules are imported when their turn comes, so that
+# `pileus status` does not pay for what `pileus up` needs.
+COMMANDS = {
+    "demo": ("demo", "install what is missing, start a cloud, boot a server in it and log in to it"),
+    "up": ("lifecycle", "start the cloud"),
+    "down": ("lifecycle", "stop the cloud; servers that run now are started again by the next up"),
+    "status": ("lifecycle", "say what runs"),
+    "destroy": ("lifecycle", "stop the cloud and delete everything it keeps"),
+    "shell": ("inside", "a shell inside the cloud's network, where floating IPs answer"),
+    "ssh": ("inside", "log in to a server"),
+    "trace": ("operations", "tell the life of a request, a server or a port"),
+    "saga": ("operations", "unfinished work: list, retry"),
+    "doctor": ("health", "say what is missing on this machine and how to cure it"),
+    "config": ("health", "print every option of the configuration with its default"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="pileus", description="A cloud in one command, OpenStack-compatible.")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for name, (_, what) in COMMANDS.items():
+        each = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        each.set_defaults(command=name)
+        each.add_argument("--state", type=Path, metavar="DIR", default=None,
+                          help="the cloud's folder (default: $PILEUS_STATE, else ~/.local/state/pileus)")
+        _arguments(name, each)
+    return top
+
+
+def _arguments(name: str, each: argparse.ArgumentParser) -> None:
+    if name in ("up", "demo"):
+        each.add_argument("--port", type=int, help="port of all APIs on 127.0.0.1 (default: 5000, or as last time)")
+        each.add_argument("--hosts", type=int, help="how many hypervisor hosts (default: 1, or as last time)")
+        each.add_argument("--driver", choices=["qemu", "fake"], help="real guests, or hosts that only pretend")
+    if name == "up":
+        each.add_argument("--detach", action="store_true", help="return as soon as the cloud answers")
+    if name == "demo":
+        each.add_argument("--yes", action="store_true", help="install missing system packages without asking")
+    if name == "destroy":
+        each.add_argument("--yes", action="store_true", help="do not ask")
+    if name == "shell":
+        each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this instead of a shell")
+    if name == "ssh":
+        each.add_argument("server", help="name or id")
+        each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the server")
+    if name == "trace":
+        each.add_argument("id", help="a request id (req-…), or the id of a server")
+    if name == "saga":
+        each.add_argument("action", choices=["list", "retry"])
+        each.add_argument("id", nargs="?", help="of the saga to retry")
+        each.add_argument("--stuck", action="store_true", help="only those that wait for an operator")
+
+
+def main(argv: list[str] | None = None) -> int:
+    given = parser().parse_args(argv)
+    module = import_module(f"pileus.commands.{COMMANDS[given.command][0]}")
+    try:
+        return getattr(module, given.command)(given)
+    except KeyboardInterrupt:
+        return 130
+    except module.Trouble as trouble:
+        print(f"pileus: {trouble}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The `pileus` command, one module per group of subcommands."""
