@@ -1,88 +1,115 @@
-"""The whole cloud in one process: every service, conductor and host, SQLite files, messages in memory."""
+"""The whole cloud in one process: services, conductors and hosts, SQLite files, messages in memory."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
-from typing import Any
+import os
+import signal
+from collections.abc import Callable, Iterator
 
-from pileus.compute.metadata import MetadataApp
-from pileus.compute.runtime import Compute
-from pileus.compute.service import SERVICE as COMPUTE
-from pileus.identity.client import IdentityClient
-from pileus.identity.config import IdentityConfig
-from pileus.identity.keys import KeyRepository
-from pileus.identity.runtime import Identity
-from pileus.identity.service_tokens import ServiceTokens
-from pileus.identity.validator import TokenValidator
-from pileus.image.client import Image as ImageClient
-from pileus.image.runtime import Image
-from pileus.image.service import SERVICE as IMAGE
+import msgspec
+import uvloop
+
+from pileus.kit import config, log
 from pileus.kit.bus import MemoryBus
-from pileus.kit.client import AsgiTransport
-from pileus.kit.db import Db
-from pileus.kit.saga_engine import Engine, Reach, nothing
-from pileus.kit.service import Runtime
-from pileus.kit.web import Site, WebApp
-from pileus.network.client import NetworkClient
-from pileus.network.runtime import Network
-from pileus.placement.client import Placement as PlacementClient
-from pileus.placement.runtime import Placement
-from pileus.placement.service import SERVICE as PLACEMENT
-from pileus.processes.front import Front
+from pileus.kit.config import BadConfig
+from pileus.kit.saga_engine import Reach, nothing
+from pileus.kit.serve import Server, listen
+from pileus.processes import guest_images
+from pileus.processes.nodes import Nodes
+from pileus.processes.services import Services
 from pileus.processes.settings import Settings
-from pileus.processes.state import StateFolder
+from pileus.processes.state import Choices, StateFolder
+from pileus.sandbox.processes import Process
 
-log = logging.getLogger(__name__)
-METADATA_SECRET = "metadata-secret"
-EVERYWHERE = "0.0.0.0"           # of the sandbox, which only the forwarded port leads into
+logger = logging.getLogger(__name__)
+INSIDE = "0.0.0.0"               # of the sandbox, which only the forwarded port leads into
+KILL_AT = "PILEUS_KILL_AT"       # a point of a saga at which this process kills itself: for tests of exactly that
 
 
-class Services:
-    """The control plane: built from a state folder, without hosts and without a listening socket."""
+class CannotStart(Exception):
+    """Says why, and what to do."""
 
-    def __init__(self, state: StateFolder, settings: Settings, *, reach: Reach = nothing):
-        self.state, self.settings, self.bus, self.reach = state, settings, MemoryBus(), reach
-        self.site = Site({"": Front()})
-        self.identity = Identity(
-            IdentityConfig(keys=state.folder / "keys", credential_keys=state.folder / "credential-keys"),
-            db=self._db("identity"), bus=self.bus)
-        self.keys: KeyRepository = self.identity.keys
-        self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=self.bus, config=settings.placement)
-        self.image = Image(IMAGE, db=self._db("image"), bus=self.bus, config=settings.image)
-        self.network = self._network()
-        self.compute = self._compute()
-        self.identity_client = self._client(IdentityClient, "/identity", "compute")
-        validate = TokenValidator(self.keys, self.identity_client, self.identity.feed)
-        self._mount("/identity", self.identity, self.identity.authenticate)
-        for path, runtime in (("/placement", self.placement), ("/image", self.image), ("/network", self.network),
-                              ("/compute", self.compute)):
-            self._mount(path, runtime, validate)
-        self.metadata_secret = state.secret(METADATA_SECRET)
-        self.site.mounts["/metadata"] = MetadataApp(self.compute, self.metadata_secret)
 
-    def _db(self, service: str) -> Db:
-        return Db(self.state.database(service))
+def main(state: StateFolder, choices: Choices, *, ready: Callable[[], None]) -> int:
+    """Be the cloud until SIGTERM or SIGINT. `ready` is called when it answers. To be called inside the sandbox."""
+    log.set_up(state.log)
+    try:
+        settings = settings_of(state, choices)
+        listener = listen(INSIDE, choices.port)
+    except (BadConfig, OSError) as error:
+        raise CannotStart(str(error)) from error
+    with listed(state):
+        uvloop.run(Embedded(state, choices, settings).run(listener, ready))
+    return 0
 
-    def _engine(self, database: Db) -> Engine:
-        engine = Engine(database)
-        engine.reach = self.reach
-        return engine
 
-    def _mount(self, path: str, runtime: Runtime, authenticate: Any) -> None:
-        self.site.mounts[path] = WebApp(runtime, authenticate)
+def settings_of(state: StateFolder, choices: Choices) -> Settings:
+    """DIR/pileus.toml and the environment, on top of the defaults; the driver is what `up` was told."""
+    file = state.folder / "pileus.toml"
+    found = config.load(Settings, file if file.exists() else None)
+    replace = msgspec.structs.replace
+    return replace(
+        found, compute=replace(found.compute, driver=choices.driver),
+        network=replace(found.network, engine="fake" if choices.driver == "fake" else found.network.engine),
+        image=replace(found.image, folder=state.images))
 
-    def _client(self, kind: Callable[..., Any], path: str, user: str) -> Any:
-        """A client of the service at `path`, acting as the service user `user`."""
-        return kind(AsgiTransport(self.site, path), ServiceTokens(self.keys, user).token)
 
-    def _network(self) -> Network:
-        raise AssertionError
+@contextlib.contextmanager
+def listed(state: StateFolder) -> Iterator[None]:
+    """Found by its pid file while it runs."""
+    state.pid_file.write_text(str(os.getpid()))
+    Process.of(os.getpid()).write(state.process_file)
+    state.stop_guests.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        state.pid_file.unlink(missing_ok=True)
+        state.process_file.unlink(missing_ok=True)
 
-    def _compute(self) -> Compute:
-        database = self._db("compute")
-        return Compute(
-            COMPUTE, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.compute,
-            image=self._client(ImageClient, "/image", "compute"),
-            network=self._client(NetworkClient, "/network", "compute"),
-            placement=self._client(PlacementClient, "/placement", "compute"))
+
+def killer() -> Reach:
+    """The fault injector that PILEUS_KILL_AT asks for."""
+    wanted = os.environ.get(KILL_AT)
+    if not wanted:
+        return nothing
+
+    def reach(point: str) -> None:
+        if point == wanted:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return reach
+
+
+class Embedded:
+    def __init__(self, state: StateFolder, choices: Choices, settings: Settings):
+        self.state, self.choices = state, choices
+        self.base_url = f"http://127.0.0.1:{choices.port}"
+        self.services = Services(state, settings, MemoryBus(), reach=killer())
+        self.nodes = Nodes(self.services, choices)
+
+    async def run(self, listener, ready: Callable[[], None]) -> None:
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        passwords = self.state.passwords()
+        await self.services.prepare(self.base_url, passwords)
+        self.state.write_credentials(self.base_url, passwords)
+        server = Server(self.services.site, listener)
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.run_until_stopped())
+            tasks = [group.create_task(each) for each in self.services.endless()]
+            tasks.append(group.create_task(self.nodes.run()))
+            tasks.append(group.create_task(guest_images.provide(self.services, self.state)))
+            ready()
+            await stopping.wait()
+            logger.info("stopping")
+            await server.stop()
+            await serving
+            for task in tasks:
+                task.cancel()
+        if self.state.stop_guests.exists():
+            await self.nodes.stop_guests()
+        await self.nodes.close()
+        await self.services.close()

@@ -78,3 +78,8 @@ async def _run(*command: str, given: bytes = b"") -> bytes:
     if process.returncode:
         raise OSError(f"{' '.join(command)}: {err.decode().strip()}")
     return out
+
+
+def path_of(host: EmbeddedHost) -> Path:
+    """Of the host's network namespace."""
+    return Path("/run/netns", host.namespace)

@@ -1,0 +1,1 @@
+"""The routes of the Networking API, one module per resource."""

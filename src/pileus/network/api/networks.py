@@ -1,0 +1,277 @@
+"""/v2.0/networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import UNSET, UnsetType
+
+from pileus.kit import db
+from pileus.kit.db import Connection
+from pileus.kit.ids import new_uuid
+from pileus.kit.policy import Rule
+from pileus.kit.routes import Page, Routes, Target
+from pileus.kit.web import Ctx
+from pileus.network import faults
+from pileus.network.api import listing
+from pileus.network.api.listing import Listing, Query
+from pileus.network.api.policies import MEMBER, NETWORK_SHOW, PROVIDER
+from pileus.network.api.shapes import (
+    Changed,
+    MaybeBool,
+    ProjectId,
+    Standard,
+    app,
+    check_revision,
+    given,
+    must_allow,
+    owner,
+    sees_all,
+    standard,
+    texts,
+)
+from pileus.network.model import base, networks, quotas, security_groups
+from pileus.network.model.networks import Network
+from pileus.network.model.ports import DHCP, ROUTER_GATEWAY, ports
+from pileus.network.model.subnets import addresses, subnets
+
+routes = Routes()
+MAX_VLAN = 4094
+MaybeInt = Annotated[int, msgspec.Meta(ge=0, le=16777215)] | None | UnsetType
+Mtu = Annotated[int, msgspec.Meta(ge=68, le=65535)] | None | UnsetType
+
+
+class NetworkUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
+    """An absent field leaves things as they are."""
+
+    admin_state_up: MaybeBool = UNSET
+    shared: MaybeBool = UNSET
+    external: MaybeBool = msgspec.field(name="router:external", default=UNSET)
+    is_default: MaybeBool = UNSET
+    mtu: Mtu = UNSET
+    port_security_enabled: MaybeBool = UNSET
+    dns_domain: Annotated[str, msgspec.Meta(max_length=255)] | UnsetType = UNSET
+    network_type: str | None | UnsetType = msgspec.field(name="provider:network_type", default=UNSET)
+    physical_network: str | None | UnsetType = msgspec.field(name="provider:physical_network", default=UNSET)
+    segmentation_id: MaybeInt = msgspec.field(name="provider:segmentation_id", default=UNSET)
+
+
+class NetworkCreate(NetworkUpdate, kw_only=True, forbid_unknown_fields=True):
+    project_id: ProjectId = UNSET
+    tenant_id: ProjectId = UNSET
+    id: str | UnsetType = UNSET
+    availability_zone_hints: list[str] = []
+
+
+class NetworkView(Standard, kw_only=True):
+    status: str
+    admin_state_up: bool
+    shared: bool
+    external: bool = msgspec.field(name="router:external")
+    is_default: bool | UnsetType = UNSET
+    mtu: int
+    port_security_enabled: bool
+    dns_domain: str
+    subnets: list[str]
+    availability_zones: list[str] = []
+    availability_zone_hints: list[str] = []
+    ipv4_address_scope: None = None
+    ipv6_address_scope: None = None
+    network_type: str | UnsetType = msgspec.field(name="provider:network_type", default=UNSET)
+    physical_network: str | None | UnsetType = msgspec.field(name="provider:physical_network", default=UNSET)
+    segmentation_id: int | None | UnsetType = msgspec.field(name="provider:segmentation_id", default=UNSET)
+
+
+def view(row: Network, subnet_ids: list[str], tags: list[str], *, provider: bool) -> NetworkView:
+    shown: dict[str, Any] = {}
+    if provider:
+        shown = {"network_type": row.network_type, "physical_network": row.physical_network,
+                 "segmentation_id": row.segmentation_id}
+    return NetworkView(
+        **standard(row, tags), **shown, status="ACTIVE", admin_state_up=row.admin_state_up, shared=row.shared,
+        external=row.external, is_default=row.is_default if row.external else UNSET, mtu=row.mtu,
+        port_security_enabled=row.port_security_enabled, dns_domain=row.dns_domain, subnets=subnet_ids,
+        availability_zones=["nova"])
+
+
+async def views(ctx: Ctx, conn: Connection, rows: Sequence[Network]) -> list[NetworkView]:
+    ids = [row.id for row in rows]
+    subnet_ids, tags = await networks.subnet_ids(conn, ids), await base.tags_of(conn, ids)
+    provider = ctx.allows("get_network:provider:network_type")
+    return [view(row, subnet_ids[row.id], tags[row.id], provider=provider) for row in rows]
+
+
+def facts(row: Network) -> dict[str, Any]:
+    return {"project_id": row.project_id, "shared": row.shared, "router:external": row.external}
+
+
+def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:
+    if sees_all(ctx):
+        return None
+    c = networks.networks.c
+    return sa.or_(c.project_id == (ctx.caller.project_id or ""), c.shared, c.external)
+
+
+NETWORK = Target(networks.get, missing=faults.NetworkNotFound, facts=facts)
+LISTING = Listing(
+    collection="networks", table=networks.networks, row=Network,
+    columns=listing.columns_of(networks.networks, "segment", external="router:external",
+                               network_type="provider:network_type", physical_network="provider:physical_network",
+                               segmentation_id="provider:segmentation_id"),
+    filters={"subnets": lambda ids: networks.networks.c.id.in_(
+                 sa.select(subnets.c.network_id).where(subnets.c.id.in_(ids))),
+             "status": lambda values: sa.true() if "ACTIVE" in values else sa.false()})
+
+
+@routes.get("/v2.0/networks", envelope="networks", policy=Rule("get_network", NETWORK_SHOW))
+async def list_networks(ctx: Ctx, query: Query) -> Page[NetworkView]:
+    async with ctx.db.read() as reader:
+        found = await listing.fetch(ctx, reader, LISTING, query, visible(ctx))
+        return Page(await views(ctx, reader, found.rows), extra=found.links)
+
+
+@routes.get("/v2.0/networks/{network_id}", envelope="network", target=NETWORK,
+            policy=Rule("get_network", NETWORK_SHOW))
+async def show_network(ctx: Ctx, network: Network) -> NetworkView:
+    async with ctx.db.read() as reader:
+        return (await views(ctx, reader, [network]))[0]
+
+
+@routes.post("/v2.0/networks", envelope="network", bulk="networks", status=201,
+             policy=Rule("create_network", MEMBER))
+async def create_networks(ctx: Ctx, body: list[NetworkCreate]) -> list[NetworkView]:
+    config, now = app(ctx).config, ctx.clock()
+    for each in body:
+        _may_set(ctx, each, "create_network", None)
+    owners = [owner(ctx, each) for each in body]
+    async with ctx.db.write() as tx:
+        for project_id in sorted(set(owners)):
+            await security_groups.project(tx, project_id, now)
+            await quotas.must_have_room(tx, project_id, config.quotas, "network", owners.count(project_id))
+        rows = [_row(ctx, each, project_id, now) for each, project_id in zip(body, owners, strict=True)]
+        bare = [row for row in rows if row.network_type == "vxlan" and row.segmentation_id is None]
+        vnis = iter(await networks.free_vnis(tx, config.first_vni, config.last_vni, len(bare)) if bare else [])
+        rows = [_numbered(row, vnis) for row in rows]
+        for row in rows:
+            await _must_be_free(tx, row)
+        try:
+            await db.add(tx, networks.networks, *rows)
+        except db.Taken as error:
+            raise db.Collision(str(error)) from error
+        app(ctx).changed(tx)
+    provider = ctx.allows("get_network:provider:network_type")
+    return [view(row, [], [], provider=provider) for row in rows]
+
+
+def _may_set(ctx: Ctx, body: NetworkUpdate, verb: str, target: dict[str, Any] | None) -> None:
+    """Attributes with a rule of their own. What only states the default is no request."""
+    named = {"shared": body.shared, "router:external": body.external, "is_default": body.is_default}
+    for name, value in named.items():
+        if value is True or value is False and target is not None:
+            must_allow(ctx, f"{verb}:{name}", target)
+    for name, value in zip(PROVIDER, (body.network_type, body.physical_network, body.segmentation_id), strict=True):
+        if value is not UNSET and value is not None:
+            must_allow(ctx, f"{verb}:{name}", target)
+
+
+def _row(ctx: Ctx, body: NetworkCreate, project_id: str, now: float) -> Network:
+    config = app(ctx).config
+    kind = body.network_type or ("flat" if body.physical_network else "vxlan")
+    physical, number = body.physical_network or None, body.segmentation_id
+    number = None if number is UNSET else number
+    if kind not in ("vxlan", "flat"):
+        raise faults.InvalidInput(reason=f"network_type value '{kind}' not supported")
+    if kind == "flat" and (physical is None or number is not None):
+        raise faults.InvalidInput(reason="a flat network needs physical_network and no segmentation_id")
+    if kind == "flat" and physical not in config.physical_networks:
+        raise faults.InvalidInput(reason=f"physical_network '{physical}' unknown for flat provider network")
+    if kind == "vxlan" and physical is not None:
+        raise faults.InvalidInput(reason="provider:physical_network specified for vxlan network")
+    if kind == "vxlan" and number == 0:
+        raise faults.InvalidInput(reason="segmentation_id 0 is no VXLAN number")
+    most = config.underlay_mtu if kind == "flat" else config.overlay_mtu
+    values = texts(given(body))
+    for name in ("network_type", "physical_network", "segmentation_id", "mtu", "id", "availability_zone_hints"):
+        values.pop(name, None)
+    return Network(id=body.id or new_uuid(), project_id=project_id, created_at=now, updated_at=now,
+                   mtu=_mtu(body.mtu, most), network_type=kind, physical_network=physical, segmentation_id=number,
+                   **values)
+
+
+def _mtu(asked: int | None | UnsetType, most: int) -> int:
+    if not asked:
+        return most
+    if asked > most:
+        raise faults.InvalidInput(reason=f"Requested MTU is too big, maximum is {most}")
+    return asked
+
+
+def _numbered(row: Network, vnis: Any) -> Network:
+    if row.network_type == "vxlan" and row.segmentation_id is None:
+        row = msgspec.structs.replace(row, segmentation_id=next(vnis))
+    return msgspec.structs.replace(
+        row, segment=networks.segment_of(row.network_type, row.physical_network, row.segmentation_id))
+
+
+async def _must_be_free(tx: Connection, row: Network) -> None:
+    query = sa.select(networks.networks.c.id).where(networks.networks.c.segment == row.segment)
+    if await db.scalar(tx, query) is not None:
+        raise faults.SegmentInUse(segment=row.segment)
+
+
+@routes.put("/v2.0/networks/{network_id}", envelope="network", target=NETWORK, policy=Rule("update_network", MEMBER))
+async def update_network(ctx: Ctx, network: Network, body: NetworkUpdate) -> NetworkView:
+    check_revision(ctx, network)
+    _may_set(ctx, body, "update_network", facts(network))
+    values = texts(given(body))
+    if "mtu" in values:
+        config = app(ctx).config
+        most = config.underlay_mtu if network.network_type == "flat" else config.overlay_mtu
+        values["mtu"] = _mtu(values["mtu"], most)
+    for name in ("network_type", "physical_network", "segmentation_id"):
+        if name in values and values.pop(name) != getattr(network, name):
+            raise faults.InvalidInput(reason="Plugin does not support updating the following provider network "
+                                             f"attributes: {name}")
+    async with ctx.db.write() as tx:
+        await _may_become(tx, network, values)
+        row = await base.change(tx, networks.networks, network, ctx.clock(), **values) if values else network
+        app(ctx).changed(tx)
+        return (await views(ctx, tx, [row]))[0]
+
+
+async def _may_become(tx: Connection, network: Network, values: dict[str, Any]) -> None:
+    of_network = ports.c.network_id == network.id
+    if network.external and values.get("external") is False:
+        used = sa.select(ports.c.id).where(of_network, ports.c.device_owner.in_((ROUTER_GATEWAY, "network:floatingip")))
+        if await db.scalar(tx, used.limit(1)) is not None:
+            raise faults.ExternalNetworkInUse(network_id=network.id)
+    if network.shared and values.get("shared") is False:
+        foreign = sa.select(ports.c.id).where(
+            of_network, ports.c.project_id.not_in((network.project_id, "")), ~ports.c.device_owner.like("network:%"))
+        if await db.scalar(tx, foreign.limit(1)) is not None:
+            raise faults.InvalidSharedSetting(network_id=network.id)
+
+
+@routes.delete("/v2.0/networks/{network_id}", target=NETWORK, policy=Rule("delete_network", MEMBER))
+async def delete_network(ctx: Ctx, network: Network) -> None:
+    """Its subnets go with it, and the ports that are the cloud's own; anybody else's port keeps it."""
+    check_revision(ctx, network)
+    async with ctx.db.write() as tx:
+        await networks.lock(tx, network.id)
+        of_network = ports.c.network_id == network.id
+        others = sa.select(ports.c.id).where(of_network, ports.c.device_owner != DHCP)
+        if await db.scalar(tx, others.limit(1)) is not None:
+            raise faults.NetworkInUse(network_id=network.id)
+        mine = sa.select(subnets.c.id).where(subnets.c.network_id == network.id)
+        try:
+            await tx.execute(addresses.delete().where(addresses.c.subnet_id.in_(mine)))
+            await tx.execute(ports.delete().where(of_network, ports.c.device_owner == DHCP))
+            await tx.execute(base.tags.delete().where(base.tags.c.resource_id.in_(mine)))
+            await tx.execute(subnets.delete().where(subnets.c.network_id == network.id))
+            await base.remove(tx, networks.networks, network.id)
+        except db.Taken as error:
+            raise faults.NetworkInUse(network_id=network.id) from error
+        app(ctx).changed(tx)

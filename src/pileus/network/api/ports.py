@@ -1,0 +1,266 @@
+"""/v2.0/ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import UNSET
+
+from pileus.kit import db
+from pileus.kit.db import Connection
+from pileus.kit.ids import new_uuid
+from pileus.kit.policy import Rule
+from pileus.kit.routes import Page, Routes
+from pileus.kit.web import Ctx
+from pileus.network import binding, faults
+from pileus.network.allocation import Wanted
+from pileus.network.api import listing
+from pileus.network.api.listing import Query
+from pileus.network.api.policies import MEMBER, NETWORK_OWNER_MEMBER, NETWORK_OWNER_READER
+from pileus.network.api.port_shapes import (
+    LISTING,
+    PORT,
+    VNIC_TYPES,
+    Around,
+    PortCreate,
+    PortUpdate,
+    PortView,
+    Seen,
+    facts,
+    view,
+    views,
+    visible,
+)
+from pileus.network.api.shapes import app, check_revision, given, must_allow, owner, texts
+from pileus.network.model import base, networks, ports, quotas, routers, security_groups
+from pileus.network.model.networks import Network
+from pileus.network.model.ports import AddressPair, Port
+from pileus.network.new_ports import MadePort, NewPort, add_ports, readdress
+
+routes = Routes()
+BOUND = ("host", "device_id", "device_owner")      # what making a port again changes
+
+
+@routes.get("/v2.0/ports", envelope="ports", policy=Rule("get_port", NETWORK_OWNER_READER))
+async def list_ports(ctx: Ctx, query: Query) -> Page[PortView]:
+    async with ctx.db.read() as reader:
+        found = await listing.fetch(ctx, reader, LISTING, query, visible(ctx))
+        return Page(await views(ctx, reader, found.rows), extra=found.links)
+
+
+@routes.get("/v2.0/ports/{port_id}", envelope="port", target=PORT, policy=Rule("get_port", NETWORK_OWNER_READER))
+async def show_port(ctx: Ctx, seen: Seen) -> PortView:
+    async with ctx.db.read() as reader:
+        return (await views(ctx, reader, [seen.port]))[0]
+
+
+# -- making ---------------------------------------------------------------------------------
+
+
+@routes.post("/v2.0/ports", envelope="port", bulk="ports", status=201, policy=Rule("create_port", MEMBER))
+async def create_ports(ctx: Ctx, body: list[PortCreate]) -> list[PortView]:
+    """A service may choose the ids; ports that are there already are then bound as asked and told, not made again."""
+    config, now = app(ctx).config, ctx.clock()
+    owners = [owner(ctx, each) for each in body]
+    async with ctx.db.write() as tx:
+        known = await _known(ctx, tx, body)
+        todo = [(each, project) for each, project in zip(body, owners, strict=True) if each.id not in known]
+        default_of = {}
+        for project_id in sorted({project for _, project in todo}):
+            default_of[project_id] = await security_groups.project(tx, project_id, now)
+            count = sum(project == project_id for _, project in todo)
+            await quotas.must_have_room(tx, project_id, config.quotas, "port", count)
+        nets = await networks.by_ids(tx, {each.network_id for each, _ in todo})
+        await _must_have_groups(ctx, tx, {id for each, _ in todo for id in each.security_groups or ()})
+        new = [_new(ctx, each, project, nets, default_of[project]) for each, project in todo]
+        made = await add_ports(tx, config.mac_prefix, new) if new else []
+        app(ctx).changed(tx)
+        again = await _rebound(ctx, tx, known, body) if known else {}
+    shows = ctx.allows("get_port:binding:host_id")
+    fresh = iter([_view_of(one, config.dns_domain, shows) for one in made])
+    return [again[str(each.id)] if each.id in known else next(fresh) for each in body]
+
+
+def _view_of(made: MadePort, domain: str, shows: bool) -> PortView:
+    return view(made.port, Around(addresses=made.addresses, group_ids=sorted(made.group_ids)), domain, shows)
+
+
+async def _known(ctx: Ctx, tx: Connection, body: list[PortCreate]) -> dict[str, Port]:
+    ids = [each.id for each in body if each.id is not UNSET]
+    if not ids:
+        return {}
+    must_allow(ctx, "create_port:id")
+    return await ports.by_ids(tx, ids)
+
+
+async def _rebound(ctx: Ctx, tx: Connection, known: dict[str, Port], body: list[PortCreate]) -> dict[str, PortView]:
+    nets = await networks.by_ids(tx, {port.network_id for port in known.values()})
+    rows = []
+    for each in body:
+        if each.id in known:
+            port = known[each.id]
+            network = nets[port.network_id]
+            wanted = {name: value for name, value in given(each).items() if name in BOUND}
+            values = _changes(ctx, Seen(port, network), wanted)
+            rows.append(await base.change(tx, ports.ports, port, ctx.clock(), **values) if values else port)
+    return {shown.id: shown for shown in await views(ctx, tx, rows)}
+
+
+def _new(ctx: Ctx, body: PortCreate, project_id: str, nets: Mapping[str, Network], default_group: str) -> NewPort:
+    network = nets.get(body.network_id)
+    mine = network is not None and network.project_id == ctx.caller.project_id
+    if network is None or not (mine or network.shared or network.external or ctx.allows("create_port:id")):
+        raise faults.NetworkNotFound(network_id=body.network_id)
+    if not (mine or network.shared or ctx.allows("create_port:id")):
+        raise faults.PolicyNotAuthorized(rule="create_port")
+    now = ctx.clock()
+    blank = Port(id=body.id or new_uuid(), project_id=project_id, created_at=now, updated_at=now,
+                 network_id=network.id, mac_address="", port_security_enabled=network.port_security_enabled)
+    _may_set(ctx, body, Seen(blank, network), "create_port")
+    values = _checked(texts(given(body)))
+    fixed_ips, groups = values.pop("fixed_ips", None), values.pop("security_groups", None)
+    host = values.pop("host", "") or ""
+    for name in ("id", "network_id"):
+        values.pop(name, None)
+    port = msgspec.structs.replace(blank, **values)
+    if groups is None:
+        guest = not port.device_owner.startswith("network:")
+        groups = [default_group] if guest and port.port_security_enabled else []
+    _check_security(port, groups)
+    if host:
+        port = msgspec.structs.replace(port, **binding.bound(app(ctx).judge, port, network, host))
+    return NewPort(port=port, fixed_ips=fixed_ips, group_ids=list(dict.fromkeys(groups)))
+
+
+def _may_set(ctx: Ctx, body: PortUpdate, seen: Seen, verb: str) -> None:
+    target = facts(seen) | {"device_owner_kind": (body.device_owner or "").partition(":")[0]}
+    asked = {
+        "binding:host_id": body.host not in (UNSET, None, ""), "binding:profile": bool(body.profile),
+        "mac_address": bool(body.mac_address), "port_security_enabled": body.port_security_enabled is not UNSET,
+        "allowed_address_pairs": bool(body.allowed_address_pairs), "device_owner": bool(body.device_owner),
+        "fixed_ips:ip_address": any(fixed.ip_address for fixed in body.fixed_ips or ())}
+    for name, is_asked in asked.items():
+        if is_asked:
+            must_allow(ctx, f"{verb}:{name}", target)
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values as columns have them."""
+    if "mac_address" in values:
+        if values["mac_address"] is None:
+            del values["mac_address"]
+        else:
+            values["mac_address"] = values["mac_address"].lower().replace("-", ":")
+    if values.get("vnic_type", "normal") not in VNIC_TYPES:
+        raise faults.InvalidInput(reason=f"'{values['vnic_type']}' is not in {list(VNIC_TYPES)}")
+    if values.get("allowed_address_pairs", UNSET) is not UNSET:
+        values["allowed_address_pairs"] = [_pair(pair) for pair in values["allowed_address_pairs"] or []]
+    for name, empty in (("profile", {}), ("extra_dhcp_opts", [])):
+        if name in values and values[name] is None:
+            values[name] = empty
+    return values
+
+
+def _pair(pair: AddressPair) -> AddressPair:
+    try:
+        ip = ip_network(pair.ip_address, strict=False)
+    except ValueError:
+        raise faults.InvalidInput(reason=f"'{pair.ip_address}' is not a valid IP address") from None
+    text = str(ip) if "/" in pair.ip_address else str(ip.network_address)
+    return AddressPair(text, pair.mac_address.lower() if pair.mac_address else None)
+
+
+def _check_security(port: Port, group_ids: list[str]) -> None:
+    if port.port_security_enabled:
+        return
+    if group_ids:
+        raise faults.GroupsWithoutSecurity()
+    if port.allowed_address_pairs:
+        raise faults.PairWithoutSecurity()
+
+
+async def _must_have_groups(ctx: Ctx, tx: Connection, ids: set[str]) -> None:
+    known = await security_groups.by_ids(tx, ids) if ids else {}
+    for group_id in sorted(ids):
+        group = known.get(group_id)
+        if group is None or not (ctx.allows("create_port:id") or group.project_id == ctx.caller.project_id):
+            raise faults.GroupNotFound(security_group_id=group_id)
+
+
+# -- changing -------------------------------------------------------------------------------
+
+
+@routes.put("/v2.0/ports/{port_id}", envelope="port", target=PORT, policy=Rule("update_port", NETWORK_OWNER_MEMBER))
+async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
+    check_revision(ctx, seen.port)
+    _may_set(ctx, body, seen, "update_port")
+    port, now = seen.port, ctx.clock()
+    values = _checked(texts(given(body)))
+    fixed_ips, groups = values.pop("fixed_ips", None), values.pop("security_groups", UNSET)
+    async with ctx.db.write() as tx:
+        if groups is not UNSET:
+            await _must_have_groups(ctx, tx, set(groups or ()))
+        have = list(groups or ()) if groups is not UNSET else (await ports.groups_of(tx, [port.id]))[port.id]
+        values = _changes(ctx, seen, values)
+        after = msgspec.structs.replace(port, **values)
+        if port.port_security_enabled and not after.port_security_enabled and have and groups is UNSET:
+            raise faults.SecurityOffWithGroups()
+        _check_security(after, have)
+        if after.mac_address != port.mac_address:
+            await _new_mac(tx, port, after.mac_address)
+        row = await base.change(tx, ports.ports, port, now, **values)
+        if fixed_ips is not None:
+            await _new_addresses(tx, row, fixed_ips)
+        if groups is not UNSET:
+            await tx.execute(ports.port_groups.delete().where(ports.port_groups.c.port_id == port.id))
+            await ports.set_groups(tx, {port.id: have})
+        app(ctx).changed(tx)
+        return (await views(ctx, tx, [row]))[0]
+
+
+def _changes(ctx: Ctx, seen: Seen, values: dict[str, Any]) -> dict[str, Any]:
+    """What is other than before; a port that goes to another host is bound anew."""
+    host = values.pop("host", UNSET)
+    values = {name: value for name, value in values.items() if value != getattr(seen.port, name)}
+    if host is not UNSET and (host or "") != seen.port.host:
+        after = msgspec.structs.replace(seen.port, **values)
+        values |= binding.bound(app(ctx).judge, after, seen.network, host or "")
+    return values
+
+
+async def _new_mac(tx: Connection, port: Port, mac: str) -> None:
+    if port.host:
+        raise faults.PortBound(port_id=port.id, kind=port.vif_type, mac=port.mac_address)
+    if await ports.has_mac(tx, port.network_id, mac):
+        raise faults.MacInUse(network_id=port.network_id, mac=mac)
+
+
+async def _new_addresses(tx: Connection, port: Port, fixed_ips: list[Wanted]) -> None:
+    kept = {address.ip for address in await readdress(tx, port, fixed_ips)}
+    for floating in await routers.floating_ips_of(tx, [port.id]):
+        if floating.fixed_ip_address not in kept:
+            await routers.dissociate(tx, floating.port_id or "", floating.fixed_ip_address)
+
+
+@routes.delete("/v2.0/ports/{port_id}", target=PORT, policy=Rule("delete_port", NETWORK_OWNER_MEMBER))
+async def delete_port(ctx: Ctx, seen: Seen) -> None:
+    check_revision(ctx, seen.port)
+    port = seen.port
+    async with ctx.db.write() as tx:
+        if port.device_owner in (*ports.ROUTER_OWNERS, ports.FLOATING_IP) and await _is_owned(tx, port.id):
+            raise faults.PortOwned(port_id=port.id, reason=f"has device owner {port.device_owner}")
+        await routers.dissociate(tx, port.id)
+        try:
+            await base.remove(tx, ports.ports, port.id)
+        except db.Taken as error:
+            raise faults.PortOwned(port_id=port.id, reason=f"has device owner {port.device_owner}") from error
+        app(ctx).changed(tx)
+
+
+async def _is_owned(tx: Connection, port_id: str) -> bool:
+    query = sa.select(routers.floating_ips.c.id).where(routers.floating_ips.c.floating_port_id == port_id)
+    return await routers.owner_of(tx, port_id) is not None or await db.scalar(tx, query) is not None

@@ -1,0 +1,111 @@
+"""Networks."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from pileus.kit import db
+from pileus.kit.db import Connection
+from pileus.network import faults
+from pileus.network.model.base import Row, chunks, metadata, standard_columns
+from pileus.network.model.subnets import subnets
+
+networks = sa.Table(
+    "network", metadata, *standard_columns("network"),
+    sa.Column("admin_state_up", sa.Boolean, nullable=False),
+    sa.Column("shared", sa.Boolean, nullable=False),
+    sa.Column("external", sa.Boolean, nullable=False),
+    sa.Column("is_default", sa.Boolean, nullable=False),
+    sa.Column("mtu", sa.Integer, nullable=False),
+    sa.Column("port_security_enabled", sa.Boolean, nullable=False),
+    sa.Column("dns_domain", sa.String(255), nullable=False),
+    sa.Column("network_type", sa.String(16), nullable=False),
+    sa.Column("physical_network", sa.String(64)),
+    sa.Column("segmentation_id", sa.Integer),
+    sa.Column("segment", sa.String(120), nullable=False, unique=True),
+)
+TRIES = 8
+
+
+class Network(Row, frozen=True, kw_only=True):
+    """`segment` is type, physical network and number in one: two networks never share it."""
+
+    admin_state_up: bool = True
+    shared: bool = False
+    external: bool = False
+    is_default: bool = False
+    mtu: int = 1450
+    port_security_enabled: bool = True
+    dns_domain: str = ""
+    network_type: str = "vxlan"
+    physical_network: str | None = None
+    segmentation_id: int | None = None
+    segment: str = ""
+
+
+def segment_of(kind: str, physical: str | None, number: int | None) -> str:
+    return f"{kind}:{physical or ''}:{number if number is not None else ''}"
+
+
+async def find(conn: Connection, network_id: str) -> Network | None:
+    return await db.one(conn, sa.select(networks).where(networks.c.id == network_id), Network)
+
+
+async def get(conn: Connection, network_id: str) -> Network:
+    row = await find(conn, network_id)
+    if row is None:
+        raise faults.NetworkNotFound(network_id=network_id)
+    return row
+
+
+async def lock(tx: Connection, network_id: str) -> Network:
+    """The row, held until the end of the transaction: one change of its subnets at a time."""
+    row = await db.one(tx, sa.select(networks).where(networks.c.id == network_id).with_for_update(), Network)
+    if row is None:
+        raise faults.NetworkNotFound(network_id=network_id)
+    return row
+
+
+async def by_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Network]:
+    return {row.id: row for part in chunks(sorted(set(ids))) for row in await db.many(
+        conn, sa.select(networks).where(networks.c.id.in_(part)), Network)}
+
+
+async def subnet_ids(conn: Connection, network_ids: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for part in chunks(network_ids):
+        query = sa.select(subnets.c.network_id, subnets.c.id).where(subnets.c.network_id.in_(part))
+        for network_id, subnet_id in await conn.execute(query.order_by(subnets.c.created_at, subnets.c.id)):
+            found[network_id].append(subnet_id)
+    return found
+
+
+async def free_vnis(conn: Connection, first: int, last: int, count: int) -> list[int]:
+    """Numbers no network has; drawn at random, so that two who ask at once hardly get the same."""
+    size = last - first + 1
+    for _ in range(TRIES):
+        drawn = random.sample(range(first, last + 1), min(size, count + 8))
+        taken = await _taken(conn, drawn)
+        free = [number for number in drawn if number not in taken]
+        if len(free) >= count:
+            return free[:count]
+    query = sa.select(networks.c.segmentation_id).where(networks.c.network_type == "vxlan")
+    used = {row[0] for row in await conn.execute(query)}
+    free = []
+    for number in range(first, last + 1):
+        if number not in used:
+            free.append(number)
+            if len(free) == count:
+                return free
+    raise faults.NoNetworkAvailable()
+
+
+async def _taken(conn: Connection, numbers: list[int]) -> set[Any]:
+    segments = [segment_of("vxlan", None, number) for number in numbers]
+    query = sa.select(networks.c.segmentation_id).where(networks.c.segment.in_(segments))
+    return set(await db.scalars(conn, query))

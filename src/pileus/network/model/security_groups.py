@@ -1,0 +1,128 @@
+"""Security groups, their rules, and the default group every project gets when it first uses the network."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from pileus.kit import db
+from pileus.kit.db import Connection
+from pileus.kit.ids import new_uuid
+from pileus.network import faults
+from pileus.network.model.base import Row, chunks, metadata, standard_columns
+
+projects = sa.Table(
+    "project", metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("default_group_id", sa.String(36), nullable=False),
+)
+security_groups = sa.Table(
+    "security_group", metadata, *standard_columns("security_group"),
+    sa.Column("stateful", sa.Boolean, nullable=False),
+    sa.Column("default_of", sa.String(64), unique=True),
+)
+rules = sa.Table(
+    "security_group_rule", metadata, *standard_columns("security_group_rule"),
+    sa.Column("security_group_id", sa.String(36), sa.ForeignKey("security_group.id", ondelete="CASCADE"),
+              nullable=False),
+    sa.Column("direction", sa.String(8), nullable=False),
+    sa.Column("ethertype", sa.String(8), nullable=False),
+    sa.Column("protocol", sa.String(40)),
+    sa.Column("port_range_min", sa.Integer),
+    sa.Column("port_range_max", sa.Integer),
+    sa.Column("remote_ip_prefix", sa.String(64)),
+    sa.Column("remote_group_id", sa.String(36), sa.ForeignKey("security_group.id", ondelete="CASCADE"), index=True),
+    sa.Column("meaning", sa.String(255), nullable=False),
+    sa.UniqueConstraint("security_group_id", "meaning"),
+)
+
+
+class SecurityGroup(Row, frozen=True, kw_only=True):
+    """`default_of` is the project whose default group it is: a project has at most one."""
+
+    stateful: bool = True
+    default_of: str | None = None
+
+
+class Rule(Row, frozen=True, kw_only=True):
+    """`meaning` is all that decides about packets in one text, so that the same rule is not there twice."""
+
+    security_group_id: str
+    direction: str
+    ethertype: str = "IPv4"
+    protocol: str | None = None
+    port_range_min: int | None = None
+    port_range_max: int | None = None
+    remote_ip_prefix: str | None = None
+    remote_group_id: str | None = None
+    meaning: str = ""
+
+
+def meaning_of(rule: Rule) -> str:
+    parts = (rule.direction, rule.ethertype, rule.protocol, rule.port_range_min, rule.port_range_max,
+             rule.remote_ip_prefix, rule.remote_group_id)
+    return " ".join("-" if part is None else str(part) for part in parts)
+
+
+def new_rule(group: SecurityGroup, now: float, **facts: Any) -> Rule:
+    rule = Rule(id=new_uuid(), project_id=group.project_id, created_at=now, updated_at=now,
+                security_group_id=group.id, **facts)
+    return msgspec.structs.replace(rule, meaning=meaning_of(rule))
+
+
+def out_rules(group: SecurityGroup, now: float) -> list[Rule]:
+    """What every new group begins with: all may go out."""
+    return [new_rule(group, now, direction="egress", ethertype=ethertype) for ethertype in ("IPv4", "IPv6")]
+
+
+async def project(tx: Connection, project_id: str, now: float) -> str:
+    """Hold the project for the rest of the transaction, so that its quotas are counted by one at a time, and
+    return the id of its default group, made on first use. Two who make it at once: one is run again (Collision)."""
+    query = sa.select(projects.c.default_group_id).where(projects.c.id == project_id).with_for_update()
+    found = await db.scalar(tx, query)
+    if found is not None:
+        return found
+    group = SecurityGroup(id=new_uuid(), project_id=project_id, name="default", description="Default security group",
+                          created_at=now, updated_at=now, default_of=project_id)
+    inside = [new_rule(group, now, direction="ingress", ethertype=e, remote_group_id=group.id)
+              for e in ("IPv4", "IPv6")]
+    try:
+        await tx.execute(projects.insert().values(id=project_id, default_group_id=group.id))
+        await db.add(tx, security_groups, group)
+    except db.Taken as error:
+        raise db.Collision(f"the default group of {project_id} is being made") from error
+    await db.add(tx, rules, *out_rules(group, now), *inside)
+    return group.id
+
+
+async def get(conn: Connection, security_group_id: str) -> SecurityGroup:
+    row = await db.one(
+        conn, sa.select(security_groups).where(security_groups.c.id == security_group_id), SecurityGroup)
+    if row is None:
+        raise faults.GroupNotFound(security_group_id=security_group_id)
+    return row
+
+
+async def get_rule(conn: Connection, security_group_rule_id: str) -> Rule:
+    row = await db.one(conn, sa.select(rules).where(rules.c.id == security_group_rule_id), Rule)
+    if row is None:
+        raise faults.RuleNotFound(security_group_rule_id=security_group_rule_id)
+    return row
+
+
+async def rules_of(conn: Connection, group_ids: Iterable[str]) -> dict[str, list[Rule]]:
+    found: dict[str, list[Rule]] = defaultdict(list)
+    for part in chunks(group_ids):
+        query = sa.select(rules).where(rules.c.security_group_id.in_(part)).order_by(rules.c.created_at, rules.c.id)
+        for row in await db.many(conn, query, Rule):
+            found[row.security_group_id].append(row)
+    return found
+
+
+async def by_ids(conn: Connection, ids: Iterable[str]) -> dict[str, SecurityGroup]:
+    return {row.id: row for part in chunks(sorted(set(ids))) for row in await db.many(
+        conn, sa.select(security_groups).where(security_groups.c.id.in_(part)), SecurityGroup)}

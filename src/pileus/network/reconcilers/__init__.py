@@ -1,0 +1,1 @@
+"""Truths of the network that must keep holding."""

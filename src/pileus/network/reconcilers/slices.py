@@ -1,0 +1,86 @@
+"""Every host is told what the database says: renders all slices, sends those their hosts have not confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+import sqlalchemy as sa
+
+from pileus.kit import db
+from pileus.kit.reconcile import reconciler
+from pileus.network.engine.records import Records, Slice, Snapshot
+from pileus.network.engine.slices import render
+from pileus.network.messages import ApplySlice
+from pileus.network.model import hosts as host_model
+from pileus.network.model.hosts import Host, hosts
+from pileus.network.model.routers import routers
+from pileus.network.rendering import read_records
+
+if TYPE_CHECKING:
+    from pileus.network.runtime import Network
+
+GATHER = 0.01                # seconds in which further changes join the same rendering
+
+
+@reconciler(every=5.0)
+async def slices(network: Network) -> None:
+    await asyncio.sleep(GATHER)
+    await _place_routers(network)
+    async with network.db.read() as reader:
+        known = await host_model.every(reader)
+        found = await read_records(reader, known)
+    wanted = await asyncio.to_thread(_rendered, found)
+    for host in known:
+        if is_alive(network, host):
+            await _settle(network, host, *wanted[host.name])
+
+
+def is_alive(network: Network, host: Host) -> bool:
+    return network.clock() - host.seen_at < network.config.host_dead_after
+
+
+def _rendered(found: Records) -> dict[str, tuple[Slice, str]]:
+    return {name: (one, hashlib.sha256(msgspec.msgpack.encode(one)).hexdigest()) for name, one in render(found).items()}
+
+
+async def _settle(network: Network, host: Host, wanted: Slice, digest: str) -> None:
+    """A new slice gets the next number; whoever numbers it first sends it, the other one renders again."""
+    seq = host.seq
+    if digest != host.digest:
+        async with network.db.write() as tx:
+            if not await db.update(tx, hosts.update().where(hosts.c.name == host.name, hosts.c.seq == host.seq).values(
+                    seq=host.seq + 1, digest=digest)):
+                network.reconcilers.wake("slices")
+                return
+        seq += 1
+    elif host.confirmed == host.seq:
+        return
+    before = network.sent.get(host.name)
+    if before is not None and before[0] == seq and time.monotonic() - before[1] < network.resend_after:
+        return
+    network.sent[host.name] = (seq, time.monotonic())
+    await network.bus.cast(ApplySlice(snapshot=Snapshot(seq=seq, slice=wanted)), host=host.name)
+
+
+async def _place_routers(network: Network) -> None:
+    """Routers live where they are as long as that host does; homeless ones go where the fewest are."""
+    async with network.db.read() as reader:
+        alive = [host.name for host in await host_model.every(reader) if is_alive(network, host)]
+        query = sa.select(routers.c.id, routers.c.host).order_by(routers.c.created_at, routers.c.id)
+        places = {router_id: host for router_id, host in (await reader.execute(query)).tuples()}
+    homeless = [router_id for router_id, host in places.items() if host not in alive]
+    if not homeless or not alive:
+        return
+    load = Counter(places.values())
+    async with network.db.write() as tx:
+        for router_id in homeless:
+            chosen = min(alive, key=lambda name: (load[name], name))
+            old = places[router_id]
+            same = routers.c.host.is_(None) if old is None else routers.c.host == old
+            load[chosen] += await db.update(
+                tx, routers.update().where(routers.c.id == router_id, same).values(host=chosen))

@@ -1,0 +1,106 @@
+"""Reads everything engines are told from the database, in one query per table, as resolved records."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from pileus.kit import db
+from pileus.kit.db import Connection
+from pileus.network.binding import port_record
+from pileus.network.engine import records
+from pileus.network.model.hosts import Host
+from pileus.network.model.networks import Network, networks
+from pileus.network.model.ports import FLOATING_IP, Port, port_groups, ports
+from pileus.network.model.routers import FloatingIp, Router, floating_ips, interfaces, routers
+from pileus.network.model.security_groups import Rule, SecurityGroup, rules, security_groups
+from pileus.network.model.subnets import Address, Subnet, addresses, subnets
+
+
+async def read_records(conn: Connection, hosts: list[Host]) -> records.Records:
+    held: dict[str, list[Address]] = defaultdict(list)
+    for address in await db.many(conn, sa.select(addresses).order_by(addresses.c.port_id, addresses.c.place), Address):
+        held[address.port_id].append(address)
+    nets = await db.many(conn, sa.select(networks), Network)
+    ranges = await db.many(conn, sa.select(subnets), Subnet)
+    every = {port.id: port for port in await db.many(
+        conn, sa.select(ports).where(ports.c.device_owner != FLOATING_IP), Port)}
+    servers = {address.subnet_id: address.ip for port in every.values() if port.device_owner == "network:dhcp"
+               for address in held[port.id]}
+    up = {network.id for network in nets if network.admin_state_up}
+    return records.Records(
+        networks=tuple(_network(network) for network in nets),
+        subnets=tuple(_subnet(subnet, servers.get(subnet.id)) for subnet in ranges),
+        ports=tuple(await _ports(conn, every, held, up)),
+        routers=tuple(await _routers(conn, held)),
+        floating_ips=tuple(await _floating_ips(conn)),
+        security_groups=tuple(await _groups(conn)),
+        hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
+
+
+def _network(row: Network) -> records.Network:
+    overlay = row.network_type == "vxlan"
+    return records.Network(
+        id=row.id, revision=row.generation, vni=row.segmentation_id if overlay else None, mtu=row.mtu,
+        external=row.external, physical=None if overlay else row.physical_network)
+
+
+def _subnet(row: Subnet, server: str | None) -> records.Subnet:
+    return records.Subnet(
+        id=row.id, network_id=row.network_id, cidr=row.cidr, ip_version=row.ip_version, gateway_ip=row.gateway_ip,
+        enable_dhcp=row.enable_dhcp, dhcp_server_ip=server, dns_nameservers=tuple(row.dns_nameservers),
+        host_routes=_routes(row.host_routes), ipv6_ra_mode=row.ipv6_ra_mode, ipv6_address_mode=row.ipv6_address_mode)
+
+
+def _routes(rows: list[Any]) -> tuple[records.HostRoute, ...]:
+    return tuple(records.HostRoute(destination=row.destination, nexthop=row.nexthop) for row in rows)
+
+
+async def _ports(conn: Connection, every: dict[str, Port], held: dict[str, list[Address]],
+                 up: set[str]) -> list[records.Port]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    query = sa.select(port_groups.c.port_id, port_groups.c.security_group_id).order_by(
+        port_groups.c.port_id, port_groups.c.security_group_id)
+    for port_id, group_id in (await conn.execute(query)).tuples():
+        groups[port_id].append(group_id)
+    return [port_record(port, held[port.id], groups[port.id], network_up=port.network_id in up)
+            for port in every.values()]
+
+
+async def _routers(conn: Connection, held: dict[str, list[Address]]) -> list[records.Router]:
+    legs: dict[str, list[str]] = defaultdict(list)
+    query = sa.select(interfaces.c.port_id, interfaces.c.router_id).order_by(interfaces.c.port_id)
+    for port_id, router_id in (await conn.execute(query)).tuples():
+        legs[router_id].append(port_id)
+    return [records.Router(
+        id=row.id, revision=row.generation, admin_up=row.admin_state_up, port_ids=tuple(legs[row.id]),
+        gateway=_gateway(row, held), enable_snat=row.enable_snat, routes=_routes(row.routes), host=row.host)
+        for row in await db.many(conn, sa.select(routers), Router)]
+
+
+def _gateway(row: Router, held: dict[str, list[Address]]) -> records.Gateway | None:
+    if row.gateway_port_id is None or row.gateway_network_id is None:
+        return None
+    return records.Gateway(
+        port_id=row.gateway_port_id, network_id=row.gateway_network_id,
+        fixed_ips=tuple(records.FixedIp(subnet_id=a.subnet_id, ip=a.ip) for a in held[row.gateway_port_id]))
+
+
+async def _floating_ips(conn: Connection) -> list[records.FloatingIp]:
+    query = sa.select(floating_ips).where(floating_ips.c.router_id.is_not(None))
+    return [records.FloatingIp(
+        id=row.id, revision=row.generation, floating_ip=row.floating_ip_address, fixed_ip=row.fixed_ip_address,
+        router_id=row.router_id, port_id=row.port_id) for row in await db.many(conn, query, FloatingIp)]
+
+
+async def _groups(conn: Connection) -> list[records.SecurityGroup]:
+    of_group: dict[str, list[records.Rule]] = defaultdict(list)
+    for row in await db.many(conn, sa.select(rules).order_by(rules.c.id), Rule):
+        of_group[row.security_group_id].append(records.Rule(
+            direction=row.direction, ethertype=row.ethertype, protocol=row.protocol, port_min=row.port_range_min,
+            port_max=row.port_range_max, remote_cidr=row.remote_ip_prefix, remote_group_id=row.remote_group_id))
+    return [records.SecurityGroup(
+        id=row.id, revision=row.generation, rules=tuple(of_group[row.id]), stateful=row.stateful)
+        for row in await db.many(conn, sa.select(security_groups), SecurityGroup)]

@@ -1,0 +1,114 @@
+"""The hosts of an embedded cloud: on each a hypervisor driver, a network engine's agent, and what reports for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from pileus.compute.agent.agent import Agent, HostIdentity
+from pileus.compute.agent.handlers import handlers as compute_handlers
+from pileus.compute.drivers.base import GuestDriver, GuestFailed, HostFacts, Power
+from pileus.compute.drivers.fake import FakeDriver
+from pileus.compute.drivers.image_cache import ImageCache
+from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
+from pileus.compute.messages import AGENT
+from pileus.compute.metadata import signed_headers
+from pileus.image.client import ImageClient
+from pileus.kit.client import AsgiTransport
+from pileus.network.agent.fake_host import FakeHost
+from pileus.network.agent.handlers import Agent as NetworkAgent
+from pileus.network.engine.linux.agent import HostAgent, HostSettings
+from pileus.network.engine.linux.external import external_bridge
+from pileus.network.engine.linux.metadata import MetadataRequest, MetadataResponse
+from pileus.network.engine.linux.wiring import PhysicalBridge
+from pileus.processes import hosts
+from pileus.processes.hosts import EmbeddedHost
+from pileus.processes.services import Services
+from pileus.processes.state import Choices
+
+log = logging.getLogger(__name__)
+OUTSIDE = "br-ex"                        # in the sandbox's own namespace, which is where floating IPs answer
+HERE = "/proc/self/ns/net"
+GOODBYE_SECONDS = 20.0                   # for guests to shut down with the cloud
+FAKE = HostFacts(hostname="", hypervisor_type="fake", hypervisor_version="1.0", vcpus=1000, memory_mb=1 << 20,
+                 disk_gb=1 << 16, disk_free_gb=1 << 16, accel="none",
+                 cpu={"arch": "x86_64", "model": "fake", "vendor": "fake", "features": []})
+
+
+class Nodes:
+    def __init__(self, services: Services, choices: Choices):
+        self.services, self.choices = services, choices
+        self.agents: list[Agent] = []
+        self.engines: list[HostAgent] = []
+        self.metadata = AsgiTransport(services.site, "/metadata")
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        if self.choices.driver == "fake":
+            found = [EmbeddedHost(name=name, namespace="", address=f"{hosts.UNDERLAY}.{number}", boot_id="fake")
+                     for number, name in enumerate(hosts.names(self.choices.hosts), 1)]
+        else:
+            found = await hosts.ensure_hosts(self.choices.hosts)
+        if self.services.settings.network.engine == "linux":
+            external = self.services.settings.network.external
+            await asyncio.to_thread(external_bridge, OUTSIDE,
+                                    [f"{external.gateway}/{external.cidr.rpartition('/')[2]}"])
+        async with asyncio.TaskGroup() as group:
+            for host in found:
+                for work in (await self._compute(host), await self._network(host)):
+                    group.create_task(work)
+
+    async def _compute(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
+        state, bus = self.services.state, self.services.bus
+        agent = Agent(
+            HostIdentity(name=host.name, address=host.address, boot_id=host.boot_id), driver=self._driver(host),
+            bus=bus, images=self.services.client(ImageClient, "/image", "compute"),
+            cache=ImageCache(state.cache / host.name))
+        self.agents.append(agent)
+        await bus.listen(AGENT, compute_handlers, agent, host=host.name)
+        return agent.run()
+
+    def _driver(self, host: EmbeddedHost) -> GuestDriver:
+        folder = self.services.state.instances / host.name
+        if self.choices.driver == "fake":
+            return FakeDriver(host.name, folder, facts=msgspec.structs.replace(FAKE, hostname=host.name))
+        return QemuDriver(QemuSettings(instances=folder, hostname=host.name, namespace=hosts.path_of(host)))
+
+    async def _network(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
+        if self.services.settings.network.engine == "fake":
+            return NetworkAgent(host.name, host.address, FakeHost(host.name), self.services.bus).run()
+        physical = self.services.settings.network.external.physical
+        engine = HostAgent(HostSettings(
+            name=host.name, namespace=host.namespace,
+            physical={physical: PhysicalBridge(bridge=OUTSIDE, namespace=HERE)}), answer=self.answer)
+        await engine.start()
+        self.engines.append(engine)
+        return NetworkAgent(host.name, host.address, engine, self.services.bus).run()
+
+    async def answer(self, request: MetadataRequest) -> MetadataResponse:
+        """A guest's metadata request, passed on to compute with the word of its host for who asks."""
+        headers = signed_headers(self.services.metadata_secret, request.device_id, request.project_id)
+        reply = await self.metadata.request(request.method, request.path, headers, request.body)
+        return MetadataResponse(status=reply.status, body=reply.body,
+                                headers={"content-type": reply.headers.get("content-type", "text/plain")})
+
+    async def stop_guests(self) -> None:
+        """Politely and all at once; what does not go in time is switched off."""
+        running = [(agent.driver, guest.id) for agent in self.agents if self.choices.driver != "fake"
+                   for guest in await agent.driver.guests() if guest.power != Power.OFF]
+        for outcome in await asyncio.gather(*(
+                driver.power(guest_id, "off", soft_seconds=GOODBYE_SECONDS) for driver, guest_id in running),
+                return_exceptions=True):
+            if isinstance(outcome, GuestFailed):
+                log.warning("%s", outcome)
+
+    async def close(self) -> None:
+        for agent in self.agents:
+            await agent.driver.close()
+            await agent.cache.close()
+        for engine in self.engines:
+            await engine.close()

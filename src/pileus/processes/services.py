@@ -1,0 +1,130 @@
+"""The control plane of an embedded cloud: five services, their clients and databases, in one process."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, TypeVar
+
+from pileus.compute.client import ComputeClient
+from pileus.compute.metadata import MetadataApp
+from pileus.compute.model import flavors, quotas
+from pileus.compute.runtime import Compute
+from pileus.compute.service import SERVICE as COMPUTE
+from pileus.identity.bootstrap import bootstrap as bootstrap_identity
+from pileus.identity.client import IdentityClient
+from pileus.identity.config import IdentityConfig
+from pileus.identity.runtime import Identity
+from pileus.identity.service_tokens import ServiceTokens, fixed_id
+from pileus.identity.validator import TokenValidator
+from pileus.image.client import ImageClient
+from pileus.image.runtime import Image
+from pileus.image.service import SERVICE as IMAGE
+from pileus.kit import migrate
+from pileus.kit.bus import Bus
+from pileus.kit.caller import Authenticator
+from pileus.kit.client import AsgiTransport, Client
+from pileus.kit.db import Db
+from pileus.kit.saga_engine import Engine, Reach, nothing
+from pileus.kit.service import Runtime
+from pileus.kit.web import Site, WebApp
+from pileus.network.bootstrap import bootstrap as bootstrap_network
+from pileus.network.client import NetworkClient
+from pileus.network.runtime import Network
+from pileus.placement.client import Placement as PlacementClient
+from pileus.placement.runtime import Placement
+from pileus.placement.service import SERVICE as PLACEMENT
+from pileus.processes.front import Front
+from pileus.processes.settings import Settings
+from pileus.processes.state import Passwords, StateFolder
+
+log = logging.getLogger(__name__)
+C = TypeVar("C", bound=Client)
+UNLIMITED = ("instances", "cores", "ram")
+
+
+class Services:
+    """Built from a state folder; without hosts and without a listening socket."""
+
+    def __init__(self, state: StateFolder, settings: Settings, bus: Bus, *, reach: Reach = nothing):
+        self.state, self.settings, self.bus, self.reach = state, settings, bus, reach
+        self.site = Site({"": Front()})
+        self.identity = Identity(
+            IdentityConfig(keys=state.folder / "keys", credential_keys=state.folder / "credential-keys"),
+            db=self._db("identity"), bus=bus)
+        self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
+        self.image = Image(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
+        self.network = self._network()
+        self.compute = self._compute()
+        self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute)
+        validate = TokenValidator(self.identity.keys, self.client(IdentityClient, "/identity", "compute"),
+                                  self.identity.feed)
+        self._mount("/identity", self.identity, self.identity.authenticate)
+        self._mount("/placement", self.placement, validate)
+        self._mount("/image", self.image, validate)
+        self._mount("/network", self.network, validate)
+        self._mount("/compute", self.compute, validate)
+        self.metadata_secret = state.secret("metadata-secret")
+        self.site.mounts["/metadata"] = MetadataApp(self.compute, self.metadata_secret)
+
+    def _db(self, service: str) -> Db:
+        return Db(self.state.database(service))
+
+    def _engine(self, database: Db) -> Engine:
+        engine = Engine(database)
+        engine.reach = self.reach
+        return engine
+
+    def _mount(self, path: str, runtime: Runtime, authenticate: Authenticator) -> None:
+        self.site.mounts[path] = WebApp(runtime, authenticate)
+
+    def client(self, kind: type[C], path: str, user: str) -> C:
+        """A client of the service at `path`, acting as the service user `user`."""
+        return kind(AsgiTransport(self.site, path), ServiceTokens(self.identity.keys, user).token)
+
+    def _network(self) -> Network:
+        database = self._db("network")
+        return Network(db=database, bus=self.bus, judge=judge_of(self.settings.network.engine),
+                       config=self.settings.network, compute=self.client(ComputeClient, "/compute", "network"),
+                       sagas=self._engine(database))
+
+    def _compute(self) -> Compute:
+        database = self._db("compute")
+        return Compute(
+            COMPUTE, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.compute,
+            image=self.client(ImageClient, "/image", "compute"),
+            network=self.client(NetworkClient, "/network", "compute"),
+            placement=self.client(PlacementClient, "/placement", "compute"))
+
+    # -- life -------------------------------------------------------------------------------
+
+    async def prepare(self, base_url: str, passwords: Passwords) -> None:
+        """Databases of this release, what a fresh cloud holds, and no lease of a process that is dead."""
+        for runtime in self.runtimes:
+            for name in await migrate.bring_up_to_date(runtime.db, runtime.service.migrations):
+                log.info("migrated %s: %s", runtime.service.name, name)
+            await runtime.sagas.forget_leases()
+        await bootstrap_identity(self.identity, {"admin": passwords.admin, "demo": passwords.demo}, base_url)
+        demo, admin = fixed_id("project", "demo"), fixed_id("project", "admin")
+        await bootstrap_network(self.network, demo)
+        async with self.compute.db.write() as tx:
+            await flavors.default_flavors(tx, self.compute.clock())
+            await quotas.set_limits(tx, dict.fromkeys(UNLIMITED, quotas.UNLIMITED), admin)
+        for runtime in self.runtimes:
+            if runtime.service.topic:
+                await self.bus.listen(runtime.service.topic, runtime.service.handlers, runtime)
+
+    def endless(self) -> list[Any]:
+        """What runs as long as the cloud does."""
+        return [work for runtime in self.runtimes for work in (runtime.sagas.run(), runtime.reconcilers.run())]
+
+    async def close(self) -> None:
+        await self.bus.close()
+        for runtime in self.runtimes:
+            await runtime.db.close()
+
+
+def judge_of(engine: str) -> Any:
+    """The part of a network engine that API processes ask."""
+    from pileus.network.engine.fake import FakeEngine  # noqa: PLC0415
+    from pileus.network.engine.linux.engine import LinuxEngine  # noqa: PLC0415
+    return FakeEngine() if engine == "fake" else LinuxEngine({})
