@@ -37,6 +37,9 @@ def guest() -> GuestImage:
             shutil.rmtree(fresh)
         else:
             fresh.replace(folder)
+        for other in folder.parent.iterdir():
+            if other != folder and not other.name.startswith("tmp"):
+                shutil.rmtree(other)
     return described(folder, Recipe())
 
 

@@ -3,11 +3,12 @@
 import asyncio
 import ctypes
 import os
+import struct
 import sys
 import uuid
 from pathlib import Path
 
-from pileus.compute.drivers.base import GuestFailed, GuestSpec, Image
+from pileus.compute.drivers.base import Disk, DiskKind, GuestFailed, GuestSpec, Image, Power
 from pileus.compute.drivers.image_cache import ImageCache, ImageUnusable, Write
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 
@@ -25,7 +26,40 @@ def fill(path: Path, leave: int) -> None:
         file.write(bytes(max(0, about.f_bavail * about.f_frsize - leave)))
 
 
-async def main(folder: Path, room: str) -> None:
+def writing_sector() -> bytes:
+    """A system in one sector that writes its disk full, 32 KiB at a time, by way of the firmware."""
+    start = b"\xfc\x31\xc0\x8e\xd8"  # cld; xor ax,ax; mov ds,ax
+    # again: mov ax,0x4300; mov dl,0x80; mov si,packet; int 0x13; add word [packet+8],64; jmp again
+    packet_at = 0x7C00 + len(start) + 17
+    body = b"\xb8\x00\x43\xb2\x80\xbe" + struct.pack("<H", packet_at) + b"\xcd\x13"
+    body += b"\x83\x06" + struct.pack("<H", packet_at + 8) + b"\x40\xeb\xef"
+    packet = struct.pack("<BBHHHQ", 16, 0, 64, 0x8000, 0, 2048)
+    return (start + body + packet).ljust(510, b"\0") + b"\x55\xaa"
+
+
+async def filled_by_a_guest(folder: Path) -> None:
+    small = folder / "small"
+    mount(small, "size=3m")
+    driver = QemuDriver(QemuSettings(instances=small / "instances", hostname="host-1"))
+    (small / "filling").write_bytes(bytes(1 << 20))
+    (folder / "image").write_bytes(writing_sector())
+    image = Image(id="writing", disk_format="raw", path=str(folder / "image"))
+    disks = (Disk(kind=DiskKind.ROOT, size_mb=64, boot_order=0),)
+    spec = GuestSpec(id=str(uuid.uuid4()), name="web", vcpus=1, memory_mb=64, image=image, disks=disks)
+    await driver.ensure(spec)
+    await driver.run(spec.id)
+    async with asyncio.timeout(30):
+        stop = await anext(aiter(driver.events()))
+    print(stop.power, stop.reason)
+    (seen,) = await driver.guests()
+    assert (seen.power, seen.reason) == (Power.PAUSED, "a disk of its host is full or failed"), seen
+    (small / "filling").unlink()
+    assert (await driver.run(spec.id)).power is Power.RUNNING
+    await driver.remove(spec.id)
+    await driver.close()
+
+
+async def full_before(folder: Path, room: str) -> None:
     small = folder / "small"
     mount(small, "size=1m")
     driver = QemuDriver(QemuSettings(instances=small / "instances", hostname="host-1"))
@@ -49,9 +83,14 @@ async def main(folder: Path, room: str) -> None:
         await driver.ensure(spec)
     except GuestFailed as error:
         print(error.reason)
+    else:
+        raise AssertionError("the guest was made")
     await driver.remove(spec.id)
     assert await driver.guests() == []
     await driver.close()
 
 
-asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+if sys.argv[2] == "guest":
+    asyncio.run(filled_by_a_guest(Path(sys.argv[1])))
+else:
+    asyncio.run(full_before(Path(sys.argv[1]), sys.argv[2]))

@@ -14,7 +14,8 @@ import pytest
 from pileus.compute.drivers.base import Can, Disk, DiskKind, GuestFailed, GuestSpec, Image, Nic, Power
 from pileus.compute.drivers.guest_folder import CONSOLE_LOG, CONSOLE_LOG_BYTES, PID, GuestFolder
 from pileus.compute.drivers.qemu import HostInUse, QemuDriver, QemuSettings
-from pileus.compute.drivers.taps import in_namespace
+from pileus.compute.drivers.qemu_process import freed
+from pileus.compute.drivers.taps import in_namespace, remove_tap
 
 MakeSpec = Callable[..., GuestSpec]
 FULL_DISK = Path(__file__).with_name("full_disk_child.py")
@@ -298,9 +299,9 @@ async def test_the_cache_may_forget_the_image_of_a_guest(driver: QemuDriver, mak
     assert (await driver.ensure(spec)).power is Power.RUNNING
 
 
-@pytest.mark.parametrize("room", ["none", "little"])
+@pytest.mark.parametrize("room", ["none", "little", "guest"])
 async def test_a_full_disk(tmp_path: Path, make_spec: MakeSpec, room: str) -> None:
-    """Run where the guests' folder is on a file system of its own that is full, or nearly."""
+    """Run where the guests' folder is on a file system of its own that is full, or nearly, or that a guest fills."""
     make_spec()
     child = await asyncio.create_subprocess_exec(
         "unshare", "--user", "--map-root-user", "--mount", sys.executable, str(FULL_DISK), str(tmp_path), room,
@@ -311,12 +312,81 @@ async def test_a_full_disk(tmp_path: Path, make_spec: MakeSpec, room: str) -> No
     assert "No space left on device" in said.decode()
 
 
-async def test_killed_at_any_moment(settings: QemuSettings, make_spec: MakeSpec, namespace: Path) -> None:
-    """Between the named steps too, while QEMU is being started above all."""
-    for delay in (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15):
+async def test_a_machine_that_was_restarted(settings: QemuSettings, make_spec: MakeSpec, namespace: Path) -> None:
+    """No process and no tap is left, the folders are: the guest is off, with a reason, and can be made again."""
+    first, spec = QemuDriver(settings), make_spec(nics=(nic("tap-restart"),))
+    await first.ensure(spec)
+    await first.run(spec.id)
+    await first.close()
+    os.kill(pid_of(settings, spec), signal.SIGKILL)
+    await freed_by(settings, spec)
+    await asyncio.to_thread(remove_tap, "tap-restart", namespace)
+    second = QemuDriver(settings)
+    (seen,) = await second.guests()
+    assert (seen.power, seen.reason) == (Power.OFF, "QEMU ended while nobody watched")
+    seen = await second.ensure(spec)
+    assert (seen.power, seen.reason) == (Power.PAUSED, "")
+    assert "tap-restart:" in interfaces(namespace)
+    await second.remove(spec.id)
+    await second.close()
+
+
+async def test_a_guest_that_powers_itself_off_while_nobody_watches(settings: QemuSettings, make_spec: MakeSpec) -> None:
+    """QEMU stays until somebody was told why."""
+    first, spec = QemuDriver(settings), make_spec()
+    assert spec.image
+    make_goer(Path(spec.image.path))
+    await first.ensure(spec)
+    assert await status_of(first, spec) == Power.PAUSED
+    await first.run(spec.id)
+    await first.close()
+    ends = asyncio.get_running_loop().time() + 30
+    while True:
+        second = QemuDriver(settings)
+        (seen,) = await second.guests()
+        await second.close()
+        if seen.power is Power.OFF:
+            break
+        assert asyncio.get_running_loop().time() < ends
+    assert seen.reason == "shut down by the guest"
+    assert not folder_of(settings, spec).locked()
+    third = QemuDriver(settings)
+    assert [(guest.power, guest.reason) for guest in await third.guests()] == [(Power.OFF, "shut down by the guest")]
+    await third.remove(spec.id)
+    await third.close()
+
+
+def make_goer(image: Path) -> None:
+    """A system in one sector that powers itself off: mov dx,0x604; mov ax,0x2000; out dx,ax; hlt."""
+    sector = b"\xba\x04\x06\xb8\x00\x20\xef\xf4".ljust(510, b"\0") + b"\x55\xaa"
+    image.write_bytes(sector.ljust(1 << 20, b"\0"))
+
+
+async def status_of(driver: QemuDriver, spec: GuestSpec) -> Power:
+    return next(guest.power for guest in await driver.guests() if guest.id == spec.id)
+
+
+async def freed_by(settings: QemuSettings, spec: GuestSpec) -> None:
+    assert await freed(folder_of(settings, spec))
+
+
+@pytest.mark.parametrize(
+    ("call", "delays"),
+    [
+        ("ensure", (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15)),
+        ("remove", (0.0, 0.003, 0.006, 0.01, 0.015)),
+        ("power", (0.0, 0.003, 0.006)),
+        ("reboot", (0.005, 0.02, 0.04, 0.06)),
+    ],
+)
+async def test_killed_at_any_moment(
+    settings: QemuSettings, make_spec: MakeSpec, namespace: Path, call: str, delays: tuple[float, ...]
+) -> None:
+    """Between the named steps too, while QEMU is being started or ended above all."""
+    for number, delay in enumerate(delays):
         spec = make_spec(nics=(nic("tap-anytime"),))
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", ENSURE, str(settings.instances), str(namespace),
+            sys.executable, "-c", CALLER, str(settings.instances), str(namespace), call,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert child.stdin
@@ -327,16 +397,17 @@ async def test_killed_at_any_moment(settings: QemuSettings, make_spec: MakeSpec,
         child.kill()
         await child.wait()
         driver = QemuDriver(settings)
-        if delay != 0.04:
-            assert (await driver.ensure(spec)).power is Power.PAUSED
-            assert [guest.power for guest in await driver.guests()] == [Power.PAUSED]
+        if number % 3 < 2:
+            assert (await driver.ensure(spec)).power in (Power.PAUSED, Power.RUNNING)
+            assert (await driver.run(spec.id)).power is Power.RUNNING
+            assert [guest.power for guest in await driver.guests()] == [Power.RUNNING]
         await driver.remove(spec.id)
         assert await driver.guests() == []
         assert "tap-anytime:" not in interfaces(namespace)
         await driver.close()
 
 
-ENSURE = """
+CALLER = """
 import asyncio, sys
 from pathlib import Path
 import msgspec
@@ -346,8 +417,18 @@ from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 async def main():
     driver = QemuDriver(QemuSettings(instances=Path(sys.argv[1]), hostname="host-1", namespace=Path(sys.argv[2])))
     spec = msgspec.msgpack.decode(bytes.fromhex(sys.stdin.readline()), type=GuestSpec)
+    if sys.argv[3] != "ensure":
+        await driver.ensure(spec)
+        await driver.run(spec.id)
     print("begin", flush=True)
-    await driver.ensure(spec)
+    if sys.argv[3] == "ensure":
+        await driver.ensure(spec)
+    elif sys.argv[3] == "remove":
+        await driver.remove(spec.id)
+    elif sys.argv[3] == "power":
+        await driver.power(spec.id, "off")
+    else:
+        await driver.reboot(spec.id, hard=True)
     await asyncio.sleep(60)
 
 asyncio.run(main())

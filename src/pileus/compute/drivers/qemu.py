@@ -43,6 +43,12 @@ from pileus.compute.drivers.stops import Stops
 from pileus.compute.drivers.taps import ensure_tap, remove_tap
 
 PAUSED_STATUSES = {"paused", "prelaunch", "inmigrate", "postmigrate", "save-vm", "restore-vm", "finish-migrate"}
+BAD_STATUSES = {
+    "io-error": "a disk of its host is full or failed",
+    "guest-panicked": "its kernel panicked",
+    "internal-error": "QEMU met an internal error",
+    "watchdog": "its watchdog ran out",
+}
 LOOK_SECONDS = 5.0
 SHUT_DOWN = "shut down by the guest"
 
@@ -107,6 +113,7 @@ class QemuDriver:
     async def ensure(self, spec: GuestSpec) -> GuestSeen:
         guest = self._guest(spec.id, "made")
         async with guest.lock:
+            self._guests[spec.id] = guest  # also where a removal came first that this waited for
             with failing(spec.id, "made"):
                 must_be_possible(spec)
                 await self._adopt(guest)
@@ -182,7 +189,9 @@ class QemuDriver:
     async def guests(self) -> list[GuestSeen]:
         folders = await asyncio.to_thread(guest_folders, self.settings.instances)
         guests = [self._guests.setdefault(folder.id, Guest(folder)) for folder in folders]
-        return await asyncio.gather(*(self._look(guest) for guest in guests))
+        seen = await asyncio.gather(*(self._look(guest) for guest in guests))
+        # One that was removed meanwhile is no half-made one.
+        return [one for guest, one in zip(guests, seen, strict=True) if guest.folder.exists()]
 
     async def console_log(self, guest_id: str, lines: int | None = None) -> bytes:
         guest = self._guest(guest_id, "read")
@@ -243,7 +252,7 @@ class QemuDriver:
                     await self._stop(guest, guest.folder.qemu_complaint() or "QEMU ended while nobody watched")
                 return
             self._take_charge(guest, process)
-        if process.gone.is_set() or process.shut_down.is_set() or await process.status() == "shutdown":
+        if await process.down():
             await self._note_stop(guest, process)
 
     def _take_charge(self, guest: Guest, process: QemuProcess) -> None:
@@ -291,7 +300,8 @@ class QemuDriver:
         if not isinstance(data, dict):
             return
         if event["event"] == "BLOCK_IO_ERROR" and data.get("action") == "stop":
-            reason = f"{data.get('device') or data.get('node-name')}: {data.get('reason', 'input or output failed')}"
+            disk = data.get("node-name") or data.get("device") or "a disk"
+            reason = f"{disk}: {data.get('reason', 'input or output failed')}"
             self._stops.add(GuestStopped(guest_id=guest.id, power=Power.PAUSED, reason=reason))
 
     async def _look(self, guest: Guest) -> GuestSeen:
@@ -317,7 +327,8 @@ class QemuDriver:
         status = await guest.process.status()
         if status == "running":
             return GuestSeen(id=guest.id, name=name, power=Power.RUNNING)
-        return GuestSeen(id=guest.id, name=name, power=Power.PAUSED, reason="" if status in PAUSED_STATUSES else status)
+        reason = "" if status in PAUSED_STATUSES else BAD_STATUSES.get(status, status)
+        return GuestSeen(id=guest.id, name=name, power=Power.PAUSED, reason=reason)
 
     async def _start_and_run(self, guest: Guest) -> None:
         if guest.process is None:

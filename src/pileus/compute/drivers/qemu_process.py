@@ -31,6 +31,7 @@ class QemuProcess:
     """A QEMU that lives, or did a moment ago. `gone` is set when it ended, for whatever reason."""
 
     def __init__(self, folder: GuestFolder, client: QMPClient, pid: int, child: subprocess.Popen[bytes] | None) -> None:
+        self._pidfd = os.pidfd_open(pid)
         self.folder = folder
         self.pid = pid
         self.gone = asyncio.Event()
@@ -42,7 +43,6 @@ class QemuProcess:
         self._listener = EventListener()
         client.register_listener(self._listener)
         self._reader = asyncio.create_task(self._read_events())
-        self._pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
 
     @classmethod
@@ -82,15 +82,18 @@ class QemuProcess:
         try:
             client = await connect(folder)
         except QemuFailed:
-            if not folder.locked():
+            # It may have been on its way out: what ends lets go of its sockets first, of its lock last.
+            if await freed(folder):
                 return None
             raise
-        # QEMU writes its number before it answers.
-        pid = folder.pid()
-        if pid is None or not folder.locked():
+        pid = folder.pid()  # written before it answers
+        try:
+            return cls(folder, client, -1 if pid is None else pid, None)
+        except OSError as error:
             await let_go(client)
-            return None
-        return cls(folder, client, pid, None)
+            if await freed(folder):
+                return None
+            raise QemuFailed("a QEMU of this guest lives whose number is not known") from error
 
     async def execute(self, name: str, arguments: dict[str, object] | None = None) -> object:
         try:
@@ -108,16 +111,26 @@ class QemuProcess:
         assert isinstance(answer, dict)
         return str(answer["status"])
 
+    async def down(self) -> bool:
+        """Whether the guest is no more: QEMU ended, is about to, or only stays to tell that the guest powered off."""
+        if self.gone.is_set() or self.shut_down.is_set():
+            return True
+        try:
+            return await self.status() == "shutdown"
+        except QemuFailed:
+            if not await self._gone_within(QUIT_SECONDS):
+                raise
+            return True
+
     async def quit(self) -> None:
         """End QEMU so that its disks are flushed, and wait until it has let go of disks and taps."""
         try:
             if not self.gone.is_set():
                 await self.execute("quit")
-            async with asyncio.timeout(QUIT_SECONDS):
-                await self.gone.wait()
-        except (QemuFailed, TimeoutError) as error:
-            if not self.gone.is_set():
-                log.warning("QEMU %s of guest %s has to be killed: %s", self.pid, self.folder.id, error)
+        except QemuFailed as error:
+            log.info("QEMU %s of guest %s did not take its leave: %s", self.pid, self.folder.id, error)
+        if not await self._gone_within(QUIT_SECONDS):
+            log.warning("QEMU %s of guest %s has to be killed", self.pid, self.folder.id)
         await self.kill()
 
     async def kill(self) -> None:
@@ -149,6 +162,14 @@ class QemuProcess:
         if self.exit_code is not None and self.exit_code < 0:
             complaint = f"QEMU was ended by {signal.Signals(-self.exit_code).name}. {complaint}".strip()
         return complaint or "QEMU ended"
+
+    async def _gone_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.gone.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _ended(self) -> None:
         self._stop_watching()
@@ -220,18 +241,24 @@ async def let_go(client: QMPClient) -> None:
 
 async def kill_stray(folder: GuestFolder) -> None:
     """End a QEMU that is not being talked to. None there: do nothing. Raises QemuFailed if it does not end."""
+    # One that has only just been started has yet to write its number, so this is asked each time.
+    if not await freed(folder, lambda: send_kill(folder.pid())):
+        raise QemuFailed("a QEMU of this guest lives and cannot be ended")
+
+
+async def freed(folder: GuestFolder, meanwhile: Callable[[], None] = lambda: None) -> bool:
+    """Wait until no QEMU of the guest lives; False if one does for too long."""
     for _ in range(int(QUIT_SECONDS / 0.01)):
         if not folder.locked():
-            return
-        pid = folder.pid()
-        # One that has only just been started has yet to write its number.
-        if pid is not None:
-            send_kill(pid)
+            return True
+        meanwhile()
         await asyncio.sleep(0.01)
-    raise QemuFailed("a QEMU of this guest lives and cannot be ended")
+    return False
 
 
-def send_kill(pid: int) -> None:
+def send_kill(pid: int | None) -> None:
+    if pid is None:
+        return
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
