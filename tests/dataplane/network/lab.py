@@ -21,9 +21,12 @@ HERE = Path(__file__).parent
 
 async def run(*command: str, check: bool = True, text: str = "") -> str:
     """Standard output and errors of a program."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
-    output, _ = await asyncio.wait_for(process.communicate(text.encode()), 30)
+    with os.fdopen(os.memfd_create("input"), "w+b") as given:
+        given.write(text.encode())
+        given.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+    output, _ = await asyncio.wait_for(process.communicate(), 30)
     assert not check or process.returncode == 0, f"{command}: {output.decode()}"
     return output.decode()
 

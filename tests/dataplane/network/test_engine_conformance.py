@@ -1,11 +1,15 @@
 """What every network engine must do, shown by packets between namespaces that play guests."""
 
 import asyncio
+import fcntl
+import os
+import struct
 import sys
 
 import msgspec
 import pytest
 
+from pileus.network.engine.linux.namespaces import inside
 from pileus.network.engine.records import (
     AddressPair,
     FloatingIp,
@@ -26,8 +30,9 @@ FLOATING = {"a1": "198.51.100.111", "a2": "198.51.100.112"}
 
 
 async def test_guests_get_what_their_records_say_by_dhcp(net: Cloud):
-    leases = await asyncio.gather(*(guest.lease() for guest in net.guests.values()))
-    for name, lease in zip(net.guests, leases, strict=True):
+    guests = {name: guest for name, guest in net.guests.items() if name != "e1"}
+    leases = await asyncio.gather(*(guest.lease() for guest in guests.values()))
+    for name, lease in zip(guests, leases, strict=True):
         assert f"ip={GUESTS[name][1]} mask=24 mtu=1450" in lease, (name, lease)
         assert f"domain=cloud.test hostname={name}" in lease and "dns=198.51.100.53" in lease
     routes = await net["a1"].exec("ip", "route")
@@ -73,6 +78,16 @@ async def test_floating_ip_in_out_and_hairpin(net: Cloud):
     assert await net["a2"].ask(FLOATING["a1"], 22) == FLOATING["a2"]
     assert await net["a3"].ask(FLOATING["a1"], 22) == "198.51.100.11"
     await net.lab.until("floating_ip", identity("floating a1"), State.UP)
+
+
+async def test_guests_on_the_external_network_itself(net: Cloud):
+    await net["e1"].exec("ip", "addr", "add", "198.51.100.50/24", "dev", "eth0")
+    assert await net["e1"].ping("198.51.100.1") == 2
+    assert await net["e1"].ping(FLOATING["a1"]) == 2
+    assert await net["a1"].ping("198.51.100.50") == 2
+    await net["e1"].exec("ip", "addr", "add", "198.51.100.51/24", "dev", "eth0")
+    spoofed = await net["e1"].exec("ping", "-c1", "-W1", "-I", "198.51.100.51", "198.51.100.1", check=False)
+    assert "1 received" not in spoofed
 
 
 async def test_security_groups_let_in_only_what_they_say(net: Cloud):
@@ -192,6 +207,55 @@ async def test_tap_that_goes_and_comes(net: Cloud):
     assert "ip=10.0.0.14" in await guest.lease()
 
 
+async def test_a_real_tap_gets_an_answer(net: Cloud):
+    """As a hypervisor holds it: frames are written to and read from a file."""
+    guest = net["x1"]
+    await run("ip", "-n", guest.host, "link", "del", guest.tap)
+    await net.lab.until("port", guest.port.id, State.DOWN)
+    tap = inside(guest.host, lambda: os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK))
+    try:
+        inside(guest.host, lambda: fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", guest.tap.encode(), IFF_TAP)))
+        await net.lab.until("port", guest.port.id, State.UP)
+        os.write(tap, discover(guest.port.mac))
+        assert b"x1" in await offer(tap)
+    finally:
+        os.close(tap)
+    await net.lab.until("port", guest.port.id, State.DOWN)
+    await guest.exec("ip", "link", "add", "eth0", "address", guest.port.mac, "type", "veth", "peer", "name", guest.tap,
+                     "netns", guest.host)
+    await guest.exec("ip", "link", "set", "eth0", "up")
+    await net.lab.until("port", guest.port.id, State.UP)
+    await guest.lease()
+
+
+TUNSETIFF, IFF_TAP = 0x400454CA, 0x1002
+
+
+def discover(mac: str) -> bytes:
+    """A whole frame, from Ethernet to DHCP."""
+    own = bytes.fromhex(mac.replace(":", ""))
+    message = b"\x01\x01\x06\0abcd\0\0\x80\0" + bytes(16) + own + bytes(202)
+    message += b"\x63\x82\x53\x63" + bytes([53, 1, 1, 255])
+    udp = struct.pack(">HHHH", 68, 67, 8 + len(message), 0) + message
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes(4), b"\xff" * 4)
+    total = sum(struct.unpack(">10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    return b"\xff" * 6 + own + b"\x08\0" + head[:10] + struct.pack(">H", ~total & 0xFFFF) + head[12:] + udp
+
+
+async def offer(tap: int) -> bytes:
+    """The first frame from a DHCP server's port."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                frame = os.read(tap, 2048)
+            except BlockingIOError:
+                await asyncio.sleep(0.005)
+                continue
+            if frame[12:14] == b"\x08\0" and frame[34:36] == struct.pack(">H", 67):
+                return frame
+
+
 async def test_damage_is_healed_by_resync(net: Cloud):
     host = net.lab.host_namespace("h1")
     records = net.lab.engine.store.records()
@@ -199,6 +263,8 @@ async def test_damage_is_healed_by_resync(net: Cloud):
     await run("ip", "-n", host, "link", "del", "pb" + identity("a")[:11])
     await run("ip", "-n", host, "link", "del", "pr" + identity("leg r1 b")[:11])
     await run("ip", "netns", "exec", f"{net.lab.prefix}h1.router.{identity('r1')[:11]}", "nft", "flush", "ruleset")
+    told = await net.lab.until("slice", host, State.ERROR)
+    assert "is gone" in told.detail
     report = await net.lab.engine.resync(records, net.next())
     assert report.changes
     assert (await net.lab.engine.resync(records, net.next())).changes == ()

@@ -1,5 +1,6 @@
 """The engine leaves the machine alone, and an ordinary user can run it."""
 
+from pileus.network.engine.linux.external import external_bridge
 from pileus.network.engine.records import State
 from tests.dataplane.network import ordinary_user
 from tests.dataplane.network.lab import Guest, Lab, run
@@ -34,6 +35,19 @@ async def test_the_machine_is_as_it_was():
         await lab.close()
     assert during[:6] == before[:6]
     assert await machine() == before
+
+
+async def test_the_outside_made_twice_is_made_once():
+    lab = Lab()
+    try:
+        await run("ip", "netns", "add", lab.outside)
+        assert external_bridge("br-ex", ["198.51.100.1/24"], namespace=lab.outside) != []
+        assert external_bridge("br-ex", ["198.51.100.1/24"], namespace=lab.outside) == []
+        assert external_bridge("br-ex", ["198.51.100.1/24", "203.0.113.1/28"], namespace=lab.outside) != []
+        assert external_bridge("br-ex", ["198.51.100.1/24"], namespace=lab.outside) != []
+        assert external_bridge("br-ex", ["198.51.100.1/24"], namespace=lab.outside) == []
+    finally:
+        await lab.close()
 
 
 def test_an_ordinary_user_can_run_it():

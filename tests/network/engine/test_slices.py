@@ -35,7 +35,8 @@ def test_a_slice_travels_in_a_message():
 def test_hosts_get_what_they_need_and_no_more():
     wanted = render(cloud("", HOSTS))
     assert {network.network.id for network in wanted["h1"].networks} == {identity(name) for name in "abc"}
-    assert {network.network.id for network in wanted["h2"].networks} == {identity(name) for name in "abc"}
+    with_public = {identity(name) for name in ("a", "b", "c", "public")}
+    assert {network.network.id for network in wanted["h2"].networks} == with_public
     assert wanted["h3"] == Slice(host="h3", underlay_ip="192.0.2.3")
     assert len(wanted["h1"].routers) == 2 and wanted["h2"].routers == ()
     assert {port.host for port in wanted["h2"].ports} == {"h2"}

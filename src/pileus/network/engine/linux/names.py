@@ -8,13 +8,14 @@ BRIDGE = "pb"             # of a network
 VXLAN = "pv"              # of a network
 SERVICE = "ps"            # host's end of the link into a network's service namespace
 PHYSICAL = "px"           # host's end of the link to a physical network's bridge
+FAR = "pf"                # that bridge's end of it
 ROUTER = "pr"             # host's end of a router's leg
 GATEWAY = "pg"            # end of a router's gateway leg at the bridge it is on
 LEG = "qr-"               # router's end of a leg
 GATEWAY_LEG = "qg-"       # router's end of its gateway leg
 SERVICE_LEG = "service"   # a service namespace's end of its link
 TABLE = "pileus"
-OWN_LINK = re.compile(rf"({BRIDGE}|{VXLAN}|{SERVICE}|{PHYSICAL}|{ROUTER}|{GATEWAY})[0-9a-z-]{{11}}")
+OWN_LINK = re.compile(rf"({BRIDGE}|{VXLAN}|{SERVICE}|{PHYSICAL}|{ROUTER})[0-9a-z-]{{11}}")
 
 
 def link(prefix: str, record_id: str) -> str:
@@ -32,7 +33,7 @@ def namespaces_of(host: str) -> re.Pattern[str]:
 
 def far_end(host: str, network_id: str) -> str:
     """Several hosts may reach one physical bridge, so the name there tells them apart."""
-    return PHYSICAL + hashlib.sha256(f"{host} {network_id}".encode()).hexdigest()[:11]
+    return FAR + hashlib.sha256(f"{host} {network_id}".encode()).hexdigest()[:11]
 
 
 def service_mac(network_id: str) -> str:

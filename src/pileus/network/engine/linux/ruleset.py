@@ -57,7 +57,7 @@ BRIDGE_CHAINS = """
   }
   chain to_host {
     type filter hook input priority -300; policy accept;
-    iifname { "tap*", "pv*", "pr*", "ps*", "px*", "pg*" } drop
+    iifname { "tap*", "pv*", "pr*", "ps*", "px*" } drop
   }
 """
 INET_CHAINS = """

@@ -1,6 +1,7 @@
 """Runs a program without a shell and without blocking the loop."""
 
 import asyncio
+import os
 
 from pileus.network.engine.base import EngineFailed
 
@@ -9,11 +10,14 @@ SECONDS = 60.0
 
 async def run(command: list[str], text: str = "") -> str:
     """Its standard output. Raises EngineFailed when it fails or takes too long."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    with os.fdopen(os.memfd_create("input"), "w+b") as given:     # no pipe that a program could close before it is read
+        given.write(text.encode())
+        given.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(SECONDS):
-            output, errors = await process.communicate(text.encode())
+            output, errors = await process.communicate()
     except (TimeoutError, asyncio.CancelledError):
         process.kill()
         await process.wait()

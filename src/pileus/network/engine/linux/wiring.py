@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -101,7 +101,7 @@ class Wiring:
 
     async def _remove_strangers(self, present: dict[str, Link], kept: set[str]) -> None:
         for name in sorted(present):
-            if names.OWN_LINK.fullmatch(name) and name not in kept and not name.startswith(names.GATEWAY):
+            if names.OWN_LINK.fullmatch(name) and name not in kept:
                 await self._delete(present, name)
 
     async def _delete(self, present: dict[str, Link], name: str) -> None:
@@ -211,7 +211,11 @@ class Wiring:
         return changed
 
     def unplug(self, link: Link) -> None:
-        self.links.set_master(link.index, 0)
+        try:
+            self.links.set_master(link.index, 0)
+        except NetlinkFailed as error:
+            if error.errno != errno.ENODEV:
+                raise
         self.changes.append(f"tap {link.name} parted")
 
     async def forward(self, wanted: Slice) -> None:
@@ -222,10 +226,10 @@ class Wiring:
         own.update(present[tap].index for tap in map(_tap, wanted.ports) if tap in present)
         actual = {entry for entry in await asyncio.to_thread(self.reader.forwarding) if entry.index in own}
         for entry in sorted(actual - desired, key=str):
-            _tolerate(errno.ENOENT, self.links.delete_forwarding, entry)
+            _unless_gone(self.links.delete_forwarding, entry)
             await self._turn(f"{entry} removed")
         for entry in sorted(desired - actual, key=str):
-            _tolerate(errno.EEXIST, self.links.add_forwarding, entry)
+            _unless_gone(self.links.add_forwarding, entry)
             await self._turn(f"{entry} added")
 
     def _desired(self, wanted: Slice, present: dict[str, Link]) -> set[Forwarding]:
@@ -261,11 +265,12 @@ def guest_macs(port: Port) -> list[str]:
     return sorted({port.mac, *(pair.mac for pair in port.allowed_address_pairs if pair.mac)})
 
 
-def _tolerate(error: int, request, entry: Forwarding) -> None:
+def _unless_gone(request: Callable[[Forwarding], None], entry: Forwarding) -> None:
+    """Taps come and go, and are plugged, while a list of entries is worked through."""
     try:
         request(entry)
     except NetlinkFailed as failed:
-        if failed.errno != error:
+        if failed.errno not in (errno.ENODEV, errno.ENOENT, errno.EEXIST, errno.EOPNOTSUPP):
             raise
 
 
