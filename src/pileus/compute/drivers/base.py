@@ -1,4 +1,4 @@
-"""What compute needs of a hypervisor: ten calls that each name a wanted end, so that repeating one is harmless."""
+"""What compute needs of a hypervisor: eleven calls that each name a wanted end, so that repeating one is harmless."""
 
 from collections.abc import AsyncIterator
 from enum import StrEnum
@@ -130,6 +130,11 @@ class GuestDriver(Protocol):
     @property
     def can(self) -> frozenset[Can]:
         """What this host is able to do beyond the calls below."""
+        ...
+
+    async def prepare(self, spec: GuestSpec) -> None:
+        """Make the guest's disks, without anything that runs. Already so: do nothing. Raises GuestFailed; what was
+        made until then goes with `remove`."""
         ...
 
     async def ensure(self, spec: GuestSpec) -> GuestSeen:

@@ -90,6 +90,14 @@ class FakeDriver:
     def can(self) -> frozenset[Can]:
         return frozenset()
 
+    async def prepare(self, spec: GuestSpec) -> None:
+        await self._before("prepare", spec.id)
+        require_plain(spec)
+        if spec.id not in self.known:
+            self._keep(FakeGuest(
+                id=spec.id, name=spec.name, vcpus=spec.vcpus, memory_mb=spec.memory_mb, power=Power.OFF))
+        self._late("prepare", spec.id)
+
     async def ensure(self, spec: GuestSpec) -> GuestSeen:
         await self._before("ensure", spec.id)
         require_plain(spec)

@@ -110,6 +110,19 @@ class QemuDriver:
         uefi = {Can.BOOT_UEFI} if UEFI_CODE.exists() and UEFI_VARIABLES.exists() else set()
         return frozenset({Can.BOOT_KERNEL} | uefi)
 
+    async def prepare(self, spec: GuestSpec) -> None:
+        guest = self._guest(spec.id, "prepared")
+        async with guest.lock:
+            self._guests[spec.id] = guest  # also where a removal came first that this waited for
+            with failing(spec.id, "prepared"):
+                must_be_possible(spec)
+                await self._adopt(guest)
+                if guest.process is not None:
+                    return
+                if guest.folder.read() is None:
+                    guest.folder.write(GuestState(spec=spec, slots=assign_slots(spec, {}), started=False))
+                await self._make_disks(guest.folder, spec)
+
     async def ensure(self, spec: GuestSpec) -> GuestSeen:
         guest = self._guest(spec.id, "made")
         async with guest.lock:
