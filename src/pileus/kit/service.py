@@ -14,7 +14,7 @@ from pileus.kit.bus import Bus, Handlers
 from pileus.kit.clock import Clock, SystemClock
 from pileus.kit.db import Db
 from pileus.kit.faults import Fault
-from pileus.kit.policy import Policy
+from pileus.kit.policy import Policy, Rule
 from pileus.kit.reconcile import Reconciler, Runner
 from pileus.kit.routes import Route, Routes
 from pileus.kit.saga import Saga
@@ -48,6 +48,7 @@ class Service:
     envelope: Callable[[Fault, str], tuple[bytes, str]] = plain_envelope     # (fault, request id) -> body, content type
     refusal: Callable[[Ctx, Fault], tuple[bytes, str]] | None = None  # instead, where the answer depends on the request
     page_links: Callable[[Ctx, Route, str | None], dict[str, Any]] = no_links
+    rules: tuple[Rule, ...] = ()                          # what handlers ask beside the rules of their routes
     sagas: tuple[type[Saga], ...] = ()
     reconcilers: tuple[Reconciler, ...] = ()
     handlers: Handlers = field(default_factory=Handlers)  # of messages to its conductors
@@ -57,7 +58,7 @@ class Service:
     headers: Callable[[Ctx], dict[str, str]] = lambda ctx: {}
 
     def policy(self, overrides: Mapping[str, str] | None = None) -> Policy:
-        return Policy((route.policy for route in self.routes.all if route.policy), overrides)
+        return Policy([*(route.policy for route in self.routes.all if route.policy), *self.rules], overrides)
 
 
 class Runtime:
