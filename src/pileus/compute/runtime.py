@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.compute.config import ComputeConfig
-from pileus.image.client import ImageClient
+from pileus.image.client import Images as ImageClient
 from pileus.kit.service import Runtime
 from pileus.network.client import NetworkClient
 from pileus.placement.client import Placement

@@ -61,6 +61,10 @@ class Transport(Protocol):
         """The body in pieces; raises Refused before the first one."""
         ...
 
+    async def upload(self, path: str, headers: Headers, pieces: AsyncIterator[bytes]) -> Reply:
+        """PUT a body that comes in pieces."""
+        ...
+
 
 class AsgiTransport:
     """Calls an ASGI application of this process below the path `base`; no sockets, no copies of the body."""
@@ -94,6 +98,23 @@ class AsgiTransport:
                 parts.append(message.get("body", b""))
 
         await self.app(self._scope(method, path, headers), receive, send)
+        return Reply(started["status"], _plain(started["headers"]), b"".join(parts))
+
+    async def upload(self, path: str, headers: Headers, pieces: AsyncIterator[bytes]) -> Reply:
+        started: dict[str, Any] = {}
+        parts: list[bytes] = []
+
+        async def receive() -> dict[str, Any]:
+            piece = await anext(pieces, None)
+            return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                started.update(message)
+            elif message["type"] == "http.response.body":
+                parts.append(message.get("body", b""))
+
+        await self.app(self._scope("PUT", path, headers), receive, send)
         return Reply(started["status"], _plain(started["headers"]), b"".join(parts))
 
     async def download(self, path: str, headers: Headers) -> AsyncIterator[bytes]:
@@ -154,6 +175,13 @@ class HttpTransport:
                     yield piece
         except httpx.TransportError as error:
             raise Unreachable(f"GET {path}: {error!r}") from error
+
+    async def upload(self, path: str, headers: Headers, pieces: AsyncIterator[bytes]) -> Reply:
+        try:
+            answer = await self._client.put(path, headers=dict(headers), content=pieces)
+        except httpx.TransportError as error:
+            raise Unreachable(f"PUT {path}: {error!r}") from error
+        return Reply(answer.status_code, dict(answer.headers), answer.content)
 
     async def close(self) -> None:
         await self._client.aclose()

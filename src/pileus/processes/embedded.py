@@ -54,7 +54,7 @@ def settings_of(state: StateFolder, choices: Choices) -> Settings:
     return replace(
         found, compute=replace(found.compute, driver=choices.driver),
         network=replace(found.network, engine="fake" if choices.driver == "fake" else found.network.engine),
-        image=replace(found.image, folder=state.images))
+        image=replace(found.image, directory=str(state.images)))
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from pileus import guest_image
-from pileus.image.client import ImageClient
+from pileus.image.client import Images as ImageClient
 from pileus.processes.services import Services
 from pileus.processes.state import StateFolder
 
@@ -23,7 +23,7 @@ async def provide(services: Services, state: StateFolder) -> None:
     folder = state.guest_image
     try:
         built = await asyncio.to_thread(guest_image.build, folder, folder / "packages", log.info)
-    except guest_image.BuildError as error:
+    except guest_image.BuildFailed as error:
         log.error("the guest image could not be built: %s", error)
         return
     await images.ensure_image(NAME, disk_format="qcow2", path=built.qcow2, properties=PROPERTIES, visibility="public")

@@ -16,8 +16,8 @@ from pileus.identity.config import IdentityConfig
 from pileus.identity.runtime import Identity
 from pileus.identity.service_tokens import ServiceTokens, fixed_id
 from pileus.identity.validator import TokenValidator
-from pileus.image.client import ImageClient
-from pileus.image.runtime import Image
+from pileus.image.client import Images as ImageClient
+from pileus.image.runtime import Images as Image
 from pileus.image.service import SERVICE as IMAGE
 from pileus.kit import migrate
 from pileus.kit.bus import Bus
