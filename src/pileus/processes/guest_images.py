@@ -26,5 +26,5 @@ async def provide(services: Services, state: StateFolder) -> None:
     except guest_image.BuildFailed as error:
         log.error("the guest image could not be built: %s", error)
         return
-    await images.ensure_image(NAME, disk_format="qcow2", path=built.qcow2, properties=PROPERTIES, visibility="public")
+    await images.ensure_image(NAME, built.disk, disk_format="qcow2", properties=PROPERTIES)
     log.info("image %s is there", NAME)

@@ -105,7 +105,7 @@ class Services:
             await runtime.sagas.forget_leases()
         await bootstrap_identity(self.identity, {"admin": passwords.admin, "demo": passwords.demo}, base_url)
         demo, admin = fixed_id("project", "demo"), fixed_id("project", "admin")
-        await bootstrap_network(self.network, demo)
+        await bootstrap_network(self.network, demo_project=demo)
         async with self.compute.db.write() as tx:
             await flavors.default_flavors(tx, self.compute.clock())
             await quotas.set_limits(tx, dict.fromkeys(UNLIMITED, quotas.UNLIMITED), admin)
