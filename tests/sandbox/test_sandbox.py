@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,29 @@ def test_the_port_is_reached_on_loopback_only(person: Person, state: Path, free_
             server.communicate(timeout=10)
 
 
+def test_a_machine_without_any_network_has_it_too(person: Person, state: Path, free_port: FreePort) -> None:
+    """A laptop on a train: pasta has no interface to copy addresses from."""
+    code = """
+import socket, urllib.request
+port = int(sys.argv[2])
+sandbox = Sandbox(sys.argv[1])
+sandbox.ensure([port])
+server = subprocess.Popen(sandbox.argv([sys.executable, "-c", sys.argv[3], str(port)]), stderr=subprocess.DEVNULL)
+for _ in range(500):
+    try:
+        print(urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).read().decode())
+        break
+    except OSError:
+        time.sleep(0.01)
+sandbox.stop()
+server.wait()
+"""
+    script = 'ip link set lo up; exec "$@"'
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    wrapper = ["unshare", *as_root, "--net", "sh", "-ec", script, "sh"]
+    assert person.python(code, state, free_port(), SERVE, wrapper=wrapper).strip() == "hello from inside"
+
+
 def test_ports_of_the_machine_can_be_reached_from_inside(person: Person, state: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -245,6 +269,41 @@ def test_two_sandboxes_do_not_see_each_other(person: Person, free_port: FreePort
     person.stop(two)
     for cloud, _ in clouds:
         cloud.communicate(timeout=10)
+
+
+def test_nobody_else_is_taken_for_ours(person: Person, state: Path) -> None:
+    """The kernel gives the numbers of lost namespaces to whoever makes the next ones."""
+    person.ensure(state)
+    lost = json.loads((state / "run" / "sandbox.json").read_text())
+    for name in ("sandbox", "pasta"):
+        os.kill(int((state / "run" / f"{name}.pid").read_text()), signal.SIGKILL)
+    assert wait_for(lambda: not person.processes() or None)
+    other = Person(person.prefix, person.interpreter, person.folder)
+    other.ensure(person.folder / "state-other")
+    numbers = other.namespaces(person.folder / "state-other")
+    (state / "run" / "sandbox.json").write_text(json.dumps(lost | {"namespaces": numbers}))
+    assert person.python("print(Sandbox(sys.argv[1]).residents())", state).strip() == "[]"
+    person.stop(state)
+    assert other.python("print(Sandbox(sys.argv[1]).alive)", person.folder / "state-other").strip() == "True"
+
+
+def test_what_the_starter_has_open_is_not_kept(person: Person, state: Path, free_port: FreePort) -> None:
+    code = """
+reader, writer = os.pipe()
+os.set_inheritable(writer, True)
+Sandbox(sys.argv[1]).ensure([int(sys.argv[2])])
+os.close(writer)
+print(os.read(reader, 1))
+"""
+    assert person.python(code, state, free_port()).strip() == "b''"
+
+
+def test_another_users_sandbox_is_left_alone(person: Person, state: Path) -> None:
+    if person.prefix:
+        person.ensure(state)
+        nobody = replace(person, prefix=[])
+        code = "try: Sandbox(sys.argv[1]).enter()\nexcept SandboxError as error: print(error)"
+        assert f"it is of user {state.stat().st_uid}" in nobody.python(code, state)
 
 
 def test_stop_ends_who_hides_in_inner_networks(person: Person, state: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 if not __package__:
@@ -12,6 +14,9 @@ from pileus.sandbox import syscalls
 from pileus.sandbox.processes import Process, replace
 
 RESOLVER = "198.51.100.3"
+
+# Numbers of namespaces are given out again as soon as they are free; this file in them is what nobody else has.
+TOKEN = Path("/run/pileus-sandbox")
 
 
 def mount_private(state_dir: Path) -> None:
@@ -23,6 +28,7 @@ def mount_private(state_dir: Path) -> None:
         kept.append(state_dir)
     handles = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in kept if path.exists()}
     syscalls.mount("tmpfs", "/run", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=755,size=64m")
+    TOKEN.write_text(uuid.uuid4().hex)
     Path("/run/netns").mkdir()
     Path("/run/lock").mkdir(mode=0o1777)
     for path, handle in handles.items():
@@ -89,14 +95,23 @@ def record(state_dir: Path, own_user: bool) -> None:
     process = Process.of(os.getpid())
     kinds = ("user", "mnt", "net") if own_user else ("mnt", "net")
     namespaces = {kind: os.stat(f"/proc/self/ns/{kind}").st_ino for kind in kinds}
-    text = json.dumps({"process": vars(process), "namespaces": namespaces})
+    text = json.dumps({"process": vars(process), "namespaces": namespaces, "token": TOKEN.read_text()})
     replace(state_dir / "run" / "sandbox.json", text)
     replace(state_dir / "run" / "sandbox.pid", f"{process.pid}\n")
+
+
+def close_others(*kept: int) -> None:
+    """Whatever else the starter had open must not stay open for as long as the sandbox lasts."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in kept:
+            with suppress(OSError):
+                os.close(int(name))
 
 
 def main(state: str, ready_fd: str, lock_fd: str, joined: str | None = None) -> None:
     """Answers on one descriptor; the other is the lock, held until then though its starter may be killed meanwhile."""
     state_dir = Path(state)
+    close_others(int(ready_fd), int(lock_fd))
     answer: dict[str, object] = {}
     try:
         own_user = join(int(joined)) if joined else make(state_dir)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pileus.sandbox.holder import TOKEN
 from pileus.sandbox.processes import Process
 
 
@@ -15,8 +16,23 @@ def namespace_of(pid: int | str, kind: str) -> int | None:
         return None
 
 
-def residents(namespaces: dict[str, int], but: set[int]) -> list[Process]:
+def anchor(namespaces: dict[str, int], token: str) -> Process | None:
+    """A process in all of these namespaces that proves by the token in there that they are still the same ones."""
+    for process in _running():
+        if all(namespace_of(process.pid, kind) == number for kind, number in namespaces.items()):
+            try:
+                found = Path(f"/proc/{process.pid}/root{TOKEN}").read_text()
+            except OSError:
+                continue
+            if found == token:
+                return process
+    return None
+
+
+def residents(namespaces: dict[str, int], token: str, but: set[int]) -> list[Process]:
     """Processes in any of these namespaces, with those in networks that one of them has put under /run/netns."""
+    if not anchor(namespaces, token):
+        return []
     found = {process.pid: process for process in _within(namespaces)}
     inner = set()
     for pid in found:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pileus.sandbox import checks, syscalls, uplink
 from pileus.sandbox.checks import Missing, SandboxError
 from pileus.sandbox.processes import Process, collect, end, replace
-from pileus.sandbox.residents import ancestors, namespace_of, residents
+from pileus.sandbox.residents import ancestors, anchor, namespace_of, residents
 from pileus.sandbox.uplink import Uplink
 
 # Without site-packages and user settings, a fresh interpreter is there in half the time.
@@ -27,6 +27,7 @@ class Holder:
 
     process: Process
     namespaces: dict[str, int]
+    token: str
 
     @property
     def own_user(self) -> bool:
@@ -69,6 +70,7 @@ class Sandbox:
         with self._locked() as lock:
             if self.inside:
                 raise SandboxError("the sandbox can be made or mended only from outside of it")
+            self._must_be_ours()
             earlier = self._holder()
             if earlier and earlier.process.alive:
                 self._link(earlier, wanted)
@@ -92,6 +94,7 @@ class Sandbox:
             threads = len(os.listdir("/proc/self/task"))
             if threads > 1:
                 raise SandboxError(f"a process joins the sandbox before it starts threads; this one has {threads}")
+            self._must_be_ours()
             folder = os.getcwd()
             syscalls.setns(fd, syscalls.joined_flags(holder.own_user))
             # Joining other mounts puts a process at their root.
@@ -108,7 +111,9 @@ class Sandbox:
     def residents(self) -> list[Process]:
         """All processes inside but the holder, the caller and whoever started the caller."""
         holder = self._holder()
-        return residents(holder.namespaces, {holder.process.pid, *ancestors()}) if holder else []
+        if holder is None:
+            return []
+        return residents(holder.namespaces, holder.token, {holder.process.pid, *ancestors()})
 
     def stop(self, grace: float = 3.0) -> None:
         """End every process inside, the link and the holder; with them go all networks and mounts of the sandbox."""
@@ -130,6 +135,14 @@ class Sandbox:
         end([holder.process])
         for name in ("pasta.pid", "pasta.json", "sandbox.pid", "sandbox.json"):
             (self.run_dir / name).unlink(missing_ok=True)
+
+    def _must_be_ours(self) -> None:
+        """The user who made it is the only one who exists in it."""
+        owner = self.run_dir.stat().st_uid
+        if owner != os.geteuid():
+            cure = f"sudo -u '#{owner}' …; or name a folder of your own with --state DIR"
+            missing = Missing(f"state folder {self.state_dir}", f"it is of user {owner}", cure)
+            raise SandboxError("this sandbox is somebody else's", [missing])
 
     def _make_folders(self) -> None:
         try:
@@ -153,7 +166,7 @@ class Sandbox:
 
     def _holder(self) -> Holder | None:
         record = _read(self.run_dir / "sandbox.json")
-        return Holder(Process(**record["process"]), record["namespaces"]) if record else None
+        return Holder(Process(**record["process"]), record["namespaces"], record["token"]) if record else None
 
     def _pasta(self) -> tuple[Process | None, Uplink]:
         """The link that runs, and what it leads to."""
@@ -183,8 +196,8 @@ class Sandbox:
         joined: list[str] = []
         if lost:
             self._end_pasta(lost)
-            if lost.process.boot == Process.of(os.getpid()).boot and (survivors := _survivors(lost)):
-                joined = [str(survivors[0].pid)]
+            if survivor := anchor(lost.namespaces, lost.token):
+                joined = [str(survivor.pid)]
         reader, writer = os.pipe()
         argv = [*PYTHON, HOLDER, str(self.state_dir), str(writer), str(lock), *joined]
         log = str(self.log_dir / "sandbox.log")
@@ -207,15 +220,6 @@ class Sandbox:
             refused = checks.user_namespaces()
             raise SandboxError(f"the sandbox cannot be made: {answer['error']}", [refused] if refused else [])
         return holder
-
-
-def _survivors(lost: Holder) -> list[Process]:
-    """Processes in all the namespaces of a holder that is gone."""
-    return [
-        process
-        for process in residents(lost.namespaces, ancestors())
-        if all(namespace_of(process.pid, kind) == number for kind, number in lost.namespaces.items())
-    ]
 
 
 def _read(path: Path) -> dict | None:

@@ -6,6 +6,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pileus.sandbox import checks
 from pileus.sandbox.checks import SandboxError
@@ -67,11 +68,12 @@ def start(uplink: Uplink, holder: Process, own_user_namespace: bool, log: Path) 
     log.write_text("")
     argv = uplink.argv(holder, own_user_namespace)
     network = "/dev/null" if own_user_namespace else f"/proc/{holder.pid}/ns/net"
-    actions = [
+    actions: list[tuple[Any, ...]] = [
         (os.POSIX_SPAWN_OPEN, 0, network, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND, 0),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
+    actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in inheritable_files()]
     # Python ignores SIGPIPE, and pasta refuses to start where that is inherited.
     spawned = os.posix_spawn(program, argv, os.environ, file_actions=actions, setsid=True, setsigdef=[signal.SIGPIPE])
     process = Process.of(spawned)
@@ -85,6 +87,19 @@ def start(uplink: Uplink, holder: Process, own_user_namespace: bool, log: Path) 
             raise SandboxError(f"pasta made no link within {START_SECONDS:g} s: {_last_words(log)}")
         time.sleep(0.002)
     return process
+
+
+def inheritable_files() -> list[int]:
+    """What whoever started us left open: a process that lasts must not hold it."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+        except OSError:
+            # The one that listed the folder.
+            continue
+    return found
 
 
 def is_up(holder: Process) -> bool:
