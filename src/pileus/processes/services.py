@@ -56,7 +56,7 @@ class Services:
         self.network = self._network()
         self.compute = self._compute()
         self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute)
-        validate = TokenValidator(self.identity.keys, self.client(IdentityClient, "/identity", "compute"),
+        validate = TokenValidator(self.identity.keys, self.client(IdentityClient, "", "compute"),
                                   self.identity.feed)
         self._mount("/identity", self.identity, self.identity.authenticate)
         self._mount("/placement", self.placement, validate)
@@ -105,7 +105,7 @@ class Services:
             await runtime.sagas.forget_leases()
         await bootstrap_identity(self.identity, {"admin": passwords.admin, "demo": passwords.demo}, base_url)
         demo, admin = fixed_id("project", "demo"), fixed_id("project", "admin")
-        await bootstrap_network(self.network, demo_project=demo)
+        await bootstrap_network(self.network, admin_project=admin, demo_project=demo)
         async with self.compute.db.write() as tx:
             await flavors.default_flavors(tx, self.compute.clock())
             await quotas.set_limits(tx, dict.fromkeys(UNLIMITED, quotas.UNLIMITED), admin)

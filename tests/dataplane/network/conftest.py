@@ -39,6 +39,8 @@ async def net(request) -> AsyncIterator[Cloud]:
         await asyncio.gather(*(guest.make() for guest in made.guests.values()))
         for guest in made.guests.values():
             await lab.until("port", guest.port.id, State.UP)
+        await asyncio.gather(*(guest.lease() for name, guest in made.guests.items() if name != "e1"))
+        await made["e1"].exec("ip", "addr", "add", "198.51.100.50/24", "dev", "eth0")
         spaces = {name: guest.namespace for name, guest in made.guests.items()}
         spaces |= {"outside": lab.outside, "world": lab.world}
         await asyncio.gather(*(lab.serve(spaces[name], port) for name, port in SERVERS))

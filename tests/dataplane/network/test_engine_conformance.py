@@ -13,8 +13,10 @@ from pileus.network.engine.linux.namespaces import inside
 from pileus.network.engine.records import (
     AddressPair,
     FloatingIp,
+    Gateway,
     Gone,
     Records,
+    Router,
     Rule,
     SecurityGroup,
     Snapshot,
@@ -22,8 +24,8 @@ from pileus.network.engine.records import (
 )
 from pileus.network.engine.slices import render
 from tests.dataplane.network.conftest import Cloud
-from tests.dataplane.network.lab import HERE, Program, eventually, run
-from tests.dataplane.network.topology import ANY, CLOSED, GUESTS, OPEN, identity, mac, slaac
+from tests.dataplane.network.lab import HERE, Guest, Program, eventually, run
+from tests.dataplane.network.topology import ANY, CLOSED, GUESTS, OPEN, guest, identity, leg, mac, network, slaac
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FLOATING = {"a1": "198.51.100.111", "a2": "198.51.100.112"}
@@ -81,7 +83,6 @@ async def test_floating_ip_in_out_and_hairpin(net: Cloud):
 
 
 async def test_guests_on_the_external_network_itself(net: Cloud):
-    await net["e1"].exec("ip", "addr", "add", "198.51.100.50/24", "dev", "eth0")
     assert await net["e1"].ping("198.51.100.1") == 2
     assert await net["e1"].ping(FLOATING["a1"]) == 2
     assert await net["a1"].ping("198.51.100.50") == 2
@@ -344,6 +345,29 @@ async def test_a_port_that_moves_is_found_at_its_new_host(net: Cloud):
     assert await guest.ping("10.0.1.11") == 2
     assert "ip=10.0.0.13" in await guest.lease()
     guest.port = moved
+
+
+async def test_an_external_network_that_is_an_overlay(net: Cloud):
+    """As tests and clouds within clouds have it: what is outside for a router is one more network of ours."""
+    overlay, subnets = network("overlay", 104, "172.31.0")
+    far = guest("o1", "overlay", "172.31.0.50", net.lab.host_name("h2"), ("other", "open"))
+    inner = leg("r3", "c", "10.0.0.254")
+    outer = msgspec.structs.replace(
+        leg("r3 outside", "overlay", "172.31.0.3"), device_owner="network:router_gateway")
+    router = Router(
+        id=identity("r3"), port_ids=(inner.id,), host=net.lab.host_name("h1"),
+        gateway=Gateway(port_id=outer.id, network_id=overlay.id, fixed_ips=outer.fixed_ips))
+    await net.lab.engine.apply(
+        Records(networks=(overlay,), subnets=subnets, ports=(far, inner, outer), routers=(router,)), (), net.next())
+    there = Guest(net.lab, far)
+    await there.make()
+    await net.lab.until("port", far.id, State.UP)
+    await net.lab.until("router", router.id, State.UP)
+    assert "ip=172.31.0.50" in await there.lease()
+    await net["c1"].exec("ip", "route", "replace", "172.31.0.0/24", "via", "10.0.0.254")
+    assert await net["c1"].ping("172.31.0.50") == 2
+    await net.lab.serve(there.namespace, 22)
+    assert await net["c1"].ask("172.31.0.50", 22) == "172.31.0.3"
 
 
 async def test_what_is_not_ours_is_left_alone(net: Cloud):

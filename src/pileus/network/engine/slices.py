@@ -46,6 +46,8 @@ class _Index:
             if router.host is not None and router.host in self.hosts and router.admin_up:
                 self.routers_at[router.host].append(router)
                 self.router_host.update((port_id, router.host) for port_id in router.port_ids)
+                if router.gateway is not None:
+                    self.router_host[router.gateway.port_id] = router.host
         self.floating_of = defaultdict(list)
         for floating in sorted(records.floating_ips, key=lambda floating: floating.id):
             if floating.router_id is not None and floating.fixed_ip is not None:
