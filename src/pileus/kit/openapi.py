@@ -72,7 +72,7 @@ def _operation(route: Route, body: Any, reply: Any, query: Any, components: dict
                                     for name, shape in schema.get("properties", {}).items()]
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {
-            media: {"schema": _wrapped(body, route.action or route.envelope)} for media in route.media}}
+            media: {"schema": _wrapped(body, route.action or (None if route.bare_body else route.envelope))} for media in route.media}}
     if reply is not None:
         listed = typing.get_origin(route.reply) is Page
         shape = {"type": "array", "items": reply} if listed else reply

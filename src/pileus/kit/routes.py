@@ -58,6 +58,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     policy: Rule | None               # None: public, no token is asked for
     status: int
     envelope: str | None              # the one key around the body and the answer
+    bare_body: bool                   # the body has no such key; the answer has
     bulk: str | None                  # the key of a list of bodies: `body` is always a list then
     action: str | None                # the one key of the body of POST …/action
     target: Target | None
@@ -79,6 +80,7 @@ class Options(TypedDict, total=False):
     policy: Rule | None
     status: int
     envelope: str
+    bare_body: bool
     bulk: str
     action: str
     target: Target
@@ -109,7 +111,7 @@ class Routes:
             free = [n for n in inspect.signature(handler).parameters
                     if n not in _SPECIAL and (n not in in_path or n in taken)]
             reply = hints.get("return")
-            defaults: Any = {"status": 200, "envelope": None, "bulk": None, "action": None, "target": None,
+            defaults: Any = {"status": 200, "envelope": None, "bare_body": False, "bulk": None, "action": None, "target": None,
                              "window": ALWAYS, "stream": False, "media": _JSON, "check": True}
             self.all.append(Route(
                 method=method, path=path, handler=handler, target_name=free[0] if free and target else None,

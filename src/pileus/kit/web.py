@@ -266,7 +266,7 @@ class WebApp:
         try:
             if route.action:
                 return self._decode(_decode_object(raw)[route.action], route.body, ctx.version), True
-            if route.envelope is None:
+            if route.envelope is None or route.bare_body:
                 return self._decode(raw, route.body, ctx.version), True
             outer = _decode_object(raw)
             if route.bulk and set(outer) == {route.bulk}:

@@ -213,7 +213,7 @@ class ServerAction(msgspec.Struct, frozen=True, kw_only=True):
 _COLUMNS = list(servers.c)
 _SAGA = [sagas.c.name.label("saga_name"), sagas.c.step.label("saga_step"),
          sagas.c.unwind_asked.label("saga_unwind_asked"), sagas.c.data.label("saga_data")]
-_names = tuple(column.name for column in _COLUMNS)
+_names = tuple(str(column.name) for column in _COLUMNS)      # SQLAlchemy's own kind of string is refused as a key
 
 
 def _seen_query() -> sa.Select[Any]:
