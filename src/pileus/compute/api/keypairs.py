@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pileus.compute import times, versions
+from pileus.compute.api.values import MOST, no_strangers
 from pileus.compute.faults import BadPublicKey, KeypairExists, KeypairQuota
 from pileus.compute.model import keypairs, quotas
 from pileus.compute.model.keypairs import Keypair
@@ -20,7 +21,6 @@ from pileus.kit.routes import Page, Routes
 from pileus.kit.versions import since, until
 from pileus.kit.web import Ctx
 
-MOST = 1000
 OWNER = "role:admin or user_id:%(user_id)s"
 INDEX = Rule("os_compute_api:os-keypairs:index", OWNER)
 SHOW = Rule("os_compute_api:os-keypairs:show", OWNER)
@@ -109,8 +109,8 @@ async def _add(ctx: Ctx, keypair: Keypair) -> None:
     """Raises KeypairExists, KeypairQuota."""
     try:
         async with ctx.db.write() as tx:
-            await quotas.take_turn(tx, "", keypair.user_id)
-            limit = (await quotas.limits(tx, ctx.app.config, ctx.caller.project_id or ""))["key_pairs"]
+            await quotas.lock(tx, "", keypair.user_id)
+            limit = (await quotas.limits(tx, ctx.caller.project_id or "", ctx.app.config))["key_pairs"]
             if 0 <= limit <= await keypairs.count(tx, keypair.user_id):
                 raise KeypairQuota()
             await keypairs.add(tx, keypair)
@@ -140,6 +140,7 @@ routes = Routes()
 @routes.get("/v2.1/os-keypairs", envelope="keypairs", policy=INDEX, check=False)
 async def list_keypairs(ctx: Ctx, query: KeypairQuery) -> Page[KeypairEntry]:
     user_id = owner(ctx, INDEX, query.user_id)
+    no_strangers(ctx, KeypairQuery)
     paged = ctx.version >= versions.KEYPAIR_PAGES
     limit = min(MOST if query.limit is None else query.limit, MOST) if paged else None
     async with ctx.db.read() as reader:
@@ -154,6 +155,7 @@ async def list_keypairs(ctx: Ctx, query: KeypairQuery) -> Page[KeypairEntry]:
 @routes.get("/v2.1/os-keypairs/{name}", envelope="keypair", policy=SHOW, check=False)
 async def show_keypair(ctx: Ctx, name: str, query: OwnerQuery) -> KeypairView:
     user_id = owner(ctx, SHOW, query.user_id)
+    no_strangers(ctx, OwnerQuery)
     async with ctx.db.read() as reader:
         return view(await keypairs.get(reader, user_id, name))
 
@@ -173,6 +175,7 @@ async def import_keypair(ctx: Ctx, body: KeypairImport) -> KeypairCreated:
 @routes.delete("/v2.1/os-keypairs/{name}", policy=DELETE, check=False)
 async def delete_keypair(ctx: Ctx, name: str, query: OwnerQuery) -> None:
     user_id = owner(ctx, DELETE, query.user_id)
+    no_strangers(ctx, OwnerQuery)
     async with ctx.db.write() as tx:
         await keypairs.remove(tx, user_id, name)
     if ctx.version < versions.KEYPAIR_TYPES:

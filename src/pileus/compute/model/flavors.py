@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from pileus.compute.faults import FlavorAccessExists, FlavorAccessNotFound, FlavorExists, FlavorNotFound
 from pileus.compute.model.tables import flavor_access, flavors
 from pileus.kit import db
+from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 
 DEFAULTS = (                      # id, name, vcpus, memory_mb, disk_gb
@@ -58,17 +59,12 @@ async def get(conn: Connection, flavor_id: str) -> Flavor:
     return found
 
 
-async def find_for(conn: Connection, flavor_id: str, project_id: str | None) -> Flavor | None:
-    """The flavor if it is public or `project_id` has access to it."""
-    query = sa.select(flavors).where(flavors.c.id == flavor_id, _usable_by(project_id))
-    return await db.one(conn, query, Flavor)
-
-
-async def get_for(conn: Connection, flavor_id: str, project_id: str | None) -> Flavor:
-    found = await find_for(conn, flavor_id, project_id)
-    if found is None:
-        raise FlavorNotFound(flavor_id=flavor_id)
-    return found
+async def get_for(conn: Connection, flavor_id: str, caller: Caller) -> Flavor:
+    """The flavor if the caller may know of it: it is public, granted to the project, or an administrator asks."""
+    found = await get(conn, flavor_id)
+    if found.is_public or caller.is_admin or caller.project_id in await projects(conn, flavor_id):
+        return found
+    raise FlavorNotFound(flavor_id=flavor_id)
 
 
 def _usable_by(project_id: str | None) -> sa.ColumnElement[bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 import sqlalchemy as sa
 
 from pileus.compute.config import ComputeConfig
@@ -13,11 +14,12 @@ from pileus.kit.db import Collision, Connection
 
 UNLIMITED = -1
 CLASS = "class:default"            # in place of a project: limits of all projects that have none of their own
-FIXED = {"key_pairs": 100, "metadata_items": 128, "server_groups": 10, "server_group_members": 10,
-         "injected_files": 5, "injected_file_content_bytes": 10240, "injected_file_path_bytes": 255,
+METADATA_ITEMS, INJECTED_FILES = 128, 5
+FIXED = {"key_pairs": 100, "metadata_items": METADATA_ITEMS, "server_groups": 10, "server_group_members": 10,
+         "injected_files": INJECTED_FILES, "injected_file_content_bytes": 10240, "injected_file_path_bytes": 255,
          "fixed_ips": UNLIMITED, "floating_ips": UNLIMITED, "networks": UNLIMITED,
          "security_groups": UNLIMITED, "security_group_rules": UNLIMITED}
-_TURN = "(turn)"                   # a row that is only ever locked
+_LOCK = "(lock)"                   # a row that is only ever locked
 
 
 def built_in(config: ComputeConfig) -> dict[str, int]:
@@ -30,8 +32,8 @@ async def _rows(conn: Connection, places: list[tuple[str, str]]) -> dict[tuple[s
                                .where(quotas.c.project_id.in_([project for project, _ in places]),
                                       quotas.c.user_id.in_([user for _, user in places])))
     rows: dict[tuple[str, str], dict[str, int]] = {}
-    for project, user, resource, limit in found.tuples():
-        rows.setdefault((project, user), {})[resource] = limit
+    for row in found:
+        rows.setdefault((row.project_id, row.user_id), {})[row.resource] = row.hard_limit
     return rows
 
 
@@ -42,7 +44,7 @@ async def defaults(conn: Connection, config: ComputeConfig) -> dict[str, int]:
     return known | _known((await _rows(conn, [place])).get(place, {}), known)
 
 
-async def limits(conn: Connection, config: ComputeConfig, project_id: str, user_id: str = "") -> dict[str, int]:
+async def limits(conn: Connection, project_id: str, config: ComputeConfig, user_id: str = "") -> dict[str, int]:
     """The limits of a project, by their API names (instances, cores, ram, key_pairs, …); with `user_id`, that
     user's inside the project. -1 is no limit. One query."""
     places = [(CLASS, ""), (project_id, "")] + ([(project_id, user_id)] if user_id else [])
@@ -58,28 +60,28 @@ def _known(found: Mapping[str, int], known: Mapping[str, int]) -> dict[str, int]
     return {name: limit for name, limit in found.items() if name in known}
 
 
-async def usage(conn: Connection, project_id: str, user_id: str = "") -> tuple[int, int, int]:
-    """(servers, virtual CPUs, memory in MB) of the living servers of a project. One query on an index."""
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(servers.c.vcpus), 0),
-                      sa.func.coalesce(sa.func.sum(servers.c.memory_mb), 0))
+async def usage(conn: Connection, project_id: str, user_id: str = "") -> dict[str, int]:
+    """instances, cores and ram of the living servers of a project. One query on an index."""
+    query = sa.select(sa.func.count().label("instances"), sa.func.sum(servers.c.vcpus).label("cores"),
+                      sa.func.sum(servers.c.memory_mb).label("ram"))
     query = query.where(servers.c.alive, servers.c.project_id == project_id)
     if user_id:
         query = query.where(servers.c.user_id == user_id)
-    instances, cores, ram = (await conn.execute(query)).tuples().one()
-    return int(instances), int(cores), int(ram)
+    row = (await conn.execute(query)).one()
+    return {"instances": row.instances, "cores": int(row.cores or 0), "ram": int(row.ram or 0)}
 
 
-async def take_turn(tx: Connection, project_id: str, user_id: str = "") -> None:
+async def lock(tx: Connection, project_id: str, user_id: str = "") -> None:
     """Let the transactions that count and then add, of one project (or user), happen one after the other.
 
     Where writers run side by side, two of them could count before either has added. The row locked here is made
     by the first of them; whoever loses that race runs again.
     """
-    key = (quotas.c.project_id == project_id, quotas.c.user_id == user_id, quotas.c.resource == _TURN)
+    key = (quotas.c.project_id == project_id, quotas.c.user_id == user_id, quotas.c.resource == _LOCK)
     found = await tx.execute(sa.select(quotas.c.hard_limit).where(*key).with_for_update())
     if found.first() is None:
         try:
-            await tx.execute(quotas.insert().values(project_id=project_id, user_id=user_id, resource=_TURN,
+            await tx.execute(quotas.insert().values(project_id=project_id, user_id=user_id, resource=_LOCK,
                                                     hard_limit=0))
         except db.Taken as error:
             raise Collision(str(error)) from error
@@ -87,7 +89,7 @@ async def take_turn(tx: Connection, project_id: str, user_id: str = "") -> None:
 
 async def set_limits(tx: Connection, changes: Mapping[str, int], project_id: str, user_id: str = "") -> None:
     """Override limits of a project, of a user inside it, or (project CLASS) of all projects."""
-    await take_turn(tx, project_id, user_id)
+    await lock(tx, project_id, user_id)
     place = (quotas.c.project_id == project_id, quotas.c.user_id == user_id)
     await db.update(tx, quotas.delete().where(*place, quotas.c.resource.in_(list(changes))))
     if changes:
@@ -98,5 +100,37 @@ async def set_limits(tx: Connection, changes: Mapping[str, int], project_id: str
 
 async def forget_limits(tx: Connection, project_id: str, user_id: str | None = None) -> None:
     """Back to the defaults: a user's limits, or those of the project with all its users."""
-    gone = quotas.delete().where(quotas.c.project_id == project_id, quotas.c.resource != _TURN)
+    gone = quotas.delete().where(quotas.c.project_id == project_id, quotas.c.resource != _LOCK)
     await db.update(tx, gone if user_id is None else gone.where(quotas.c.user_id == user_id))
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a server's copy of its flavor, what usage tells."""
+
+    name: str = ""
+    disk_gb: int = 0
+    ephemeral_gb: int = 0
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that ran for a while, or still does."""
+
+    id: str
+    name: str
+    project_id: str
+    state: str
+    vcpus: int
+    memory_mb: int
+    flavor: Size
+    launched_at: float
+    deleted_at: float | None
+
+
+async def ran(conn: Connection, period: tuple[float, float], project_id: str | None = None) -> list[Ran]:
+    """The servers, of one project or of all, that ran at some time between the ends of `period`."""
+    start, end = period
+    query = sa.select(*(servers.c[name] for name in Ran.__struct_fields__)).where(
+        servers.c.launched_at < end, sa.or_(servers.c.deleted_at.is_(None), servers.c.deleted_at > start))
+    if project_id is not None:
+        query = query.where(servers.c.project_id == project_id)
+    return await db.many(conn, query.order_by(servers.c.launched_at, servers.c.id), Ran)
