@@ -153,6 +153,29 @@ async def test_usage(cloud):
     assert (await cloud.refused("GET", "/os-simple-tenant-usage/"))[0] == 404
 
 
+async def test_pages_of_usage(cloud):
+    for name, project in {"a": "p1", "b": "p2", "c": "p1"}.items():
+        await add_server(cloud, name, project_id=project, launched_at=cloud.clock() - HOUR)
+
+    async def ids(url, key, version="2.40"):
+        found = await cloud.ok("GET", url, version=version)
+        usages = found[key] if key == "tenant_usages" else [found[key]]
+        (link,) = found.get(f"{key}_links", [{"href": None}])
+        return [one["instance_id"] for usage in usages for one in usage.get("server_usages", [])], link["href"]
+
+    first, more = await ids("/os-simple-tenant-usage?detailed=1&limit=2", "tenant_usages")
+    second, none = await ids(more, "tenant_usages")
+    assert (first, second, none) == (["id-a", "id-b"], ["id-c"], None)
+    first, more = await ids("/os-simple-tenant-usage/p1?limit=1", "tenant_usage")
+    second, none = await ids(more, "tenant_usage", version="2.96")
+    assert (first, second, none) == (["id-a"], ["id-c"], None)
+    assert await ids("/os-simple-tenant-usage/p1?marker=id-c", "tenant_usage") == ([], None)
+    everything, none = await ids("/os-simple-tenant-usage/p1?limit=1&marker=x", "tenant_usage", version="2.39")
+    assert (len(everything), none) == (2, None)
+    for bad in ("limit=-1", "marker=x"):
+        assert (await cloud.refused("GET", f"/os-simple-tenant-usage?{bad}", version="2.40"))[0] == 400
+
+
 async def test_counting_takes_turns(cloud):
     """Whoever counts before adding sees what those before added, on databases where writers run side by side too."""
     async def add(name):

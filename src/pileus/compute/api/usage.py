@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import msgspec
 
 from pileus.compute import times
-from pileus.compute.api.values import no_strangers, truth
+from pileus.compute.api.values import MOST, no_strangers, truth
+from pileus.compute.links import Link
 from pileus.compute.model import quotas
 from pileus.compute.model.quotas import Ran
 from pileus.kit.faults import BadRequest, NotFound
 from pileus.kit.policy import ADMIN, PROJECT_READER, Rule
-from pileus.kit.routes import Routes
+from pileus.kit.routes import Page, Routes
+from pileus.kit.versions import Version, since
 from pileus.kit.web import Ctx
 
 FOUR_WEEKS = 28 * 86400.0
+PAGES = Version(2, 40)
 SHOW = Rule("os_compute_api:os-simple-tenant-usage:show", PROJECT_READER)
 
 
-class UsageQuery(msgspec.Struct, kw_only=True):
+class PeriodQuery(msgspec.Struct, kw_only=True):
     start: str | None = None
     end: str | None = None
+    limit: Annotated[Annotated[int, msgspec.Meta(ge=0)] | None, since(PAGES)] = None      # of servers, not projects
+    marker: Annotated[str | None, since(PAGES)] = None                                    # the last server of a page
+
+
+class UsageQuery(PeriodQuery, kw_only=True):
     detailed: str = "0"
 
 
@@ -49,10 +59,6 @@ class ProjectUsage(msgspec.Struct, kw_only=True):
     server_usages: list[ServerUsage] | msgspec.UnsetType = msgspec.UNSET
 
 
-class Nothing(msgspec.Struct):
-    """What is told of a project in which nothing ran."""
-
-
 def server_usage(ran: Ran, start: float, end: float, now: float) -> ServerUsage:
     """What a server used between `start` and `end`; uptime counts to its end or to now."""
     stopped = min(end, now) if ran.deleted_at is None else min(end, ran.deleted_at)
@@ -75,9 +81,9 @@ def view(project_id: str, period: tuple[float, float], used: list[ServerUsage], 
         server_usages=used if detailed else msgspec.UNSET)
 
 
-def _period(ctx: Ctx, query: UsageQuery) -> tuple[float, float]:
+def _period(ctx: Ctx, query: PeriodQuery) -> tuple[float, float]:
     """Start and end; the last four weeks unless told otherwise. Raises BadRequest."""
-    no_strangers(ctx, UsageQuery)
+    no_strangers(ctx, type(query))
     end = times.parse(query.end) if query.end else ctx.clock()
     start = times.parse(query.start) if query.start else ctx.clock() - FOUR_WEEKS
     if start > end:
@@ -85,12 +91,24 @@ def _period(ctx: Ctx, query: UsageQuery) -> tuple[float, float]:
     return start, end
 
 
-async def _used(ctx: Ctx, period: tuple[float, float], project_id: str | None) -> dict[str, list[ServerUsage]]:
-    found: dict[str, list[ServerUsage]] = {}
+class Used(msgspec.Struct, frozen=True):
+    by_project: dict[str, list[ServerUsage]]
+    next_marker: str | None
+
+
+async def _used(ctx: Ctx, query: PeriodQuery, project_id: str | None) -> Used:
+    """What servers used in the period, by project; since there are pages, one page of servers."""
+    period = _period(ctx, query)
+    limit = None if ctx.version < PAGES else min(MOST if query.limit is None else query.limit, MOST)
     async with ctx.db.read() as reader:
-        for ran in await quotas.ran(reader, period, project_id):
-            found.setdefault(ran.project_id, []).append(server_usage(ran, *period, ctx.clock()))
-    return found
+        after = await quotas.find_ran(reader, query.marker) if query.marker else None
+        if query.marker and after is None:
+            raise BadRequest(reason=f"Marker {query.marker} could not be found.")
+        found = await quotas.ran(reader, period, project_id, after=after, limit=None if limit is None else limit + 1)
+    used: dict[str, list[ServerUsage]] = {}
+    for ran in found[:limit]:
+        used.setdefault(ran.project_id, []).append(server_usage(ran, *period, ctx.clock()))
+    return Used(used, found[limit - 1].id if limit and len(found) > limit else None)
 
 
 routes = Routes()
@@ -98,17 +116,23 @@ routes = Routes()
 
 @routes.get("/v2.1/os-simple-tenant-usage", envelope="tenant_usages",
             policy=Rule("os_compute_api:os-simple-tenant-usage:list", ADMIN))
-async def list_usage(ctx: Ctx, query: UsageQuery) -> list[ProjectUsage]:
+async def list_usage(ctx: Ctx, query: UsageQuery) -> Page[ProjectUsage]:
     if ctx.request.scope["path"].endswith("/"):              # the usage of a project without a name
         raise NotFound()
-    period, detailed = _period(ctx, query), truth(query.detailed, "detailed")
-    found = await _used(ctx, period, None)
-    return [view(project_id, period, used, detailed=detailed) for project_id, used in sorted(found.items())]
+    detailed, period = truth(query.detailed, "detailed"), _period(ctx, query)
+    found = await _used(ctx, query, None)
+    return Page([view(project_id, period, used, detailed=detailed)
+                 for project_id, used in sorted(found.by_project.items())], next_marker=found.next_marker)
 
 
-@routes.get("/v2.1/os-simple-tenant-usage/{project_id}", envelope="tenant_usage", policy=SHOW, check=False)
-async def show_usage(ctx: Ctx, project_id: str, query: UsageQuery) -> ProjectUsage | Nothing:
+@routes.get("/v2.1/os-simple-tenant-usage/{project_id}", policy=SHOW, check=False)
+async def show_usage(ctx: Ctx, project_id: str, query: PeriodQuery) -> dict[str, Any]:
+    """A project in which nothing ran has an empty usage, and the answer may have links to a next page beside it."""
     ctx.must_allow(SHOW.name, {"project_id": project_id})
-    period = _period(ctx, query)
-    used = (await _used(ctx, period, project_id)).get(project_id)
-    return view(project_id, period, used, detailed=True) if used else Nothing()
+    found = await _used(ctx, query, project_id)
+    used = found.by_project.get(project_id)
+    shown = view(project_id, _period(ctx, query), used, detailed=True) if used else {}
+    links: dict[str, Any] = {}
+    if found.next_marker is not None:
+        links = {"tenant_usage_links": [Link("next", ctx.url_with(marker=found.next_marker))]}
+    return {"tenant_usage": shown} | links

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -126,11 +127,23 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: float | None
 
 
-async def ran(conn: Connection, period: tuple[float, float], project_id: str | None = None) -> list[Ran]:
+_RAN: sa.Select[Any] = sa.select(*(servers.c[name] for name in Ran.__struct_fields__)).where(
+    servers.c.launched_at.is_not(None))
+
+
+async def ran(conn: Connection, period: tuple[float, float], project_id: str | None = None, *,
+              after: Ran | None = None, limit: int | None = None) -> list[Ran]:
     """The servers, of one project or of all, that ran at some time between the ends of `period`."""
     start, end = period
-    query = sa.select(*(servers.c[name] for name in Ran.__struct_fields__)).where(
-        servers.c.launched_at < end, sa.or_(servers.c.deleted_at.is_(None), servers.c.deleted_at > start))
+    query = _RAN.where(servers.c.launched_at < end,
+                       sa.or_(servers.c.deleted_at.is_(None), servers.c.deleted_at > start))
     if project_id is not None:
         query = query.where(servers.c.project_id == project_id)
-    return await db.many(conn, query.order_by(servers.c.launched_at, servers.c.id), Ran)
+    if after is not None:
+        query = query.where(db.after([(servers.c.launched_at, False), (servers.c.id, False)],
+                                     [after.launched_at, after.id]))
+    return await db.many(conn, query.order_by(servers.c.launched_at, servers.c.id).limit(limit), Ran)
+
+
+async def find_ran(conn: Connection, server_id: str) -> Ran | None:
+    return await db.one(conn, _RAN.where(servers.c.id == server_id), Ran)
