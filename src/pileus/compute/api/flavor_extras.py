@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from pileus.compute.api.flavors import EXTRA_SPECS
+from pileus.compute.api.flavors import EXTRA_SPECS, load
 from pileus.compute.faults import ExtraSpecNotFound, FlavorAccessExists, NoAccessList, PublicFlavor
 from pileus.compute.model import flavors
 from pileus.kit import db
@@ -51,7 +51,7 @@ routes = Routes()
 @routes.get(SPECS, envelope="extra_specs", policy=EXTRA_SPECS)
 async def list_extra_specs(ctx: Ctx, flavor_id: str) -> dict[str, str]:
     async with ctx.db.read() as reader:
-        return (await flavors.get_for(reader, flavor_id, ctx.caller)).extra_specs
+        return (await load(ctx, reader, flavor_id)).extra_specs
 
 
 @routes.post(SPECS, envelope="extra_specs", policy=Rule("os_compute_api:os-flavor-extra-specs:create", ADMIN))
@@ -66,7 +66,7 @@ async def add_extra_specs(ctx: Ctx, flavor_id: str, body: Specs) -> dict[str, st
 @routes.get(ONE_SPEC, policy=Rule("os_compute_api:os-flavor-extra-specs:show", PROJECT_READER))
 async def show_extra_spec(ctx: Ctx, flavor_id: str, key: str) -> dict[str, str]:
     async with ctx.db.read() as reader:
-        specs = (await flavors.get_for(reader, flavor_id, ctx.caller)).extra_specs
+        specs = (await load(ctx, reader, flavor_id)).extra_specs
     if key not in specs:
         raise ExtraSpecNotFound(flavor_id=flavor_id, key=key)
     return {key: specs[key]}

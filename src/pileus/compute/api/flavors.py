@@ -164,6 +164,13 @@ async def _page(ctx: Ctx, query: FlavorQuery) -> tuple[list[Flavor], str | None]
     return found[:limit], more
 
 
+async def load(ctx: Ctx, reader: db.Connection, flavor_id: str) -> Flavor:
+    """The flavor as far as the caller may know of it."""
+    if ctx.caller.is_admin:
+        return await flavors.get(reader, flavor_id)
+    return await flavors.get_for(reader, flavor_id, ctx.caller.project_id)
+
+
 routes = Routes()
 
 
@@ -183,7 +190,7 @@ async def list_flavors_in_detail(ctx: Ctx, query: FlavorQuery) -> Page[FlavorVie
 @routes.get("/v2.1/flavors/{flavor_id}", envelope="flavor", policy=LIST)
 async def show_flavor(ctx: Ctx, flavor_id: str) -> FlavorView:
     async with ctx.db.read() as reader:
-        return view(ctx, await flavors.get_for(reader, flavor_id, ctx.caller), specs=shows_specs(ctx))
+        return view(ctx, await load(ctx, reader, flavor_id), specs=shows_specs(ctx))
 
 
 @routes.post("/v2.1/flavors", envelope="flavor", policy=Rule("os_compute_api:os-flavor-manage:create", ADMIN))

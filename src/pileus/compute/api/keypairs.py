@@ -109,8 +109,8 @@ async def _add(ctx: Ctx, keypair: Keypair) -> None:
     """Raises KeypairExists, KeypairQuota."""
     try:
         async with ctx.db.write() as tx:
-            await quotas.lock(tx, "", keypair.user_id)
-            limit = (await quotas.limits(tx, ctx.caller.project_id or "", ctx.app.config))["key_pairs"]
+            await quotas.take_turn(tx, "", keypair.user_id)
+            limit = (await quotas.limits(tx, ctx.app.config, ctx.caller.project_id or ""))["key_pairs"]
             if 0 <= limit <= await keypairs.count(tx, keypair.user_id):
                 raise KeypairQuota()
             await keypairs.add(tx, keypair)

@@ -53,7 +53,8 @@ class LimitsView(msgspec.Struct, kw_only=True):
     rate: list[dict[str, Any]] = []
 
 
-def view(limits: dict[str, int], used: dict[str, int]) -> LimitsView:
+def view(limits: dict[str, int], used: tuple[int, int, int]) -> LimitsView:
+    instances, cores, ram = used
     return LimitsView(absolute=Absolute(
         max_total_instances=limits["instances"], max_total_cores=limits["cores"], max_total_ram_size=limits["ram"],
         max_total_keypairs=limits["key_pairs"], max_server_meta=limits["metadata_items"],
@@ -61,7 +62,7 @@ def view(limits: dict[str, int], used: dict[str, int]) -> LimitsView:
         max_personality=limits["injected_files"], max_personality_size=limits["injected_file_content_bytes"],
         max_image_meta=limits["metadata_items"], max_total_floating_ips=limits["floating_ips"],
         max_security_groups=limits["security_groups"], max_security_group_rules=limits["security_group_rules"],
-        total_instances_used=used["instances"], total_cores_used=used["cores"], total_ram_used=used["ram"]))
+        total_instances_used=instances, total_cores_used=cores, total_ram_used=ram))
 
 
 routes = Routes()
@@ -74,5 +75,5 @@ async def show_limits(ctx: Ctx, query: LimitsQuery) -> LimitsView:
     if project_id != ctx.caller.project_id:
         ctx.must_allow(OTHERS.name)
     async with ctx.db.read() as reader:
-        limits = await quotas.limits(reader, project_id, ctx.app.config)
+        limits = await quotas.limits(reader, ctx.app.config, project_id)
         return view(limits, await quotas.usage(reader, project_id))

@@ -82,13 +82,17 @@ def shown_of_class(ctx: Ctx, limits: dict[str, int]) -> dict[str, int]:
 
 
 async def _limits(ctx: Ctx, reader: Connection, project_id: str, user_id: str) -> dict[str, int]:
-    return shown(ctx, await quotas.limits(reader, project_id, ctx.app.config, user_id))
+    return shown(ctx, await quotas.limits(reader, ctx.app.config, project_id, user_id))
+
+
+async def _used(reader: Connection, project_id: str, user_id: str) -> dict[str, int]:
+    return dict(zip(MAIN, await quotas.usage(reader, project_id, user_id), strict=True))
 
 
 async def _check_room(ctx: Ctx, tx: Connection, changes: dict[str, int], project_id: str, user_id: str) -> None:
     """A limit below what is used, or of a user above the project's, needs force."""
-    used = await quotas.usage(tx, project_id, user_id)
-    most = await quotas.limits(tx, project_id, ctx.app.config) if user_id else {}
+    used = await _used(tx, project_id, user_id)
+    most = await quotas.limits(tx, ctx.app.config, project_id) if user_id else {}
     for name, limit in changes.items():
         if 0 <= limit < used.get(name, 0):
             raise QuotaTooLow(limit=limit, resource=name, used=used[name])
@@ -113,7 +117,7 @@ async def show_quotas_in_detail(ctx: Ctx, project_id: str, query: UserQuery) -> 
     no_strangers(ctx, UserQuery)
     async with ctx.db.read() as reader:
         limits = await _limits(ctx, reader, project_id, query.user_id)
-        used = await quotas.usage(reader, project_id, query.user_id)
+        used = await _used(reader, project_id, query.user_id)
     return {"id": project_id, **{name: Use(in_use=used.get(name, 0), limit=limit) for name, limit in limits.items()}}
 
 
@@ -143,7 +147,7 @@ async def delete_quotas(ctx: Ctx, project_id: str, query: UserQuery) -> None:
 @routes.get(ONE_CLASS, envelope="quota_class_set", policy=Rule("os_compute_api:os-quota-class-sets:show", ADMIN))
 async def show_quota_class(ctx: Ctx, class_name: str) -> dict[str, int | str]:
     async with ctx.db.read() as reader:
-        found = await quotas.limits(reader, f"class:{class_name}", ctx.app.config)
+        found = await quotas.limits(reader, ctx.app.config, f"class:{class_name}")
     return {"id": class_name, **shown_of_class(ctx, found)}
 
 
@@ -151,5 +155,5 @@ async def show_quota_class(ctx: Ctx, class_name: str) -> dict[str, int | str]:
 async def update_quota_class(ctx: Ctx, class_name: str, body: Limits) -> dict[str, int]:
     async with ctx.db.write() as tx:
         await quotas.set_limits(tx, body.given(), f"class:{class_name}")
-        found = await quotas.limits(tx, f"class:{class_name}", ctx.app.config)
+        found = await quotas.limits(tx, ctx.app.config, f"class:{class_name}")
     return shown_of_class(ctx, found)

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from pileus.compute.faults import FlavorAccessExists, FlavorAccessNotFound, FlavorExists, FlavorNotFound
 from pileus.compute.model.tables import flavor_access, flavors
 from pileus.kit import db
-from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 
 DEFAULTS = (                      # id, name, vcpus, memory_mb, disk_gb
@@ -59,10 +58,10 @@ async def get(conn: Connection, flavor_id: str) -> Flavor:
     return found
 
 
-async def get_for(conn: Connection, flavor_id: str, caller: Caller) -> Flavor:
-    """The flavor if the caller may know of it: it is public, granted to the project, or an administrator asks."""
+async def get_for(conn: Connection, flavor_id: str, project_id: str | None) -> Flavor:
+    """The flavor if the project may use it: it is public, or was granted. Administrators use `get`."""
     found = await get(conn, flavor_id)
-    if found.is_public or caller.is_admin or caller.project_id in await projects(conn, flavor_id):
+    if found.is_public or project_id in await projects(conn, flavor_id):
         return found
     raise FlavorNotFound(flavor_id=flavor_id)
 

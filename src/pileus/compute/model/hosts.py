@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pileus.compute.faults import HostHasServers, HypervisorNotFound, ServiceNotFound
-from pileus.compute.model.quotas import lock
+from pileus.compute.model.quotas import take_turn
 from pileus.compute.model.tables import hosts, servers
 from pileus.kit import db
 from pileus.kit.db import Connection
@@ -89,7 +89,7 @@ async def record_seen(  # noqa: PLR0913, PLR0917
 
 
 async def _add(tx: Connection, name: str, told: dict[str, Any]) -> Host:
-    await lock(tx, "", "(hosts)")                       # numbers are given out one after the other
+    await take_turn(tx, "", "(hosts)")                       # numbers are given out one after the other
     highest = await db.scalar(tx, sa.select(sa.func.max(hosts.c.number))) or FIRST_NUMBER - 1
     host = Host(name=name, id=stable_id(name), number=highest + 1, created_at=told["seen_at"], **told)
     await tx.execute(hosts.insert(), [{field: getattr(host, field) for field in host.__struct_fields__}])

@@ -20,7 +20,7 @@ FIXED = {"key_pairs": 100, "metadata_items": METADATA_ITEMS, "server_groups": 10
          "injected_files": INJECTED_FILES, "injected_file_content_bytes": 10240, "injected_file_path_bytes": 255,
          "fixed_ips": UNLIMITED, "floating_ips": UNLIMITED, "networks": UNLIMITED,
          "security_groups": UNLIMITED, "security_group_rules": UNLIMITED}
-_LOCK = "(lock)"                   # a row that is only ever locked
+_TURN = "(turn)"                   # a row that is only ever locked
 
 
 def built_in(config: ComputeConfig) -> dict[str, int]:
@@ -45,7 +45,7 @@ async def defaults(conn: Connection, config: ComputeConfig) -> dict[str, int]:
     return known | _known((await _rows(conn, [place])).get(place, {}), known)
 
 
-async def limits(conn: Connection, project_id: str, config: ComputeConfig, user_id: str = "") -> dict[str, int]:
+async def limits(conn: Connection, config: ComputeConfig, project_id: str, user_id: str = "") -> dict[str, int]:
     """The limits of a project, by their API names (instances, cores, ram, key_pairs, …); with `user_id`, that
     user's inside the project. -1 is no limit. One query."""
     places = [(CLASS, ""), (project_id, "")] + ([(project_id, user_id)] if user_id else [])
@@ -61,28 +61,28 @@ def _known(found: Mapping[str, int], known: Mapping[str, int]) -> dict[str, int]
     return {name: limit for name, limit in found.items() if name in known}
 
 
-async def usage(conn: Connection, project_id: str, user_id: str = "") -> dict[str, int]:
-    """instances, cores and ram of the living servers of a project. One query on an index."""
+async def usage(conn: Connection, project_id: str, user_id: str = "") -> tuple[int, int, int]:
+    """(instances, cores, ram in MB) of the living servers of a project. One query on an index."""
     query = sa.select(sa.func.count().label("instances"), sa.func.sum(servers.c.vcpus).label("cores"),
                       sa.func.sum(servers.c.memory_mb).label("ram"))
     query = query.where(servers.c.alive, servers.c.project_id == project_id)
     if user_id:
         query = query.where(servers.c.user_id == user_id)
     row = (await conn.execute(query)).one()
-    return {"instances": row.instances, "cores": int(row.cores or 0), "ram": int(row.ram or 0)}
+    return row.instances, int(row.cores or 0), int(row.ram or 0)
 
 
-async def lock(tx: Connection, project_id: str, user_id: str = "") -> None:
+async def take_turn(tx: Connection, project_id: str, user_id: str = "") -> None:
     """Let the transactions that count and then add, of one project (or user), happen one after the other.
 
     Where writers run side by side, two of them could count before either has added. The row locked here is made
     by the first of them; whoever loses that race runs again.
     """
-    key = (quotas.c.project_id == project_id, quotas.c.user_id == user_id, quotas.c.resource == _LOCK)
+    key = (quotas.c.project_id == project_id, quotas.c.user_id == user_id, quotas.c.resource == _TURN)
     found = await tx.execute(sa.select(quotas.c.hard_limit).where(*key).with_for_update())
     if found.first() is None:
         try:
-            await tx.execute(quotas.insert().values(project_id=project_id, user_id=user_id, resource=_LOCK,
+            await tx.execute(quotas.insert().values(project_id=project_id, user_id=user_id, resource=_TURN,
                                                     hard_limit=0))
         except db.Taken as error:
             raise Collision(str(error)) from error
@@ -90,7 +90,7 @@ async def lock(tx: Connection, project_id: str, user_id: str = "") -> None:
 
 async def set_limits(tx: Connection, changes: Mapping[str, int], project_id: str, user_id: str = "") -> None:
     """Override limits of a project, of a user inside it, or (project CLASS) of all projects."""
-    await lock(tx, project_id, user_id)
+    await take_turn(tx, project_id, user_id)
     place = (quotas.c.project_id == project_id, quotas.c.user_id == user_id)
     await db.update(tx, quotas.delete().where(*place, quotas.c.resource.in_(list(changes))))
     if changes:
@@ -101,7 +101,7 @@ async def set_limits(tx: Connection, changes: Mapping[str, int], project_id: str
 
 async def forget_limits(tx: Connection, project_id: str, user_id: str | None = None) -> None:
     """Back to the defaults: a user's limits, or those of the project with all its users."""
-    gone = quotas.delete().where(quotas.c.project_id == project_id, quotas.c.resource != _LOCK)
+    gone = quotas.delete().where(quotas.c.project_id == project_id, quotas.c.resource != _TURN)
     await db.update(tx, gone if user_id is None else gone.where(quotas.c.user_id == user_id))
 
 
