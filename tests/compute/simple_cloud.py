@@ -8,7 +8,17 @@ from collections.abc import AsyncIterator
 import httpx
 
 from pileus.compute import migrations
-from pileus.compute.api import flavor_extras, flavors, keypairs
+from pileus.compute.api import (
+    flavor_extras,
+    flavors,
+    hypervisors,
+    keypairs,
+    limits,
+    quotas,
+    services,
+    usage,
+    zones,
+)
 from pileus.compute.config import ComputeConfig
 from pileus.compute.faults import envelope
 from pileus.compute.links import page_links
@@ -25,7 +35,9 @@ from pileus.kit.web import WebApp
 
 SERVICE = Service(
     name="compute", type="compute", ledger=LEDGER, metadata=tables.metadata, migrations=migrations,
-    routes=Routes(flavors.routes, flavor_extras.routes, keypairs.routes), envelope=envelope, page_links=page_links)
+    routes=Routes(flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes, services.routes,
+                  zones.routes, quotas.routes, limits.routes, usage.routes),
+    rules=limits.RULES, envelope=envelope, page_links=page_links)
 ROLES = {"admin": ("admin", "member", "reader"), "member": ("member", "reader"), "reader": ("reader",)}
 
 

@@ -61,14 +61,17 @@ async def test_everything_given(cloud):
         assert found == str(uuid.UUID(found))
 
 
-@pytest.mark.parametrize("change", [
+REFUSED = [
     {"name": ""}, {"name": " a"}, {"name": "a\x00"}, {"name": "a" * 256}, {"name": None}, {"ram": 0}, {"ram": "x"},
     {"ram": 1.5}, {"ram": -1}, {"ram": 2**31}, {"ram": "99999999999"}, {"vcpus": 0}, {"vcpus": "0"}, {"disk": -1},
     {"swap": -1}, {"OS-FLV-EXT-DATA:ephemeral": -1}, {"rxtx_factor": 0}, {"rxtx_factor": "-1"}, {"rxtx_factor": "x"},
     {"rxtx_factor": 1e39}, {"id": " a"}, {"id": "a/b"}, {"id": ""}, {"id": "a" * 256}, {"id": True}, {"more": 1},
-    {"os-flavor-access:is_public": "perhaps"}, {"description": "too early"}])
-async def test_refused_at_creation(cloud, change):
-    assert (await cloud.refused("POST", "/flavors", {"flavor": SMALL | change}))[0] == 400
+    {"os-flavor-access:is_public": "perhaps"}, {"description": "too early"}]
+
+
+async def test_refused_at_creation(cloud):
+    for change in REFUSED:
+        assert (await cloud.refused("POST", "/flavors", {"flavor": SMALL | change}))[0] == 400, change
 
 
 async def test_taken_ids_and_names(cloud):

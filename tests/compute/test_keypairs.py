@@ -82,18 +82,21 @@ async def test_made_for_certificates(cloud):
     assert (await cloud.refused("POST", "/os-keypairs", body, version="2.2", **MEMBER))[0] == 400
 
 
-@pytest.mark.parametrize("name", ["", " a", "a ", "key_/.\\@:", "a" * 256, "ä", "a\n", "a@b", "a.b", 5, None])
-async def test_bad_names(cloud, name):
-    body = {"keypair": {"name": name, "public_key": KEY}}
-    assert (await cloud.refused("POST", "/os-keypairs", body, **MEMBER))[0] == 400
+async def test_bad_names(cloud):
+    for name in ("", " a", "a ", "key_/.\\@:", "a" * 256, "ä", "a\n", "a@b", "a.b", 5, None):
+        body = {"keypair": {"name": name, "public_key": KEY}}
+        assert (await cloud.refused("POST", "/os-keypairs", body, **MEMBER))[0] == 400, name
 
 
-@pytest.mark.parametrize("key", [
+BAD_KEYS = [
     "", " ", "ssh-rsa", "ssh-rsa JUNK nova@ubuntu", "ssh-rsa " + "A" * 2048 + " openstack@ubuntu", "ssh-rsa AAAA",
-    "ssh-rsa " + KEY.split()[1], KEY[:40], f"{KEY}\n{KEY}", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAAA==", 5])
-async def test_bad_keys(cloud, key):
-    body = {"keypair": {"name": "k", "public_key": key}}
-    assert (await cloud.refused("POST", "/os-keypairs", body, **MEMBER))[0] == 400
+    "ssh-rsa " + KEY.split()[1], KEY[:40], f"{KEY}\n{KEY}", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAAA==", 5]
+
+
+async def test_bad_keys(cloud):
+    for key in BAD_KEYS:
+        body = {"keypair": {"name": "k", "public_key": key}}
+        assert (await cloud.refused("POST", "/os-keypairs", body, **MEMBER))[0] == 400, key
 
 
 async def test_bodies_by_version(cloud):

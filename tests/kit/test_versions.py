@@ -20,6 +20,11 @@ class Jar(msgspec.Struct, kw_only=True):
     label: str | msgspec.UnsetType = msgspec.UNSET
 
 
+def test_what_has_no_windows_is_the_same_type():
+    for kind in (int, list[int], dict[str, Jar | None], int | str):
+        assert at(kind, LEDGER.newest) is kind
+
+
 def test_what_is_unset_stays_unset():
     jar = Jar(lids=[Lid(color="red"), Lid(size=3)])
     narrow = at(Jar, LEDGER.oldest)

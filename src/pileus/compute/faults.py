@@ -145,3 +145,32 @@ class PublicFlavor(Conflict):
 
 class KeypairQuota(Forbidden):
     message = "Quota exceeded, too many key pairs."
+
+
+class NoSuchHypervisor(NotFound):
+    message = "No hypervisor matching '{pattern}' could be found."
+
+
+class NoUptime(Fault):
+    status, code, message = 501, "notImplemented", "The host does not tell when it was started."
+
+
+class HostUnavailable(BadRequest):
+    message = "Compute service of {host} is unavailable at this time."
+
+
+class BinaryNotFound(NotFound):
+    message = "Could not find binary {binary} on host {host}."
+
+
+class HostHasServers(Conflict):
+    message = ("Unable to delete compute service that is hosting instances. "
+               "Migrate or delete the instances first.")
+
+
+class QuotaTooLow(BadRequest):
+    message = ("Quota limit {limit} for {resource} must be greater than or equal to already used and reserved {used}.")
+
+
+class QuotaTooHigh(BadRequest):
+    message = "Quota limit {limit} for {resource} must be less than or equal to {most}."

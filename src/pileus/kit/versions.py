@@ -81,6 +81,8 @@ def at(kind: Any, version: Version) -> Any:
         inner = at(args[0], version)
         return Annotated[(inner, *rest)] if rest else inner
     narrowed = tuple(at(a, version) if a is not Ellipsis else a for a in args)
+    if narrowed == args:
+        return kind
     if origin in (typing.Union, types.UnionType):
         return functools.reduce(lambda a, b: a | b, narrowed)
     return typing.cast(Any, origin)[narrowed]

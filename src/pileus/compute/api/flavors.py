@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Annotated, Any
 
 import msgspec
 
 from pileus.compute import versions
+from pileus.compute.api.values import MOST, Number, no_strangers, printable, truth, whole
 from pileus.compute.faults import FlavorExists
 from pileus.compute.links import Link, links_to
 from pileus.compute.model import flavors
@@ -21,16 +21,12 @@ from pileus.kit.routes import Page, Routes
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 
-MOST = 1000                        # things in one page
-BIGGEST = 0x7FFFFFFF
-TRUE, FALSE = {"1", "t", "true", "on", "y", "yes"}, {"0", "f", "false", "off", "n", "no"}
 SORTS = {"flavorid": "id", "id": "created_at", "created_at": "created_at", "updated_at": "created_at", "name": "name",
          "description": "description", "disabled": "disabled", "ephemeral_gb": "ephemeral_gb",
          "is_public": "is_public", "memory_mb": "memory_mb", "root_gb": "disk_gb", "rxtx_factor": "rxtx_factor",
          "swap": "swap_mb", "vcpu_weight": "id", "vcpus": "vcpus"}
 _ID = re.compile(r"(?! )[a-zA-Z0-9. _-]{1,255}(?<! )")
 
-Number = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,10}$")]
 Description = Annotated[str, msgspec.Meta(max_length=65535)] | None
 
 LIST = Rule("os_compute_api:flavors", ANYONE)
@@ -105,29 +101,6 @@ def shows_specs(ctx: Ctx) -> bool:
     return ctx.version >= versions.FLAVOR_EXTRA_SPECS and ctx.allows(EXTRA_SPECS.name)
 
 
-def truth(value: bool | str, field: str) -> bool:
-    """A boolean as clients write it. Raises BadRequest."""
-    if isinstance(value, bool):
-        return value
-    if (word := value.strip().lower()) not in TRUE | FALSE:
-        raise BadRequest(reason=f"Invalid input for field/attribute {field}. Value: {value}. "
-                                f"'{value}' is not a boolean")
-    return word in TRUE
-
-
-def whole(value: int | str, field: str, least: int = 0) -> int:
-    """An integer as clients write it. Raises BadRequest."""
-    number = int(value)
-    if not least <= number <= BIGGEST:
-        raise BadRequest(reason=f"Invalid input for field/attribute {field}. Value: {value}. "
-                                f"It must be between {least} and {BIGGEST}.")
-    return number
-
-
-def printable(text: str) -> bool:
-    return all(char.isprintable() or unicodedata.category(char) == "Zs" for char in text)
-
-
 def _checked_name(name: str) -> str:
     if name != name.strip() or not printable(name):
         raise BadRequest(reason=f"Invalid input for field/attribute name. Value: {name}. It must be printable and "
@@ -180,6 +153,7 @@ def _wanted(ctx: Ctx, query: FlavorQuery) -> Wanted:
 
 
 async def _page(ctx: Ctx, query: FlavorQuery) -> tuple[list[Flavor], str | None]:
+    no_strangers(ctx, FlavorQuery)
     wanted, limit = _wanted(ctx, query), min(query.limit, MOST)
     async with ctx.db.read() as reader:
         after = await flavors.find(reader, query.marker) if query.marker else None

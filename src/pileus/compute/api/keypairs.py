@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pileus.compute import times, versions
+from pileus.compute.api.values import MOST, no_strangers
 from pileus.compute.faults import BadPublicKey, KeypairExists, KeypairQuota
 from pileus.compute.model import keypairs, quotas
 from pileus.compute.model.keypairs import Keypair
@@ -20,7 +21,6 @@ from pileus.kit.routes import Page, Routes
 from pileus.kit.versions import since, until
 from pileus.kit.web import Ctx
 
-MOST = 1000
 OWNER = "role:admin or user_id:%(user_id)s"
 INDEX = Rule("os_compute_api:os-keypairs:index", OWNER)
 SHOW = Rule("os_compute_api:os-keypairs:show", OWNER)
@@ -140,6 +140,7 @@ routes = Routes()
 @routes.get("/v2.1/os-keypairs", envelope="keypairs", policy=INDEX, check=False)
 async def list_keypairs(ctx: Ctx, query: KeypairQuery) -> Page[KeypairEntry]:
     user_id = owner(ctx, INDEX, query.user_id)
+    no_strangers(ctx, KeypairQuery)
     paged = ctx.version >= versions.KEYPAIR_PAGES
     limit = min(MOST if query.limit is None else query.limit, MOST) if paged else None
     async with ctx.db.read() as reader:
@@ -154,6 +155,7 @@ async def list_keypairs(ctx: Ctx, query: KeypairQuery) -> Page[KeypairEntry]:
 @routes.get("/v2.1/os-keypairs/{name}", envelope="keypair", policy=SHOW, check=False)
 async def show_keypair(ctx: Ctx, name: str, query: OwnerQuery) -> KeypairView:
     user_id = owner(ctx, SHOW, query.user_id)
+    no_strangers(ctx, OwnerQuery)
     async with ctx.db.read() as reader:
         return view(await keypairs.get(reader, user_id, name))
 
@@ -173,6 +175,7 @@ async def import_keypair(ctx: Ctx, body: KeypairImport) -> KeypairCreated:
 @routes.delete("/v2.1/os-keypairs/{name}", policy=DELETE, check=False)
 async def delete_keypair(ctx: Ctx, name: str, query: OwnerQuery) -> None:
     user_id = owner(ctx, DELETE, query.user_id)
+    no_strangers(ctx, OwnerQuery)
     async with ctx.db.write() as tx:
         await keypairs.remove(tx, user_id, name)
     if ctx.version < versions.KEYPAIR_TYPES:

@@ -58,17 +58,12 @@ async def get(conn: Connection, flavor_id: str) -> Flavor:
     return found
 
 
-async def find_for(conn: Connection, flavor_id: str, project_id: str | None) -> Flavor | None:
-    """The flavor if it is public or `project_id` has access to it."""
-    query = sa.select(flavors).where(flavors.c.id == flavor_id, _usable_by(project_id))
-    return await db.one(conn, query, Flavor)
-
-
 async def get_for(conn: Connection, flavor_id: str, project_id: str | None) -> Flavor:
-    found = await find_for(conn, flavor_id, project_id)
-    if found is None:
-        raise FlavorNotFound(flavor_id=flavor_id)
-    return found
+    """The flavor if the project may use it: it is public, or was granted. Administrators use `get`."""
+    found = await get(conn, flavor_id)
+    if found.is_public or project_id in await projects(conn, flavor_id):
+        return found
+    raise FlavorNotFound(flavor_id=flavor_id)
 
 
 def _usable_by(project_id: str | None) -> sa.ColumnElement[bool]:

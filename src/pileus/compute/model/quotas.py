@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from pileus.compute.config import ComputeConfig
@@ -13,8 +15,9 @@ from pileus.kit.db import Collision, Connection
 
 UNLIMITED = -1
 CLASS = "class:default"            # in place of a project: limits of all projects that have none of their own
-FIXED = {"key_pairs": 100, "metadata_items": 128, "server_groups": 10, "server_group_members": 10,
-         "injected_files": 5, "injected_file_content_bytes": 10240, "injected_file_path_bytes": 255,
+METADATA_ITEMS, INJECTED_FILES = 128, 5
+FIXED = {"key_pairs": 100, "metadata_items": METADATA_ITEMS, "server_groups": 10, "server_group_members": 10,
+         "injected_files": INJECTED_FILES, "injected_file_content_bytes": 10240, "injected_file_path_bytes": 255,
          "fixed_ips": UNLIMITED, "floating_ips": UNLIMITED, "networks": UNLIMITED,
          "security_groups": UNLIMITED, "security_group_rules": UNLIMITED}
 _TURN = "(turn)"                   # a row that is only ever locked
@@ -30,8 +33,8 @@ async def _rows(conn: Connection, places: list[tuple[str, str]]) -> dict[tuple[s
                                .where(quotas.c.project_id.in_([project for project, _ in places]),
                                       quotas.c.user_id.in_([user for _, user in places])))
     rows: dict[tuple[str, str], dict[str, int]] = {}
-    for project, user, resource, limit in found.tuples():
-        rows.setdefault((project, user), {})[resource] = limit
+    for row in found:
+        rows.setdefault((row.project_id, row.user_id), {})[row.resource] = row.hard_limit
     return rows
 
 
@@ -59,14 +62,14 @@ def _known(found: Mapping[str, int], known: Mapping[str, int]) -> dict[str, int]
 
 
 async def usage(conn: Connection, project_id: str, user_id: str = "") -> tuple[int, int, int]:
-    """(servers, virtual CPUs, memory in MB) of the living servers of a project. One query on an index."""
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(servers.c.vcpus), 0),
-                      sa.func.coalesce(sa.func.sum(servers.c.memory_mb), 0))
+    """(instances, cores, ram in MB) of the living servers of a project. One query on an index."""
+    query = sa.select(sa.func.count().label("instances"), sa.func.sum(servers.c.vcpus).label("cores"),
+                      sa.func.sum(servers.c.memory_mb).label("ram"))
     query = query.where(servers.c.alive, servers.c.project_id == project_id)
     if user_id:
         query = query.where(servers.c.user_id == user_id)
-    instances, cores, ram = (await conn.execute(query)).tuples().one()
-    return int(instances), int(cores), int(ram)
+    row = (await conn.execute(query)).one()
+    return row.instances, int(row.cores or 0), int(row.ram or 0)
 
 
 async def take_turn(tx: Connection, project_id: str, user_id: str = "") -> None:
@@ -100,3 +103,47 @@ async def forget_limits(tx: Connection, project_id: str, user_id: str | None = N
     """Back to the defaults: a user's limits, or those of the project with all its users."""
     gone = quotas.delete().where(quotas.c.project_id == project_id, quotas.c.resource != _TURN)
     await db.update(tx, gone if user_id is None else gone.where(quotas.c.user_id == user_id))
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a server's copy of its flavor, what usage tells."""
+
+    name: str = ""
+    disk_gb: int = 0
+    ephemeral_gb: int = 0
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that ran for a while, or still does."""
+
+    id: str
+    name: str
+    project_id: str
+    state: str
+    vcpus: int
+    memory_mb: int
+    flavor: Size
+    launched_at: float
+    deleted_at: float | None
+
+
+_RAN: sa.Select[Any] = sa.select(*(servers.c[name] for name in Ran.__struct_fields__)).where(
+    servers.c.launched_at.is_not(None))
+
+
+async def ran(conn: Connection, period: tuple[float, float], project_id: str | None = None, *,
+              after: Ran | None = None, limit: int | None = None) -> list[Ran]:
+    """The servers, of one project or of all, that ran at some time between the ends of `period`."""
+    start, end = period
+    query = _RAN.where(servers.c.launched_at < end,
+                       sa.or_(servers.c.deleted_at.is_(None), servers.c.deleted_at > start))
+    if project_id is not None:
+        query = query.where(servers.c.project_id == project_id)
+    if after is not None:
+        query = query.where(db.after([(servers.c.launched_at, False), (servers.c.id, False)],
+                                     [after.launched_at, after.id]))
+    return await db.many(conn, query.order_by(servers.c.launched_at, servers.c.id).limit(limit), Ran)
+
+
+async def find_ran(conn: Connection, server_id: str) -> Ran | None:
+    return await db.one(conn, _RAN.where(servers.c.id == server_id), Ran)

@@ -1,0 +1,51 @@
+"""Booleans, numbers and texts as clients of the Compute API write them."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated, Any
+
+import msgspec
+
+from pileus.compute import versions
+from pileus.kit.faults import BadRequest
+from pileus.kit.versions import at
+from pileus.kit.web import Ctx
+
+MOST = 1000                        # things in one page
+BIGGEST = 0x7FFFFFFF
+TRUE, FALSE = {"1", "t", "true", "on", "y", "yes"}, {"0", "f", "false", "off", "n", "no"}
+
+Number = int | Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,10}$")]
+
+
+def truth(value: bool | str, field: str) -> bool:
+    """A boolean, or a word for one. Raises BadRequest."""
+    if isinstance(value, bool):
+        return value
+    if (word := value.strip().lower()) not in TRUE | FALSE:
+        raise BadRequest(reason=f"Invalid input for field/attribute {field}. Value: {value}. "
+                                f"'{value}' is not a boolean")
+    return word in TRUE
+
+
+def whole(value: int | str, field: str, least: int = 0) -> int:
+    """An integer, or its digits. Raises BadRequest."""
+    number = int(value)
+    if not least <= number <= BIGGEST:
+        raise BadRequest(reason=f"Invalid input for field/attribute {field}. Value: {value}. "
+                                f"It must be between {least} and {BIGGEST}.")
+    return number
+
+
+def printable(text: str) -> bool:
+    return all(char.isprintable() or unicodedata.category(char) == "Zs" for char in text)
+
+
+def no_strangers(ctx: Ctx, kind: Any = None) -> None:
+    """Refuse parameters of the query that `kind` does not have, as newer versions do. Raises BadRequest."""
+    if ctx.version < versions.STRICT_QUERIES or not ctx.request.query_params:
+        return
+    known = {field.encode_name for field in msgspec.structs.fields(at(kind, ctx.version))} if kind else set()
+    if unknown := sorted(set(ctx.request.query_params) - known):
+        raise BadRequest(reason=f"Additional properties are not allowed ({', '.join(map(repr, unknown))} unexpected)")

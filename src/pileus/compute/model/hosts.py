@@ -1,0 +1,191 @@
+"""Hosts that run guests: each is a compute service and its hypervisor, in one row."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from pileus.compute.faults import HostHasServers, HypervisorNotFound, ServiceNotFound
+from pileus.compute.model.quotas import take_turn
+from pileus.compute.model.tables import hosts, servers
+from pileus.kit import db
+from pileus.kit.db import Connection
+
+NAMESPACE = uuid.UUID("5d3b3f0e-6f0b-5c39-9d5e-0a8a4c3c6a51")
+FIRST_NUMBER = 3                    # the numbers before it are the controller's services
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host has to give, as its driver told (drivers.base.HostFacts)."""
+
+    hostname: str = ""
+    hypervisor_type: str = ""
+    hypervisor_version: str = "0"
+    vcpus: int = 0
+    memory_mb: int = 0
+    disk_gb: int = 0
+    disk_free_gb: int = 0
+    accel: str = "none"
+    cpu: dict[str, Any] = {}
+    booted_at: float | None = None
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    id: str
+    number: int
+    disabled: bool = False
+    disabled_reason: str | None = None
+    forced_down: bool = False
+    zone: str | None = None
+    facts: Facts
+    can: list[str]
+    address: str
+    boot_id: str
+    seen_at: float
+    created_at: float
+    generation: int = 1
+
+    def is_up(self, now: float, silent_after: float) -> bool:
+        return not self.forced_down and now - self.seen_at <= silent_after
+
+
+class Used(msgspec.Struct, frozen=True, kw_only=True):
+    """What living servers take of a host."""
+
+    servers: int = 0
+    vcpus: int = 0
+    memory_mb: int = 0
+
+
+class Guest(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    id: str
+    name: str
+
+
+def stable_id(name: str) -> str:
+    """The id of a service: a host that comes back under its name is the same one."""
+    return str(uuid.uuid5(NAMESPACE, name))
+
+
+async def record_seen(  # noqa: PLR0913, PLR0917
+        tx: Connection, name: str, facts: Any, can: Iterable[str], address: str, boot_id: str, now: float) -> Host:
+    """Write down that a host is alive and what it has (`facts`: Facts, or a struct or dict with its fields). What
+    administrators decided about it stays."""
+    told: dict[str, Any] = {"facts": msgspec.convert(facts, Facts, from_attributes=True), "can": sorted(can),
+                            "address": address, "boot_id": boot_id, "seen_at": now}
+    known = await find(tx, name)
+    if known is None:
+        return await _add(tx, name, told)
+    changed = {key: value for key, value in told.items() if getattr(known, key) != value}
+    if changed:
+        await db.update(tx, hosts.update().where(hosts.c.name == name).values(**changed))
+    return msgspec.structs.replace(known, **told)
+
+
+async def _add(tx: Connection, name: str, told: dict[str, Any]) -> Host:
+    await take_turn(tx, "", "(hosts)")                       # numbers are given out one after the other
+    highest = await db.scalar(tx, sa.select(sa.func.max(hosts.c.number))) or FIRST_NUMBER - 1
+    host = Host(name=name, id=stable_id(name), number=highest + 1, created_at=told["seen_at"], **told)
+    await tx.execute(hosts.insert(), [{field: getattr(host, field) for field in host.__struct_fields__}])
+    return host
+
+
+async def find(conn: Connection, name: str) -> Host | None:
+    return await db.one(conn, sa.select(hosts).where(hosts.c.name == name), Host)
+
+
+async def find_by(conn: Connection, id_or_number: str | int) -> Host | None:
+    """By the UUID, or by the number it had before there were UUIDs."""
+    column = hosts.c.number if isinstance(id_or_number, int) else hosts.c.id
+    return await db.one(conn, sa.select(hosts).where(column == id_or_number), Host)
+
+
+async def get(conn: Connection, name: str) -> Host:
+    found = await find(conn, name)
+    if found is None:
+        raise ServiceNotFound(service_id=name)
+    return found
+
+
+async def get_service(conn: Connection, service_id: str | int) -> Host:
+    found = await find_by(conn, service_id)
+    if found is None:
+        raise ServiceNotFound(service_id=service_id)
+    return found
+
+
+async def get_hypervisor(conn: Connection, hypervisor_id: str | int) -> Host:
+    found = await find_by(conn, hypervisor_id)
+    if found is None:
+        raise HypervisorNotFound(hypervisor_id=hypervisor_id)
+    return found
+
+
+async def page(conn: Connection, *, limit: int | None = None, after: Host | None = None, name: str | None = None,
+               zone: str | None = None) -> list[Host]:
+    """Hosts in the order of their numbers; those behind `after`, or with a certain name or zone."""
+    query = sa.select(hosts)
+    if after is not None:
+        query = query.where(hosts.c.number > after.number)
+    if name is not None:
+        query = query.where(hosts.c.name == name)
+    if zone is not None:
+        query = query.where(hosts.c.zone == zone)
+    return await db.many(conn, query.order_by(hosts.c.number).limit(limit), Host)
+
+
+async def every(conn: Connection) -> list[Host]:
+    return await page(conn)
+
+
+async def zones(conn: Connection, default: str) -> dict[str, str]:
+    """The availability zone of each host, by name."""
+    found = await conn.execute(sa.select(hosts.c.name, hosts.c.zone))
+    return {row.name: row.zone or default for row in found}
+
+
+async def loads(conn: Connection) -> dict[str, int]:
+    """How many living servers each host has; those without any are left out."""
+    return {name: taken.servers for name, taken in (await used(conn)).items()}
+
+
+async def alive(conn: Connection, now: float, silent_after: float) -> list[Host]:
+    """Hosts that gave a sign of life lately and were not declared down; disabled ones too."""
+    query = sa.select(hosts).where(sa.not_(hosts.c.forced_down), hosts.c.seen_at >= now - silent_after)
+    return await db.many(conn, query.order_by(hosts.c.number), Host)
+
+
+async def change(tx: Connection, host: Host, **values: Any) -> Host:
+    return await db.change(tx, hosts, host, **values)
+
+
+async def remove(tx: Connection, host: Host) -> None:
+    """Forget a host that runs nothing. Raises HostHasServers."""
+    if (await used(tx, [host.name])).get(host.name):
+        raise HostHasServers()
+    await db.update(tx, hosts.delete().where(hosts.c.id == host.id))
+
+
+async def used(conn: Connection, names: list[str] | None = None) -> dict[str, Used]:
+    """What servers take of hosts, by name; those without servers are left out. One query."""
+    query = sa.select(servers.c.host, sa.func.count().label("servers"), sa.func.sum(servers.c.vcpus).label("vcpus"),
+                      sa.func.sum(servers.c.memory_mb).label("memory_mb"))
+    query = query.where(servers.c.alive, servers.c.host.is_not(None) if names is None else servers.c.host.in_(names))
+    return {row.host: Used(servers=row.servers, vcpus=int(row.vcpus), memory_mb=int(row.memory_mb))
+            for row in await conn.execute(query.group_by(servers.c.host))}
+
+
+async def guests(conn: Connection, names: list[str]) -> dict[str, list[Guest]]:
+    """The living servers of hosts, by host."""
+    query: sa.Select[Any] = sa.select(*(servers.c[name] for name in Guest.__struct_fields__))
+    query = query.where(servers.c.alive, servers.c.host.in_(names))
+    found: dict[str, list[Guest]] = {}
+    for guest in await db.many(conn, query.order_by(servers.c.created_at, servers.c.id), Guest):
+        found.setdefault(guest.host, []).append(guest)
+    return found
