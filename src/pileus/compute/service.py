@@ -42,7 +42,7 @@ SERVICE = Service(
                   flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes, services.routes,
                   zones.routes, quotas.routes, limits.routes, usage.routes, external_events.routes,
                   security_groups.routes, operations.routes),
-    rules=(*servers.RULES, *server_create.RULES, *server_items.RULES),
+    rules=(*servers.RULES, *server_create.RULES, *server_items.RULES, *limits.RULES),
     envelope=envelope, page_links=page_links, sagas=(BootServer, DeleteServer, PowerServer),
     reconcilers=(abandoned_servers, orphaned_claims, forgotten), handlers=conductor.handlers, topic=CONDUCTOR,
     headers=lambda ctx: {"x-compute-request-id": ctx.request_id})

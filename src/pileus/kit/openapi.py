@@ -71,8 +71,8 @@ def _operation(route: Route, body: Any, reply: Any, query: Any, components: dict
         operation["parameters"] += [{"name": name, "in": "query", "required": name in required, "schema": shape}
                                     for name, shape in schema.get("properties", {}).items()]
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {
-            media: {"schema": _wrapped(body, route.action or (None if route.bare_body else route.envelope))} for media in route.media}}
+        shape = _wrapped(body, route.action or (None if route.bare_body else route.envelope))
+        operation["requestBody"] = {"required": True, "content": {media: {"schema": shape} for media in route.media}}
     if reply is not None:
         listed = typing.get_origin(route.reply) is Page
         shape = {"type": "array", "items": reply} if listed else reply

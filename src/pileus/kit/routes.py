@@ -111,8 +111,8 @@ class Routes:
             free = [n for n in inspect.signature(handler).parameters
                     if n not in _SPECIAL and (n not in in_path or n in taken)]
             reply = hints.get("return")
-            defaults: Any = {"status": 200, "envelope": None, "bare_body": False, "bulk": None, "action": None, "target": None,
-                             "window": ALWAYS, "stream": False, "media": _JSON, "check": True}
+            defaults: Any = {"status": 200, "envelope": None, "bare_body": False, "bulk": None, "action": None,
+                             "target": None, "window": ALWAYS, "stream": False, "media": _JSON, "check": True}
             self.all.append(Route(
                 method=method, path=path, handler=handler, target_name=free[0] if free and target else None,
                 target_takes=taken, body=hints.get("body"), query=hints.get("query"), reply=reply, item=_item(reply),

@@ -188,8 +188,8 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
         raise BadRequest(reason="A hostname cannot be given to several servers at once.")
     flavor = await _flavor(ctx, str(asked.flavor_id))
     image = await _image(ctx, _image_id(asked), flavor)
-    if len(asked.metadata) > quotas.FIXED["metadata_items"]:
-        raise MetadataQuota(limit=quotas.FIXED["metadata_items"])
+    if len(asked.metadata) > quotas.METADATA_ITEMS:
+        raise MetadataQuota(limit=quotas.METADATA_ITEMS)
     now = ctx.clock()
     return Server(
         id=new_uuid(), project_id=ctx.caller.project_id or "", user_id=ctx.caller.user_id, name=name,
@@ -234,7 +234,10 @@ def _counts(asked: ServerCreate) -> tuple[int, int]:
 async def _flavor(ctx: Ctx, flavor_id: str) -> FlavorCopy:
     async with ctx.db.read() as reader:
         try:
-            found = await flavors.get_for(reader, flavor_id, ctx.caller.project_id)
+            if ctx.caller.is_admin:
+                found = await flavors.get(reader, flavor_id)
+            else:
+                found = await flavors.get_for(reader, flavor_id, ctx.caller.project_id)
         except FlavorNotFound:
             raise BadFlavor(flavor_id=flavor_id) from None
     return FlavorCopy(id=found.id, name=found.name, vcpus=found.vcpus, memory_mb=found.memory_mb,
@@ -296,8 +299,8 @@ def _personality(files: list[File]) -> tuple[dict[str, str], ...] | None:
             base64.b64decode(each.contents, validate=True)
         except (binascii.Error, ValueError):
             raise BadRequest(reason=f"Personality content for {each.path} cannot be decoded from base64.") from None
-    if len(files) > quotas.FIXED["injected_files"]:
-        raise QuotaExceeded(resource="injected_files", wanted=len(files), used=0, limit=quotas.FIXED["injected_files"])
+    if len(files) > quotas.INJECTED_FILES:
+        raise QuotaExceeded(resource="injected_files", wanted=len(files), used=0, limit=quotas.INJECTED_FILES)
     return tuple({"path": each.path, "contents": each.contents} for each in files) or None
 
 

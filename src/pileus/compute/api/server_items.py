@@ -46,8 +46,8 @@ def _rule(name: str, check: str) -> Rule:
 
 
 async def _set_metadata(ctx: Ctx, seen: Seen, wanted: dict[str, str]) -> dict[str, str]:
-    if len(wanted) > quotas.FIXED["metadata_items"]:
-        raise MetadataQuota(limit=quotas.FIXED["metadata_items"])
+    if len(wanted) > quotas.METADATA_ITEMS:
+        raise MetadataQuota(limit=quotas.METADATA_ITEMS)
     seen.server.must_not_be_locked(ctx.caller)
     async with ctx.db.write() as tx:
         await servers.change(tx, seen.server, ctx.clock(), metadata=wanted)
