@@ -14,7 +14,9 @@ import pytest
 
 from pileus import guest_image
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image
+from pileus.compute.drivers.guest_folder import guest_folders
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
+from pileus.compute.drivers.qemu_process import kill_stray
 from pileus.guest_image import GuestImage, Recipe
 from pileus.guest_image.assembly import described
 
@@ -52,8 +54,12 @@ def namespace() -> Iterator[Path]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, namespace: Path) -> QemuSettings:
-    return QemuSettings(instances=tmp_path / "instances", hostname="host-1", namespace=namespace)
+async def settings(tmp_path: Path, namespace: Path) -> AsyncIterator[QemuSettings]:
+    settings = QemuSettings(instances=tmp_path / "instances", hostname="host-1", namespace=namespace)
+    yield settings
+    # A test that failed half way leaves no QEMU behind either.
+    for folder in guest_folders(settings.instances):
+        await kill_stray(folder)
 
 
 @pytest.fixture

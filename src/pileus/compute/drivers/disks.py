@@ -66,17 +66,17 @@ async def verify(path: Path, disk_format: str) -> Size:
     return size
 
 
-async def make_overlay(path: Path, base: Path, base_size: Size, size_mb: int) -> None:
+async def make_overlay(path: Path, base: Path, base_size: Size, size_mb: int, *, lock: int) -> None:
     """A qcow2 disk over an image, named relative to it, so that both can be moved together."""
     wanted = size_mb * MIB or base_size.bytes
     if wanted < base_size.bytes:
         raise BadDisk(f"a root disk of {size_mb} MiB is too small for an image of {-(-base_size.bytes // MIB)} MiB")
     backing = ("-b", base.name, "-F", base_size.format)
-    await make_whole(path, "create", "-q", "-f", "qcow2", *backing, "{path}", str(wanted))
+    await make_whole(path, "create", "-q", "-f", "qcow2", *backing, "{path}", str(wanted), lock=lock)
 
 
-async def make_empty(path: Path, size_mb: int) -> None:
-    await make_whole(path, "create", "-q", "-f", "qcow2", "{path}", str(size_mb * MIB))
+async def make_empty(path: Path, size_mb: int, *, lock: int) -> None:
+    await make_whole(path, "create", "-q", "-f", "qcow2", "{path}", str(size_mb * MIB), lock=lock)
 
 
 def make_swap(path: Path, size_mb: int) -> None:
@@ -93,12 +93,16 @@ def make_swap(path: Path, size_mb: int) -> None:
     fresh.replace(path)
 
 
-async def make_whole(path: Path, *arguments: str) -> None:
-    """Let qemu-img make a file under another name, then put it in place. Already there: do nothing."""
+async def make_whole(path: Path, *arguments: str, lock: int) -> None:
+    """Let qemu-img make a file under another name, then put it in place. Already there: do nothing.
+
+    It is given the guest's lock: should this process be killed, the next one waits until qemu-img is done as well.
+    """
     if await asyncio.to_thread(path.exists):
         return
     fresh = path.with_name(f"{path.name}.new")
-    await qemu_img(*(argument.replace("{path}", fresh.name) for argument in arguments), folder=path.parent)
+    words = [argument.replace("{path}", fresh.name) for argument in arguments]
+    await qemu_img(*words, folder=path.parent, keep=(lock,))
     fresh.replace(path)
 
 
@@ -118,14 +122,22 @@ def put_base(path: Path, image: Path) -> None:
 
 
 async def qemu_img(
-    *arguments: str, folder: Path | None = None, fine: tuple[int, ...] = (0,), failure: str = ""
+    *arguments: str,
+    folder: Path | None = None,
+    keep: tuple[int, ...] = (),
+    fine: tuple[int, ...] = (0,),
+    failure: str = "",
 ) -> bytes:
-    """What qemu-img printed. Raises BadDisk, with `failure` or else its own words, when it ends in no fine way."""
+    """What qemu-img printed; `keep` are descriptors it inherits.
+
+    Raises BadDisk, with `failure` or else its own words, when it ends in no fine way.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
             "qemu-img",
             *arguments,
             cwd=folder,
+            pass_fds=keep,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -78,7 +78,7 @@ class GuestFolder:
         self.path.rmdir()
 
     def try_lock(self) -> int | None:
-        """A lock that lives as long as any process that was given it, QEMU above all; None: one lives."""
+        """A lock that lives as long as any process that was given it, QEMU above all; None: somebody has it."""
         descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,7 +88,7 @@ class GuestFolder:
         return descriptor
 
     def locked(self) -> bool:
-        """Whether a QEMU of this guest lives, or is about to."""
+        """Whether a QEMU of this guest lives, or is about to, or a program makes its disks."""
         if not (self.path / LOCK).exists():
             return False
         descriptor = self.try_lock()

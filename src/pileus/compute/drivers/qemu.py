@@ -350,8 +350,17 @@ class QemuDriver:
         await guest.process.execute("cont")
 
     async def _start(self, guest: Guest, state: GuestState) -> None:
+        lock = guest.folder.try_lock()
+        if lock is None:
+            raise QemuFailed("another process is at work on it")
+        try:
+            await self._start_locked(guest, state, lock)
+        finally:
+            os.close(lock)
+
+    async def _start_locked(self, guest: Guest, state: GuestState, lock: int) -> None:
         spec = state.spec
-        disks = await self._make_disks(guest.folder, spec)
+        disks = await self._make_disks(guest.folder, spec, lock)
         self.on_step(spec.id, "disks")
         wanted = {nic.tap for nic in spec.nics}
         for tap in state.taps:
@@ -370,11 +379,11 @@ class QemuDriver:
             )
             return command(spec, launch)
 
-        process = await QemuProcess.start(guest.folder, arguments, self.settings.namespace)
+        process = await QemuProcess.start(guest.folder, lock, arguments, self.settings.namespace)
         self._take_charge(guest, process)
         self.on_step(spec.id, "started")
 
-    async def _make_disks(self, folder: GuestFolder, spec: GuestSpec) -> tuple[DiskFile, ...]:
+    async def _make_disks(self, folder: GuestFolder, spec: GuestSpec, lock: int) -> tuple[DiskFile, ...]:
         """Every file the guest starts from; what is there already stays as it is."""
         found: list[DiskFile] = []
         for name, disk in zip(disk_names(spec), spec.disks, strict=True):
@@ -391,9 +400,9 @@ class QemuDriver:
             if disk.kind is DiskKind.ROOT and spec.image is not None:
                 base = folder.path / "base"
                 await asyncio.to_thread(put_base, base, Path(spec.image.path))
-                await make_overlay(path, base, inspect(base, spec.image.disk_format), disk.size_mb)
+                await make_overlay(path, base, inspect(base, spec.image.disk_format), disk.size_mb, lock=lock)
             else:
-                await make_empty(path, disk.size_mb)
+                await make_empty(path, disk.size_mb, lock=lock)
             found.append(DiskFile(name=name, file=path.name, format="qcow2", boot_order=order))
         if spec.image is not None:
             for name, source in (("kernel", spec.image.kernel_path), ("ramdisk", spec.image.ramdisk_path)):

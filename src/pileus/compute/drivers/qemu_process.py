@@ -47,12 +47,12 @@ class QemuProcess:
 
     @classmethod
     async def start(
-        cls, folder: GuestFolder, arguments: Callable[[dict[str, int]], list[str]], namespace: Path | None
+        cls, folder: GuestFolder, lock: int, arguments: Callable[[dict[str, int]], list[str]], namespace: Path | None
     ) -> "QemuProcess":
-        """Start a QEMU that does not run its guest yet. Raises QemuFailed with what QEMU had to say."""
-        lock = folder.try_lock()
-        if lock is None:
-            raise QemuFailed("another QEMU of this guest is alive")
+        """Start a QEMU that does not run its guest yet. It inherits the folder's lock, and holds it until it ends.
+
+        Raises QemuFailed with what QEMU had to say.
+        """
         listeners: dict[str, socket.socket] = {}
         try:
             (folder.path / PID).unlink(missing_ok=True)
@@ -62,8 +62,7 @@ class QemuProcess:
             # In this thread, so that a caller who gives up cannot have the descriptors closed under it.
             child = spawn(folder, arguments(descriptors), [lock, *descriptors.values()], namespace)
         finally:
-            # What QEMU was given is its own now. The lock lives on in it, and ends when it does.
-            os.close(lock)
+            # What QEMU was given is its own now.
             for listener in listeners.values():
                 listener.close()
         try:
