@@ -341,3 +341,39 @@ class PrefixTooShort(BadRequest):
 class PrefixTooLong(BadRequest):
     code = "MaxPrefixSubnetAllocationError"
     message = "Unable to allocate subnet with prefix length {prefixlen}, maximum allowed prefix is {most}."
+
+
+class InvalidIcmp(BadRequest):
+    code, message = "SecurityGroupInvalidIcmpValue", "Invalid value for ICMP {field} {value}. It must be 0 to 255."
+
+
+class MissingIcmpType(BadRequest):
+    code = "SecurityGroupMissingIcmpType"
+    message = "ICMP code (port-range-max) {value} is provided but ICMP type (port-range-min) is missing."
+
+
+class ProtocolRequired(BadRequest):
+    code = "SecurityGroupProtocolRequiredWithPorts"
+    message = "Must also specify protocol if port range is given."
+
+
+class InvalidPortRange(BadRequest):
+    code = "SecurityGroupInvalidPortRange"
+    message = "For TCP/UDP protocols, port_range_min must be <= port_range_max"
+
+
+class InvalidPortValue(BadRequest):
+    code, message = "SecurityGroupInvalidPortValue", "Invalid value for port {port}"
+
+
+class SubnetMismatch(Conflict):
+    code, message = "SubnetMismatchForPort", "Subnet on port {port_id} does not match the requested subnet {subnet_id}"
+
+
+class ProjectNotFound(NotFound):
+    code, message = "TenantQuotaNotFound", "Quota for tenant {project_id} could not be found."
+
+
+class InvalidQuota(Conflict):
+    code = "InvalidQuotaValue"
+    message = "Change would make usage less than 0 for the following resources: {resources}."

@@ -11,6 +11,7 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
+from pileus.network.model.base import rows
 from pileus.network.model.hosts import Host
 from pileus.network.model.networks import Network, networks
 from pileus.network.model.ports import FLOATING_IP, Port, port_groups, ports
@@ -63,7 +64,7 @@ async def _ports(conn: Connection, every: dict[str, Port], held: dict[str, list[
     groups: dict[str, list[str]] = defaultdict(list)
     query = sa.select(port_groups.c.port_id, port_groups.c.security_group_id).order_by(
         port_groups.c.port_id, port_groups.c.security_group_id)
-    for port_id, group_id in (await conn.execute(query)).tuples():
+    for port_id, group_id in await rows(conn, query):
         groups[port_id].append(group_id)
     return [port_record(port, held[port.id], groups[port.id], network_up=port.network_id in up)
             for port in every.values()]
@@ -72,7 +73,7 @@ async def _ports(conn: Connection, every: dict[str, Port], held: dict[str, list[
 async def _routers(conn: Connection, held: dict[str, list[Address]]) -> list[records.Router]:
     legs: dict[str, list[str]] = defaultdict(list)
     query = sa.select(interfaces.c.port_id, interfaces.c.router_id).order_by(interfaces.c.port_id)
-    for port_id, router_id in (await conn.execute(query)).tuples():
+    for port_id, router_id in await rows(conn, query):
         legs[router_id].append(port_id)
     return [records.Router(
         id=row.id, revision=row.generation, admin_up=row.admin_state_up, port_ids=tuple(legs[row.id]),

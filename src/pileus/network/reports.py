@@ -16,7 +16,7 @@ from pileus.kit.ids import new_uuid
 from pileus.network.engine.records import State, Status
 from pileus.network.messages import HostSeen, PortsReported
 from pileus.network.model import hosts as host_model
-from pileus.network.model.base import chunks
+from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host, hosts
 from pileus.network.model.ports import ACTIVE, DHCP, DOWN, ERROR, ports
 from pileus.network.model.routers import floating_ips, interfaces, routers
@@ -86,7 +86,7 @@ async def _ports(tx: Connection, host: str, told: dict[str, Status]) -> list[dic
     for part in chunks(sorted(told)):
         query = sa.select(c.id, c.generation, c.status, c.device_owner, c.device_id).where(
             c.id.in_(part), sa.or_(c.host == host, c.id.in_(router_here))).order_by(c.id).with_for_update()
-        for port_id, generation, status, owner, device_id in (await tx.execute(query)).tuples().all():
+        for port_id, generation, status, owner, device_id in await rows(tx, query):
             new = SHOWN[told[port_id].state]
             if told[port_id].revision != generation or new == status:
                 continue

@@ -3,16 +3,30 @@
 from pileus.kit.routes import Routes
 from pileus.kit.service import Service
 from pileus.network import faults, migrations, reports
-from pileus.network.api import networks, ports, subnets, versions
+from pileus.network.api import (
+    agents,
+    floating_ips,
+    networks,
+    port_details,
+    ports,
+    quotas,
+    routers,
+    security_groups,
+    subnet_pools,
+    subnets,
+    tags,
+    versions,
+)
 from pileus.network.api.policies import RULES
 from pileus.network.messages import CONDUCTOR
-from pileus.network.model import hosts, quotas, routers, security_groups  # noqa: F401
 from pileus.network.model.base import metadata
 from pileus.network.reconcilers.slices import slices
 from pileus.network.versions import LEDGER
 
 SERVICE = Service(
     name="network", type="network", ledger=LEDGER, metadata=metadata, migrations=migrations,
-    routes=Routes(versions.routes, networks.routes, subnets.routes, ports.routes),
+    routes=Routes(
+        versions.routes, networks.routes, subnets.routes, ports.routes, port_details.routes, routers.routes,
+        floating_ips.routes, security_groups.routes, subnet_pools.routes, quotas.routes, agents.routes, tags.routes),
     reconcilers=(slices,), handlers=reports.handlers, topic=CONDUCTOR,
     rules=RULES, envelope=faults.envelope, field_selection=True, body_bytes=1 << 20)

@@ -128,7 +128,9 @@ def _by_address(values: list[str]) -> sa.ColumnElement[bool]:
         if name not in ("ip_address", "ip_address_substr", "subnet_id"):
             raise faults.InvalidFilter(names=[f"fixed_ips {value}"])
         said.setdefault(name, []).append(wanted)
-    clauses = [addresses.c.ip.in_(said["ip_address"])] if "ip_address" in said else []
+    clauses: list[sa.ColumnElement[bool]] = []
+    if "ip_address" in said:
+        clauses.append(addresses.c.ip.in_(said["ip_address"]))
     if "subnet_id" in said:
         clauses.append(addresses.c.subnet_id.in_(said["subnet_id"]))
     if "ip_address_substr" in said:

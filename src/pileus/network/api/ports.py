@@ -82,7 +82,7 @@ async def create_ports(ctx: Ctx, body: list[PortCreate]) -> list[PortView]:
         again = await _rebound(ctx, tx, known, body) if known else {}
     shows = ctx.allows("get_port:binding:host_id")
     fresh = iter([_view_of(one, config.dns_domain, shows) for one in made])
-    return [again[str(each.id)] if each.id in known else next(fresh) for each in body]
+    return [again[str(each.id)] if str(each.id) in known else next(fresh) for each in body]
 
 
 def _view_of(made: MadePort, domain: str, shows: bool) -> PortView:
@@ -101,8 +101,7 @@ async def _rebound(ctx: Ctx, tx: Connection, known: dict[str, Port], body: list[
     nets = await networks.by_ids(tx, {port.network_id for port in known.values()})
     rows = []
     for each in body:
-        if each.id in known:
-            port = known[each.id]
+        if (port := known.get(str(each.id))) is not None:
             network = nets[port.network_id]
             wanted = {name: value for name, value in given(each).items() if name in BOUND}
             values = _changes(ctx, Seen(port, network), wanted)
@@ -204,7 +203,7 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
     async with ctx.db.write() as tx:
         if groups is not UNSET:
             await _must_have_groups(ctx, tx, set(groups or ()))
-        have = list(groups or ()) if groups is not UNSET else (await ports.groups_of(tx, [port.id]))[port.id]
+        have: list[str] = (await ports.groups_of(tx, [port.id]))[port.id] if groups is UNSET else groups or []
         values = _changes(ctx, seen, values)
         after = msgspec.structs.replace(port, **values)
         if port.port_security_enabled and not after.port_security_enabled and have and groups is UNSET:

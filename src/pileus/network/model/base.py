@@ -55,9 +55,13 @@ async def tags_of(conn: Connection, ids: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for part in chunks(ids):
         query = sa.select(tags.c.resource_id, tags.c.tag).where(tags.c.resource_id.in_(part)).order_by(tags.c.tag)
-        for resource_id, tag in (await conn.execute(query)).tuples():
+        for resource_id, tag in await rows(conn, query):
             found[resource_id].append(tag)
     return found
+
+
+async def rows(conn: Connection, query: Any) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in await conn.execute(query)]
 
 
 def chunks(ids: Iterable[str]) -> Iterable[list[str]]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network import faults
-from pileus.network.model.base import Row, chunks, metadata, standard_columns
+from pileus.network.model.base import Row, chunks, metadata, rows, standard_columns
 from pileus.network.model.subnets import subnets
 
 networks = sa.Table(
@@ -80,7 +80,7 @@ async def subnet_ids(conn: Connection, network_ids: Iterable[str]) -> dict[str, 
     found: dict[str, list[str]] = defaultdict(list)
     for part in chunks(network_ids):
         query = sa.select(subnets.c.network_id, subnets.c.id).where(subnets.c.network_id.in_(part))
-        for network_id, subnet_id in await conn.execute(query.order_by(subnets.c.created_at, subnets.c.id)):
+        for network_id, subnet_id in await rows(conn, query.order_by(subnets.c.created_at, subnets.c.id)):
             found[network_id].append(subnet_id)
     return found
 
@@ -95,7 +95,7 @@ async def free_vnis(conn: Connection, first: int, last: int, count: int) -> list
         if len(free) >= count:
             return free[:count]
     query = sa.select(networks.c.segmentation_id).where(networks.c.network_type == "vxlan")
-    used = {row[0] for row in await conn.execute(query)}
+    used = set(await db.scalars(conn, query))
     free = []
     for number in range(first, last + 1):
         if number not in used:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Connection, Json
 from pileus.network import faults
-from pileus.network.model.base import Row, chunks, metadata, standard_columns
+from pileus.network.model.base import Row, chunks, metadata, rows, standard_columns
 
 ROUTER_INTERFACE, ROUTER_GATEWAY = "network:router_interface", "network:router_gateway"
 FLOATING_IP, DHCP = "network:floatingip", "network:dhcp"
@@ -100,17 +100,17 @@ async def groups_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, list
     for part in chunks(port_ids):
         query = sa.select(port_groups.c.port_id, port_groups.c.security_group_id).where(
             port_groups.c.port_id.in_(part)).order_by(port_groups.c.security_group_id)
-        for port_id, group_id in (await conn.execute(query)).tuples():
+        for port_id, group_id in await rows(conn, query):
             found[port_id].append(group_id)
     return found
 
 
 async def set_groups(tx: Connection, groups: dict[str, list[str]]) -> None:
     """Insert the memberships of new ports (or of ports whose old ones were deleted)."""
-    rows = [{"port_id": port_id, "security_group_id": group_id}
-            for port_id, ids in groups.items() for group_id in dict.fromkeys(ids)]
-    if rows:
-        await tx.execute(port_groups.insert(), rows)
+    members = [{"port_id": port_id, "security_group_id": group_id}
+               for port_id, ids in groups.items() for group_id in dict.fromkeys(ids)]
+    if members:
+        await tx.execute(port_groups.insert(), members)
 
 
 def new_mac(prefix: str) -> str:

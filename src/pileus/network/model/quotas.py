@@ -11,7 +11,7 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network import faults
 from pileus.network.config import Quotas
-from pileus.network.model.base import metadata
+from pileus.network.model.base import metadata, rows
 from pileus.network.model.networks import networks
 from pileus.network.model.ports import ports
 from pileus.network.model.routers import floating_ips, routers
@@ -31,8 +31,7 @@ COUNTED: Mapping[str, sa.Table] = {
 
 async def limits(conn: Connection, project_id: str, defaults: Quotas) -> dict[str, int]:
     query = sa.select(quotas.c.resource, quotas.c.max_count).where(quotas.c.project_id == project_id)
-    own = {resource: limit for resource, limit in (await conn.execute(query)).tuples()}
-    return msgspec.structs.asdict(defaults) | own
+    return msgspec.structs.asdict(defaults) | dict(await rows(conn, query))  # type: ignore[arg-type]
 
 
 async def used(conn: Connection, project_id: str, resource: str) -> int:
@@ -47,8 +46,16 @@ async def must_have_room(tx: Connection, project_id: str, defaults: Quotas, reso
     count = sa.select(sa.func.count()).select_from(table).where(table.c.project_id == project_id).scalar_subquery()
     own = sa.select(quotas.c.max_count).where(
         quotas.c.project_id == project_id, quotas.c.resource == resource).scalar_subquery()
-    have, limit = (await tx.execute(sa.select(count, own))).one()
+    have, limit = (await rows(tx, sa.select(count, own)))[0]
     if limit is None:
         limit = getattr(defaults, resource)
     if limit >= 0 and have + wanted > limit:
         raise faults.OverQuota(resources=[resource])
+
+
+async def set_limit(tx: Connection, project_id: str, resource: str, limit: int) -> None:
+    """The caller holds the project's row."""
+    mine = sa.and_(quotas.c.project_id == project_id, quotas.c.resource == resource)
+    if not await db.update(tx, quotas.update().where(mine).values(max_count=limit)):
+        await tx.execute(quotas.delete().where(mine))
+        await tx.execute(quotas.insert().values(project_id=project_id, resource=resource, max_count=limit))

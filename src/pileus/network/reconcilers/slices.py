@@ -17,6 +17,7 @@ from pileus.network.engine.records import Records, Slice, Snapshot
 from pileus.network.engine.slices import render
 from pileus.network.messages import ApplySlice
 from pileus.network.model import hosts as host_model
+from pileus.network.model.base import rows
 from pileus.network.model.hosts import Host, hosts
 from pileus.network.model.routers import routers
 from pileus.network.rendering import read_records
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 GATHER = 0.01                # seconds in which further changes join the same rendering
 
 
-@reconciler(every=5.0)
+@reconciler(every=15.0)
 async def slices(network: Network) -> None:
     await asyncio.sleep(GATHER)
     await _place_routers(network)
@@ -72,7 +73,7 @@ async def _place_routers(network: Network) -> None:
     async with network.db.read() as reader:
         alive = [host.name for host in await host_model.every(reader) if is_alive(network, host)]
         query = sa.select(routers.c.id, routers.c.host).order_by(routers.c.created_at, routers.c.id)
-        places = {router_id: host for router_id, host in (await reader.execute(query)).tuples()}
+        places = {router_id: host for router_id, host in await rows(reader, query)}
     homeless = [router_id for router_id, host in places.items() if host not in alive]
     if not homeless or not alive:
         return

@@ -1,0 +1,275 @@
+"""/v2.0/routers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import UNSET, UnsetType
+
+from pileus.kit import db
+from pileus.kit.db import Connection
+from pileus.kit.ids import new_uuid
+from pileus.kit.policy import Rule
+from pileus.kit.routes import Page, Routes, Target
+from pileus.kit.web import Ctx
+from pileus.network import faults, legs, subnet_rules
+from pileus.network.api import listing
+from pileus.network.api.listing import Listing, Query
+from pileus.network.api.policies import MEMBER, READER
+from pileus.network.api.shapes import (
+    Changed,
+    MaybeBool,
+    ProjectId,
+    Standard,
+    app,
+    check_revision,
+    given,
+    must_allow,
+    owner,
+    sees_all,
+    standard,
+    texts,
+)
+from pileus.network.legs import GatewayAsked
+from pileus.network.model import base, networks, ports, quotas, routers, security_groups, subnets
+from pileus.network.model.ports import Port
+from pileus.network.model.routers import Router
+from pileus.network.model.subnets import HostRoute, Subnet
+
+routes = Routes()
+
+
+class RouterUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
+    admin_state_up: MaybeBool = UNSET
+    external_gateway_info: GatewayAsked | None | UnsetType = UNSET
+    routes: list[HostRoute] | None | UnsetType = UNSET
+    distributed: bool | UnsetType = UNSET
+    ha: bool | UnsetType = UNSET
+
+
+class RouterCreate(RouterUpdate, kw_only=True, forbid_unknown_fields=True):
+    project_id: ProjectId = UNSET
+    tenant_id: ProjectId = UNSET
+    availability_zone_hints: list[str] = []
+    flavor_id: None = None
+
+
+class InterfaceAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    subnet_id: str | None = None
+    port_id: str | None = None
+
+
+class RouterView(Standard, kw_only=True):
+    admin_state_up: bool
+    status: str
+    external_gateway_info: dict[str, Any] | None
+    routes: list[HostRoute]
+    availability_zones: list[str] = []
+    availability_zone_hints: list[str] = []
+    flavor_id: None = None
+    distributed: bool | UnsetType = UNSET
+    ha: bool | UnsetType = UNSET
+
+
+class InterfaceView(msgspec.Struct, kw_only=True):
+    id: str
+    project_id: str
+    tenant_id: str
+    port_id: str
+    network_id: str
+    subnet_id: str
+    subnet_ids: list[str]
+    tags: list[str] = []
+
+
+async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[RouterView]:
+    tags = await base.tags_of(conn, [row.id for row in rows])
+    held = await subnets.addresses_of(conn, [row.gateway_port_id for row in rows if row.gateway_port_id])
+    found = []
+    for row in rows:
+        gateway = None
+        if row.gateway_port_id is not None:
+            gateway = {"network_id": row.gateway_network_id, "enable_snat": row.enable_snat, "external_fixed_ips": [
+                {"subnet_id": a.subnet_id, "ip_address": a.ip} for a in held[row.gateway_port_id]]}
+        found.append(RouterView(
+            **standard(row, tags[row.id]), admin_state_up=row.admin_state_up, status=row.status,
+            external_gateway_info=gateway, routes=row.routes, availability_zones=["nova"] if row.host else []))
+    return found
+
+
+def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:
+    return None if sees_all(ctx) else routers.routers.c.project_id == (ctx.caller.project_id or "")
+
+
+ROUTER = Target(routers.get, missing=faults.RouterNotFound)
+LISTING = Listing(collection="routers", table=routers.routers, row=Router,
+                  columns=listing.columns_of(routers.routers, "routes", "host", "gateway_network_id", "enable_snat"))
+
+
+@routes.get("/v2.0/routers", envelope="routers", policy=Rule("get_router", READER))
+async def list_routers(ctx: Ctx, query: Query) -> Page[RouterView]:
+    async with ctx.db.read() as reader:
+        found = await listing.fetch(ctx, reader, LISTING, query, visible(ctx))
+        return Page(await views(ctx, reader, found.rows), extra=found.links)
+
+
+@routes.get("/v2.0/routers/{router_id}", envelope="router", target=ROUTER, policy=Rule("get_router", READER))
+async def show_router(ctx: Ctx, router: Router) -> RouterView:
+    async with ctx.db.read() as reader:
+        return (await views(ctx, reader, [router]))[0]
+
+
+def _may_set(ctx: Ctx, body: RouterUpdate, verb: str, facts: dict[str, Any] | None) -> None:
+    asked = body.external_gateway_info
+    if body.distributed is True or body.ha is True:
+        raise faults.InvalidInput(reason="routers are neither distributed nor highly available here")
+    if isinstance(asked, GatewayAsked):
+        if asked.enable_snat is not UNSET:
+            must_allow(ctx, f"{verb}:external_gateway_info:enable_snat", facts)
+        if asked.external_fixed_ips is not UNSET:
+            must_allow(ctx, f"{verb}:external_gateway_info:external_fixed_ips", facts)
+
+
+@routes.post("/v2.0/routers", envelope="router", bulk="routers", status=201, policy=Rule("create_router", MEMBER))
+async def create_routers(ctx: Ctx, body: list[RouterCreate]) -> list[RouterView]:
+    now, config, made = ctx.clock(), app(ctx).config, []
+    for each in body:
+        _may_set(ctx, each, "create_router", None)
+    owners = [owner(ctx, each) for each in body]
+    async with ctx.db.write() as tx:
+        for project_id in sorted(set(owners)):
+            await security_groups.project(tx, project_id, now)
+            await quotas.must_have_room(tx, project_id, config.quotas, "router", owners.count(project_id))
+        for each, project_id in zip(body, owners, strict=True):
+            row = Router(id=new_uuid(), project_id=project_id, created_at=now, updated_at=now, name=each.name or "",
+                         description=each.description or "", admin_state_up=each.admin_state_up is not False)
+            await db.add(tx, routers.routers, row)
+            if each.external_gateway_info:
+                await _must_see(ctx, tx, each.external_gateway_info)
+                values = await legs.set_gateway(tx, row, each.external_gateway_info, config.mac_prefix, now)
+                await db.update(tx, routers.routers.update().where(routers.routers.c.id == row.id).values(**values))
+                row = msgspec.structs.replace(row, **values)
+            made.append(row)
+        app(ctx).changed(tx)
+        return await views(ctx, tx, made)
+
+
+async def _must_see(ctx: Ctx, tx: Connection, asked: GatewayAsked) -> None:
+    network = await networks.find(tx, asked.network_id or "")
+    if network is not None and not (network.external or network.shared or sees_all(ctx)
+                                    or network.project_id == ctx.caller.project_id):
+        raise faults.NetworkNotFound(network_id=asked.network_id)
+
+
+@routes.put("/v2.0/routers/{router_id}", envelope="router", target=ROUTER, policy=Rule("update_router", MEMBER))
+async def update_router(ctx: Ctx, router: Router, body: RouterUpdate) -> RouterView:
+    check_revision(ctx, router)
+    _may_set(ctx, body, "update_router", {"project_id": router.project_id})
+    values, now = texts(given(body)), ctx.clock()
+    asked = values.pop("external_gateway_info", UNSET)
+    for name in ("distributed", "ha"):
+        values.pop(name, None)
+    async with ctx.db.write() as tx:
+        router = await _unchanged(tx, router)
+        if asked is not UNSET:
+            if asked is not None:
+                await _must_see(ctx, tx, asked)
+            values |= await legs.set_gateway(tx, router, asked, app(ctx).config.mac_prefix, now)
+        after = msgspec.structs.replace(router, **{k: v for k, v in values.items() if k.startswith("gateway_")})
+        if "routes" in values:
+            values["routes"] = subnet_rules.host_routes(values["routes"] or [])
+            await legs.check_routes(tx, after, values["routes"])
+        row = await base.change(tx, routers.routers, router, now, **values)
+        app(ctx).changed(tx)
+        return (await views(ctx, tx, [row]))[0]
+
+
+async def _unchanged(tx: Connection, router: Router) -> Router:
+    locked = await routers.lock(tx, router.id)
+    if locked.generation != router.generation:
+        raise db.Stale(kind="router", id=router.id)
+    return locked
+
+
+@routes.delete("/v2.0/routers/{router_id}", target=ROUTER, policy=Rule("delete_router", MEMBER))
+async def delete_router(ctx: Ctx, router: Router) -> None:
+    check_revision(ctx, router)
+    async with ctx.db.write() as tx:
+        router = await routers.lock(tx, router.id)
+        if await routers.interface_ports(tx, router.id):
+            raise faults.RouterInUse(router_id=router.id)
+        if router.gateway_port_id is not None:
+            await legs.set_gateway(tx, router, None, app(ctx).config.mac_prefix, ctx.clock())
+        await base.remove(tx, routers.routers, router.id)
+        app(ctx).changed(tx)
+
+
+# -- interfaces -----------------------------------------------------------------------------
+
+
+@routes.put("/v2.0/routers/{router_id}/add_router_interface", target=ROUTER,
+            policy=Rule("add_router_interface", MEMBER))
+async def add_interface(ctx: Ctx, router: Router, body: InterfaceAsked) -> InterfaceView:
+    now = ctx.clock()
+    if (body.port_id is None) == (body.subnet_id is None):
+        raise faults.BadRouterRequest(reason="Either subnet_id or port_id must be specified" if body.port_id is None
+                                      else "Cannot specify both subnet-id and port-id")
+    async with ctx.db.write() as tx:
+        router = await routers.lock(tx, router.id)
+        if body.subnet_id is not None:
+            subnet = await _subnet(ctx, tx, body.subnet_id)
+            port_id, subnet_ids = await legs.add_subnet(tx, router, subnet, app(ctx).config.mac_prefix, now)
+            network_id = subnet.network_id
+        else:
+            port = await _port(ctx, tx, body.port_id or "")
+            subnet_ids = await legs.add_port(tx, router, port, now)
+            port_id, network_id = port.id, port.network_id
+        await base.bump(tx, routers.routers, router.id, now)
+        app(ctx).changed(tx)
+    return InterfaceView(id=router.id, project_id=router.project_id, tenant_id=router.project_id, port_id=port_id,
+                         network_id=network_id, subnet_id=body.subnet_id or subnet_ids[0], subnet_ids=subnet_ids)
+
+
+@routes.put("/v2.0/routers/{router_id}/remove_router_interface", target=ROUTER,
+            policy=Rule("remove_router_interface", MEMBER))
+async def remove_interface(ctx: Ctx, router: Router, body: InterfaceAsked) -> InterfaceView:
+    now = ctx.clock()
+    if body.port_id is None and body.subnet_id is None:
+        raise faults.BadRouterRequest(reason="Either subnet_id or port_id must be specified")
+    async with ctx.db.write() as tx:
+        router = await routers.lock(tx, router.id)
+        port = await _interface(tx, router, body)
+        gone = await legs.remove_interface(tx, router, port, None if body.port_id else body.subnet_id, now)
+        await base.bump(tx, routers.routers, router.id, now)
+        app(ctx).changed(tx)
+    return InterfaceView(id=router.id, project_id=router.project_id, tenant_id=router.project_id, port_id=port.id,
+                         network_id=port.network_id, subnet_id=body.subnet_id or (gone[0] if gone else ""),
+                         subnet_ids=gone)
+
+
+async def _interface(tx: Connection, router: Router, body: InterfaceAsked) -> Port:
+    if body.port_id is None:
+        return await legs.interface_on(tx, router, body.subnet_id or "")
+    if body.port_id not in await routers.interface_ports(tx, router.id):
+        raise faults.InterfaceNotFound(router_id=router.id, port_id=body.port_id)
+    if body.subnet_id is not None and (await legs.interface_on(tx, router, body.subnet_id)).id != body.port_id:
+        raise faults.SubnetMismatch(port_id=body.port_id, subnet_id=body.subnet_id)
+    return await ports.get(tx, body.port_id)
+
+
+async def _subnet(ctx: Ctx, tx: Connection, subnet_id: str) -> Subnet:
+    subnet = await subnets.get(tx, subnet_id)
+    network = await networks.get(tx, subnet.network_id)
+    if not (sees_all(ctx) or ctx.caller.project_id in (subnet.project_id, network.project_id) or network.shared):
+        raise faults.SubnetNotFound(subnet_id=subnet_id)
+    return subnet
+
+
+async def _port(ctx: Ctx, tx: Connection, port_id: str) -> Port:
+    port = await ports.get(tx, port_id)
+    if not (sees_all(ctx) or port.project_id == ctx.caller.project_id):
+        raise faults.PortNotFound(port_id=port_id)
+    return port

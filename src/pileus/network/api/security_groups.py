@@ -1,0 +1,281 @@
+"""/v2.0/security-groups and /v2.0/security-group-rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import UNSET, UnsetType
+
+from pileus.kit import db
+from pileus.kit.db import Connection
+from pileus.kit.ids import new_uuid
+from pileus.kit.policy import Rule as PolicyRule
+from pileus.kit.routes import Page, Routes, Target
+from pileus.kit.web import Ctx
+from pileus.network import faults, group_rules
+from pileus.network.api import listing
+from pileus.network.api.listing import Listing, Query
+from pileus.network.api.policies import MEMBER, READER
+from pileus.network.api.shapes import (
+    Changed,
+    Created,
+    Id,
+    ProjectId,
+    Standard,
+    Text,
+    app,
+    check_revision,
+    given,
+    owner,
+    sees_all,
+    standard,
+    texts,
+)
+from pileus.network.model import base, quotas
+from pileus.network.model import security_groups as groups
+from pileus.network.model.security_groups import Rule, SecurityGroup
+
+routes = Routes()
+
+
+class GroupCreate(Created, kw_only=True, forbid_unknown_fields=True):
+    stateful: bool = True
+
+
+class GroupUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
+    stateful: bool | UnsetType = UNSET
+
+
+class RuleCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    security_group_id: Id
+    direction: Literal["ingress", "egress"]
+    ethertype: str | None = "IPv4"
+    protocol: str | int | None = None
+    port_range_min: int | str | None = None
+    port_range_max: int | str | None = None
+    remote_ip_prefix: str | None = None
+    remote_group_id: str | None = None
+    remote_address_group_id: None = None
+    description: Text | None = ""
+    project_id: ProjectId = UNSET
+    tenant_id: ProjectId = UNSET
+
+
+class RuleView(msgspec.Struct, kw_only=True):
+    id: str
+    project_id: str
+    tenant_id: str
+    security_group_id: str
+    direction: str
+    ethertype: str
+    protocol: str | None
+    port_range_min: int | None
+    port_range_max: int | None
+    remote_ip_prefix: str | None
+    normalized_cidr: str | None
+    remote_group_id: str | None
+    remote_address_group_id: None = None
+    description: str
+    created_at: str
+    updated_at: str
+    revision_number: int
+    tags: list[str] = []
+    belongs_to_default_sg: bool = False
+
+
+class GroupView(Standard, kw_only=True):
+    stateful: bool
+    shared: bool = False
+    security_group_rules: list[RuleView]
+
+
+def rule_view(row: Rule, tags: list[str], *, of_default: bool = False) -> RuleView:
+    shown = standard(row, tags)
+    del shown["name"]
+    return RuleView(
+        **shown, security_group_id=row.security_group_id, direction=row.direction, ethertype=row.ethertype,
+        protocol=row.protocol, port_range_min=row.port_range_min, port_range_max=row.port_range_max,
+        remote_ip_prefix=row.remote_ip_prefix, normalized_cidr=row.remote_ip_prefix,
+        remote_group_id=row.remote_group_id, belongs_to_default_sg=of_default)
+
+
+def view(row: SecurityGroup, rules: Sequence[Rule], tags: dict[str, list[str]]) -> GroupView:
+    return GroupView(**standard(row, tags[row.id]), stateful=row.stateful, security_group_rules=[
+        rule_view(rule, tags[rule.id], of_default=row.default_of is not None) for rule in rules])
+
+
+async def views(conn: Connection, rows: Sequence[SecurityGroup]) -> list[GroupView]:
+    rules = await groups.rules_of(conn, [row.id for row in rows])
+    tags = await base.tags_of(conn, [row.id for row in rows] + [rule.id for own in rules.values() for rule in own])
+    return [view(row, rules[row.id], tags) for row in rows]
+
+
+def visible(ctx: Ctx, table: sa.Table) -> sa.ColumnElement[bool] | None:
+    return None if sees_all(ctx) else table.c.project_id == (ctx.caller.project_id or "")
+
+
+GROUP = Target(groups.get, missing=faults.GroupNotFound)
+RULE = Target(groups.get_rule, missing=faults.RuleNotFound)
+GROUPS = Listing(collection="security_groups", table=groups.security_groups, row=SecurityGroup,
+                 columns=listing.columns_of(groups.security_groups, "default_of"),
+                 filters={"shared": lambda values: sa.true() if "false" in [v.lower() for v in values] else sa.false()})
+RULES = Listing(collection="security_group_rules", table=groups.rules, row=Rule,
+                columns=listing.columns_of(groups.rules, "meaning", "name"))
+
+
+async def _ensure_default(ctx: Ctx, query: Query | None = None) -> None:
+    """Whoever looks at groups finds the default one there: of the own project, and of the one asked for."""
+    asked = (query or {}).get("project_id", []) + (query or {}).get("tenant_id", []) if sees_all(ctx) else []
+    wanted = {project for project in [ctx.caller.project_id, *asked] if project}
+    async with ctx.db.read() as reader:
+        known = await db.scalars(reader, sa.select(groups.projects.c.id).where(groups.projects.c.id.in_(wanted)))
+    for project_id in sorted(wanted - set(known)):
+        async with ctx.db.write() as tx:
+            await groups.project(tx, project_id, ctx.clock())
+
+
+@routes.get("/v2.0/security-groups", envelope="security_groups", policy=PolicyRule("get_security_group", READER))
+async def list_groups(ctx: Ctx, query: Query) -> Page[GroupView]:
+    await _ensure_default(ctx, query)
+    async with ctx.db.read() as reader:
+        found = await listing.fetch(ctx, reader, GROUPS, query, visible(ctx, groups.security_groups))
+        return Page(await views(reader, found.rows), extra=found.links)
+
+
+@routes.get("/v2.0/security-groups/{security_group_id}", envelope="security_group", target=GROUP,
+            policy=PolicyRule("get_security_group", READER))
+async def show_group(ctx: Ctx, group: SecurityGroup) -> GroupView:
+    async with ctx.db.read() as reader:
+        return (await views(reader, [group]))[0]
+
+
+@routes.post("/v2.0/security-groups", envelope="security_group", bulk="security_groups", status=201,
+             policy=PolicyRule("create_security_group", MEMBER))
+async def create_groups(ctx: Ctx, body: list[GroupCreate]) -> list[GroupView]:
+    now, owners, made = ctx.clock(), [owner(ctx, each) for each in body], []
+    async with ctx.db.write() as tx:
+        for project_id in sorted(set(owners)):
+            await groups.project(tx, project_id, now)
+            await quotas.must_have_room(
+                tx, project_id, app(ctx).config.quotas, "security_group", owners.count(project_id))
+        for each, project_id in zip(body, owners, strict=True):
+            if each.name.lower() == "default":
+                raise faults.DefaultGroupExists()
+            group = SecurityGroup(
+                id=new_uuid(), project_id=project_id, name=each.name, description=each.description or "",
+                created_at=now, updated_at=now, stateful=each.stateful)
+            await db.add(tx, groups.security_groups, group)
+            await db.add(tx, groups.rules, *groups.out_rules(group, now))
+            made.append(group)
+        app(ctx).changed(tx)
+        return await views(tx, made)
+
+
+@routes.put("/v2.0/security-groups/{security_group_id}", envelope="security_group", target=GROUP,
+            policy=PolicyRule("update_security_group", MEMBER))
+async def update_group(ctx: Ctx, group: SecurityGroup, body: GroupUpdate) -> GroupView:
+    check_revision(ctx, group)
+    values = texts(given(body))
+    if group.default_of is not None and values.get("name", group.name) != group.name:
+        raise faults.CannotUpdateDefault()
+    if group.default_of is None and str(values.get("name", "")).lower() == "default":
+        raise faults.DefaultGroupExists()
+    async with ctx.db.write() as tx:
+        row = await base.change(tx, groups.security_groups, group, ctx.clock(), **values) if values else group
+        app(ctx).changed(tx)
+        return (await views(tx, [row]))[0]
+
+
+@routes.delete("/v2.0/security-groups/{security_group_id}", target=GROUP,
+               policy=PolicyRule("delete_security_group", MEMBER))
+async def delete_group(ctx: Ctx, group: SecurityGroup) -> None:
+    check_revision(ctx, group)
+    if group.default_of is not None and not ctx.caller.is_admin:
+        raise faults.CannotRemoveDefault()
+    try:
+        async with ctx.db.write() as tx:
+            if group.default_of is not None:
+                await tx.execute(groups.projects.delete().where(groups.projects.c.id == group.default_of))
+            await base.remove(tx, groups.security_groups, group.id)
+            app(ctx).changed(tx)
+    except db.Taken as error:
+        raise faults.GroupInUse(security_group_id=group.id) from error
+
+
+# -- rules ----------------------------------------------------------------------------------
+
+
+@routes.get("/v2.0/security-group-rules", envelope="security_group_rules",
+            policy=PolicyRule("get_security_group_rule", READER))
+async def list_rules(ctx: Ctx, query: Query) -> Page[RuleView]:
+    await _ensure_default(ctx, query)
+    async with ctx.db.read() as reader:
+        found = await listing.fetch(ctx, reader, RULES, query, visible(ctx, groups.rules))
+        tags = await base.tags_of(reader, [row.id for row in found.rows])
+        return Page([rule_view(row, tags[row.id]) for row in found.rows], extra=found.links)
+
+
+@routes.get("/v2.0/security-group-rules/{security_group_rule_id}", envelope="security_group_rule", target=RULE,
+            policy=PolicyRule("get_security_group_rule", READER))
+async def show_rule(ctx: Ctx, rule: Rule) -> RuleView:
+    async with ctx.db.read() as reader:
+        return rule_view(rule, (await base.tags_of(reader, [rule.id]))[rule.id])
+
+
+@routes.post("/v2.0/security-group-rules", envelope="security_group_rule", bulk="security_group_rules", status=201,
+             policy=PolicyRule("create_security_group_rule", MEMBER))
+async def create_rules(ctx: Ctx, body: list[RuleCreate]) -> list[RuleView]:
+    now, made = ctx.clock(), []
+    async with ctx.db.write() as tx:
+        known = await groups.by_ids(tx, {each.security_group_id for each in body})
+        wanted = await groups.by_ids(tx, {each.remote_group_id for each in body if each.remote_group_id})
+        owners = [_group_of(ctx, known, each.security_group_id).project_id for each in body]
+        for project_id in sorted(set(owners)):
+            await groups.project(tx, project_id, now)
+            await quotas.must_have_room(
+                tx, project_id, app(ctx).config.quotas, "security_group_rule", owners.count(project_id))
+        for each in body:
+            if each.remote_group_id and each.remote_group_id not in wanted:
+                raise faults.GroupNotFound(security_group_id=each.remote_group_id)
+            rule = groups.new_rule(known[each.security_group_id], now, **_facts(each))
+            await _must_be_new(tx, rule)
+            await db.add(tx, groups.rules, rule)
+            made.append(rule)
+        for group_id in known:
+            await base.bump(tx, groups.security_groups, group_id, now)
+        app(ctx).changed(tx)
+    return [rule_view(rule, []) for rule in made]
+
+
+def _group_of(ctx: Ctx, known: dict[str, SecurityGroup], group_id: str) -> SecurityGroup:
+    group = known.get(group_id)
+    if group is None or not (sees_all(ctx) or group.project_id == ctx.caller.project_id):
+        raise faults.GroupNotFound(security_group_id=group_id)
+    return group
+
+
+def _facts(body: RuleCreate) -> dict[str, Any]:
+    plain = group_rules.checked(group_rules.Asked(
+        ethertype=body.ethertype or "IPv4", protocol=body.protocol, port_min=body.port_range_min,
+        port_max=body.port_range_max, prefix=body.remote_ip_prefix, group_id=body.remote_group_id))
+    return {"direction": body.direction, "description": body.description or "", **plain}
+
+
+async def _must_be_new(tx: Connection, rule: Rule) -> None:
+    """A rule that says the same as another one is refused, and the other one named."""
+    query = sa.select(groups.rules.c.id).where(
+        groups.rules.c.security_group_id == rule.security_group_id, groups.rules.c.meaning == rule.meaning)
+    if (known := await db.scalar(tx, query)) is not None:
+        raise faults.RuleExists(rule_id=known)
+
+
+@routes.delete("/v2.0/security-group-rules/{security_group_rule_id}", target=RULE,
+               policy=PolicyRule("delete_security_group_rule", MEMBER))
+async def delete_rule(ctx: Ctx, rule: Rule) -> None:
+    async with ctx.db.write() as tx:
+        await base.remove(tx, groups.rules, rule.id)
+        await base.bump(tx, groups.security_groups, rule.security_group_id, ctx.clock())
+        app(ctx).changed(tx)

@@ -1,0 +1,94 @@
+"""The networks a fresh cloud begins with; whatever is there already stays as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import sqlalchemy as sa
+
+from pileus.kit import db
+from pileus.kit.db import Connection
+from pileus.kit.ids import new_uuid
+from pileus.network import dhcp, legs
+from pileus.network.addresses import Pool, default_gateway, default_pools, network_of
+from pileus.network.model import networks, routers, security_groups, subnets
+from pileus.network.model.networks import Network as NetworkRow
+from pileus.network.model.networks import segment_of
+from pileus.network.model.routers import Router
+from pileus.network.model.subnets import Subnet
+
+if TYPE_CHECKING:
+    from pileus.network.runtime import Network
+
+PRIVATE = "10.0.0.0/24"
+
+
+async def bootstrap(runtime: Network, *, admin_project: str, demo_project: str) -> None:
+    """The external network, and for the demo project a private network with a router between the two."""
+    now = runtime.clock()
+    async with runtime.db.write() as tx:
+        for project_id in (admin_project, demo_project):
+            await security_groups.project(tx, project_id, now)
+        public = await _public(tx, runtime, admin_project, now)
+        inside = await _private(tx, runtime, demo_project, now)
+        if inside is not None:
+            await _router(tx, runtime, public, inside)
+        runtime.changed(tx)
+
+
+async def _named(tx: Connection, project_id: str, name: str) -> NetworkRow | None:
+    c = networks.networks.c
+    return await db.one(tx, sa.select(networks.networks).where(c.project_id == project_id, c.name == name).order_by(
+        c.created_at), NetworkRow)
+
+
+async def _public(tx: Connection, runtime: Network, project_id: str, now: float) -> NetworkRow:
+    external = runtime.config.external
+    known = await _named(tx, project_id, external.name)
+    if known is not None:
+        return known
+    row = NetworkRow(
+        id=new_uuid(), project_id=project_id, name=external.name, created_at=now, updated_at=now, external=True,
+        is_default=True, mtu=runtime.config.underlay_mtu, network_type="flat", physical_network=external.physical,
+        segment=segment_of("flat", external.physical, None))
+    await db.add(tx, networks.networks, row)
+    await db.add(tx, subnets.subnets, Subnet(
+        id=new_uuid(), project_id=project_id, name=f"{external.name}-subnet", created_at=now, updated_at=now,
+        network_id=row.id, ip_version=4, cidr=external.cidr, gateway_ip=external.gateway, enable_dhcp=False,
+        allocation_pools=[Pool(external.first, external.last)]))
+    return row
+
+
+async def _private(tx: Connection, runtime: Network, project_id: str, now: float) -> Subnet | None:
+    """The subnet if it was made now."""
+    if await _named(tx, project_id, "private") is not None:
+        return None
+    config = runtime.config
+    vni = (await networks.free_vnis(tx, config.first_vni, config.last_vni, 1))[0]
+    row = NetworkRow(
+        id=new_uuid(), project_id=project_id, name="private", created_at=now, updated_at=now, mtu=config.overlay_mtu,
+        segmentation_id=vni, segment=segment_of("vxlan", None, vni))
+    await db.add(tx, networks.networks, row)
+    net = network_of(PRIVATE)
+    if net is None:
+        raise ValueError(PRIVATE)
+    gateway = default_gateway(net)
+    inside = Subnet(
+        id=new_uuid(), project_id=project_id, name="private-subnet", created_at=now, updated_at=now,
+        network_id=row.id, ip_version=4, cidr=PRIVATE, gateway_ip=gateway,
+        allocation_pools=default_pools(net, gateway))
+    await db.add(tx, subnets.subnets, inside)
+    await dhcp.settle(tx, row, config.mac_prefix, now)
+    return inside
+
+
+async def _router(tx: Connection, runtime: Network, public: NetworkRow, inside: Subnet) -> None:
+    """Made together with the private network, so a project that has taken its router apart keeps it so."""
+    now, prefix = runtime.clock(), runtime.config.mac_prefix
+    row = Router(id=new_uuid(), project_id=inside.project_id, name="router", created_at=now, updated_at=now)
+    await db.add(tx, routers.routers, row)
+    values = await legs.set_gateway(tx, row, legs.GatewayAsked(network_id=public.id), prefix, now)
+    await db.update(tx, routers.routers.update().where(routers.routers.c.id == row.id).values(**values))
+    row = msgspec.structs.replace(row, **values)
+    await legs.add_subnet(tx, row, inside, prefix, now)

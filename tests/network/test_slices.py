@@ -1,0 +1,210 @@
+"""From a commit to a host and back: whatever gets lost on the way, ports end up ACTIVE."""
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from pileus.kit import db
+from pileus.kit.bus import ChaosBus, MemoryBus
+from pileus.network.agent.fake_host import FakeHost
+from pileus.network.agent.handlers import Agent, Pace
+from pileus.network.client import NewPort
+from pileus.network.engine.records import State, Status
+from pileus.network.messages import PortsReported
+from pileus.network.model import hosts
+from pileus.network.model.routers import routers
+from tests.network.test_networks import plain
+from tests.network.test_routers import interface, outside
+
+QUICK = Pace(heartbeat=0.05, report=0.2, again=0.02)
+IDS = [f"{i:08d}-0000-4000-8000-000000000000" for i in range(20)]
+
+
+class Compute:
+    """Hears what compute would hear."""
+
+    def __init__(self):
+        self.events = []
+
+    async def external_events(self, events):
+        self.events += events
+
+
+async def until(condition, seconds=15.0):
+    give_up = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < give_up, "it did not become so in time"
+        await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def running(world, *names):
+    """A conductor, and an agent with a fake engine on each of these hosts."""
+    world.resend_after, world.compute = 0.05, Compute()
+    await world.listen()
+    fakes = {name: FakeHost(name) for name in names}
+    agents = {name: Agent(name, f"192.0.2.{i}", fakes[name], world.bus, pace=QUICK)
+              for i, name in enumerate(names, 1)}
+    tasks = [asyncio.create_task(agent.run()) for agent in agents.values()]
+    tasks.append(asyncio.create_task(world.reconcilers.run()))
+
+    async def all_there():
+        async with world.db.read() as reader:
+            return len(await hosts.every(reader)) == len(names)
+    await until(all_there)
+    try:
+        yield fakes, agents
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await world.bus.close()
+
+
+def wanted(network, host, count=3, device="server-1"):
+    return [NewPort(id=IDS[i], network_id=network["id"], device_id=device, host=host, project_id="p1")
+            for i in range(count)]
+
+
+async def active(world, *ids):
+    return {p.id for p in await world.client.ports(id=list(ids)) if p.status == "ACTIVE"} == set(ids)
+
+
+async def test_a_bound_port_comes_up(world):
+    network, _ = await plain(world)
+    async with running(world, "h1") as (fakes, _):
+        made = await world.client.ensure_ports(wanted(network, "h1"))
+        assert {p.status for p in made} <= {"DOWN", "ACTIVE"} and made[0].device.startswith("tap")
+        await until(lambda: active(world, *IDS[:3]))
+        assert {p.id for p in fakes["h1"].slice.ports} == set(IDS[:3])
+        expected = {("network-vif-plugged", "server-1", port_id) for port_id in IDS[:3]}
+
+        async def told():
+            return {(e["name"], e["server_uuid"], e["tag"]) for e in world.compute.events} == expected
+        await until(told)
+        again = await world.client.ensure_ports(wanted(network, "h1"))
+        assert [p.fixed_ips for p in again] == [p.fixed_ips for p in made] and again[0].status == "ACTIVE"
+        dhcp = await world.client.ports(device_owner="network:dhcp")
+        await until(lambda: active(world, dhcp[0].id))
+        await world.client.unbind_port(IDS[0])
+        shown = await world.client.show_port(IDS[0])
+        assert (shown.status, shown.host, shown.vif_type) == ("DOWN", "", "unbound")
+        await world.client.bind_port(IDS[0], "h1", "server-2")
+        await until(lambda: active(world, IDS[0]))
+        await world.client.ensure_no_port(IDS[1])
+        await world.client.ensure_no_port(IDS[1])
+
+        async def gone():
+            return {p.id for p in fakes["h1"].slice.ports} == {IDS[0], IDS[2]}
+        await until(gone)
+
+
+async def test_engine_errors_are_told_and_mended(world):
+    network, _ = await plain(world)
+    async with running(world, "h1") as (fakes, _):
+        fakes["h1"].failing.add(IDS[0])
+        fakes["h1"].refuse = "no nft today"
+        await world.client.ensure_ports(wanted(network, "h1", 2))
+
+        async def complained():
+            return "no nft today" in str([a["description"] for a in await world.admin.all("agent")])
+        await until(complained)
+        assert not await active(world, IDS[1])
+        fakes["h1"].refuse = ""
+        await until(lambda: active(world, IDS[1]))
+        assert (await world.client.show_port(IDS[0])).status == "ERROR"
+
+
+async def test_routers_live_on_a_host_and_move_when_it_dies(world):
+    public = await outside(world)
+    network, subnet = await plain(world)
+    async with running(world, "h1", "h2") as (fakes, agents):
+        router = await world.http.make("router", external_gateway_info={"network_id": public["id"]})
+        second = await world.http.make("router", name="second")
+        leg = await interface(world, router, subnet_id=subnet["id"])
+        port = (await world.client.ensure_ports(wanted(network, "h1", 1)))[0]
+        floating = await world.http.make("floatingip", floating_network_id=public["id"], port_id=port.id)
+
+        async def up():
+            shown = await world.http.show("floatingip", floating)
+            return shown["status"] == "ACTIVE" and await active(world, leg["port_id"], port.id)
+        await until(up)
+        gateway = (await world.client.ports(device_owner="network:router_gateway"))[0]
+        await until(lambda: active(world, gateway.id))
+
+        async def places():
+            async with world.db.read() as reader:
+                return dict((await reader.execute(sa.select(routers.c.id, routers.c.host))).all())
+        assert set((await places()).values()) == {"h1", "h2"}
+        dead = (await places())[router["id"]]
+        agents[dead].pace.heartbeat = 3600.0
+        agents[dead].say_hello = silence
+        async with world.db.write() as tx:
+            await db.update(tx, hosts.hosts.update().where(hosts.hosts.c.name == dead).values(seen_at=1.0))
+        world.reconcilers.wake("slices")
+
+        async def moved():
+            return dead not in (await places()).values()
+        await until(moved)
+        alive = "h1" if dead == "h2" else "h2"
+
+        async def rebuilt():
+            return {r.id for r in fakes[alive].slice.routers} == {router["id"], second["id"]}
+        await until(rebuilt)
+        assert [a["alive"] for a in await world.admin.all("agent", host=dead)] == [False]
+
+
+async def silence():
+    """A host that says no more."""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_chaos(make_world, seed):
+    world = await make_world(bus=ChaosBus(seed))
+    network, _ = await plain(world)
+    async with running(world, "h1", "h2", "h3") as (_, _):
+        for host, part in (("h1", 0), ("h2", 5), ("h3", 10)):
+            await world.client.ensure_ports([
+                NewPort(id=port_id, network_id=network["id"], device_id=host, host=host, project_id="p1")
+                for port_id in IDS[part:part + 5]])
+        for port_id in IDS[:2]:
+            await world.client.ensure_no_port(port_id)
+        await world.client.bind_port(IDS[2], "h3", "h3")
+        await until(lambda: active(world, *IDS[2:15]), 30)
+
+
+async def test_an_agent_that_comes_back_asks_for_its_slice(make_world):
+    world = await make_world(bus=MemoryBus())
+    network, _ = await plain(world)
+    async with running(world, "h1"):
+        await world.client.ensure_ports(wanted(network, "h1", 1))
+        await until(lambda: active(world, IDS[0]))
+        fresh = FakeHost("h1")
+        task = asyncio.create_task(Agent("h1", "192.0.2.1", fresh, world.bus, pace=QUICK).run())
+
+        async def has_it():
+            return {p.id for p in fresh.slice.ports} == {IDS[0]}
+        try:
+            await until(has_it)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_words_of_the_wrong_host_or_revision_do_not_count(world):
+    await world.listen()
+    network, _ = await plain(world)
+    port = (await world.client.ensure_ports(wanted(network, "h1", 1)))[0]
+
+    async def say(host, revision, state=State.UP):
+        await world.bus.call(PortsReported(host=host, statuses=(
+            Status(kind="port", id=port.id, revision=revision, host=host, state=state),)))
+        return (await world.client.show_port(port.id)).status
+    assert await say("h2", 1) == "DOWN"
+    assert await say("h1", 7) == "DOWN"
+    assert await say("h1", 1) == "ACTIVE"
+    assert await say("h2", 1, State.DOWN) == "ACTIVE"
+    assert await say("h1", 1, State.DOWN) == "DOWN"
