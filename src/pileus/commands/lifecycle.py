@@ -15,6 +15,7 @@ import traceback
 import msgspec
 
 from pileus.commands.trouble import Trouble
+from pileus.processes.build_guest_image import begin_build
 from pileus.processes.state import Choices, StateFolder, default_folder
 from pileus.sandbox import Sandbox, SandboxError
 from pileus.sandbox.processes import Process
@@ -84,14 +85,18 @@ def locked(state: StateFolder):
 
 def serve(state: StateFolder, choices: Choices, *, ready) -> int:
     """Enter the sandbox and be the cloud until told to stop."""
-    from pileus.processes import embedded  # noqa: PLC0415 - the whole program: other commands need not wait for it
+    if choices.driver != "fake":
+        begin_build(state)
     try:
         sandbox = Sandbox(state.folder)
         sandbox.ensure([choices.port])
         sandbox.enter()
-        return embedded.main(state, choices, ready=ready)
     except SandboxError as error:
         raise Trouble(str(error)) from error
+    # Only now: libraries of the whole program start threads, and a process with threads cannot join a sandbox.
+    from pileus.processes import embedded  # noqa: PLC0415
+    try:
+        return embedded.main(state, choices, ready=ready)
     except embedded.CannotStart as error:
         raise Trouble(str(error)) from error
 

@@ -60,7 +60,7 @@ class SecurityGroup(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str = ""
 
 
-class NewPort(msgspec.Struct, kw_only=True, omit_defaults=True):
+class NewPort(msgspec.Struct, kw_only=True):
     """A port compute wants: by an id of compute's own making, so that asking twice is asking once. A port that is
     there already only gets the binding."""
 

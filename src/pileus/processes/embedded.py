@@ -42,7 +42,11 @@ def main(state: StateFolder, choices: Choices, *, ready: Callable[[], None]) -> 
     except (BadConfig, OSError) as error:
         raise CannotStart(str(error)) from error
     with listed(state):
-        uvloop.run(Embedded(state, choices, settings).run(listener, ready))
+        try:
+            uvloop.run(Embedded(state, choices, settings).run(listener, ready))
+        except Exception:
+            logger.exception("the cloud ends by an error of its own")
+            raise
     return 0
 
 

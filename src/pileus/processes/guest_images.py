@@ -5,26 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from pileus import guest_image
 from pileus.image.client import Images as ImageClient
+from pileus.processes.build_guest_image import NAME, disk_of
 from pileus.processes.services import Services
 from pileus.processes.state import StateFolder
 
 log = logging.getLogger(__name__)
-NAME = "cirros-pileus"           # tests and tutorials look for an image named like cirros
 PROPERTIES = {"os_distro": "debian", "hw_rng_model": "virtio"}
+LOOK_SECONDS = 0.2
 
 
 async def provide(services: Services, state: StateFolder) -> None:
-    """Build the image unless that was done, and have it in the image service."""
+    """Have the image in the image service as soon as its build, which somebody else began, is done."""
     images = services.client(ImageClient, "/image", "image")
     if await images.find_by_name(NAME) is not None:
         return
-    folder = state.guest_image
-    try:
-        built = await asyncio.to_thread(guest_image.build, folder, folder / "packages", log.info)
-    except guest_image.BuildFailed as error:
-        log.error("the guest image could not be built: %s", error)
-        return
-    await images.ensure_image(NAME, built.disk, disk_format="qcow2", properties=PROPERTIES)
+    while not await asyncio.to_thread(disk_of(state.guest_image).exists):
+        if await asyncio.to_thread(state.guest_image_failed.exists):
+            log.error("the guest image could not be built: %s", state.guest_image_failed.read_text())
+            return
+        await asyncio.sleep(LOOK_SECONDS)
+    await images.ensure_image(NAME, disk_of(state.guest_image), disk_format="qcow2", properties=PROPERTIES)
     log.info("image %s is there", NAME)

@@ -71,9 +71,11 @@ async def _ip(steps: list[str], namespace: str | None = None) -> None:
         await _run("ip", *inside, "-batch", "-", given="\n".join(steps).encode())
 
 
-async def _run(*command: str, given: bytes = b"") -> bytes:
+async def _run(*command: str, given: bytes | None = None) -> bytes:
+    """A program's output. One that is given nothing must not get a pipe: it may be gone before it is written to."""
+    source = asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        *command, stdin=source, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     out, err = await asyncio.wait_for(process.communicate(given), 30)
     if process.returncode:
         raise OSError(f"{' '.join(command)}: {err.decode().strip()}")

@@ -39,6 +39,7 @@ class StateFolder:
         self.run, self.log = self.folder / "run", self.folder / "log"
         self.images, self.instances, self.cache = (self.folder / name for name in ("images", "instances", "cache"))
         self.guest_image = self.folder / "guest-image"
+        self.guest_image_failed = self.run / "guest-image-failed"
         self.pid_file, self.process_file = self.run / "pileus.pid", self.run / "pileus.process"
         self.stop_guests = self.run / "stop-guests"      # there: guests are to shut down with the cloud
 

@@ -121,7 +121,8 @@ class QemuDriver:
                     return
                 if guest.folder.read() is None:
                     guest.folder.write(GuestState(spec=spec, slots=assign_slots(spec, {}), started=False))
-                await self._make_disks(guest.folder, spec)
+                with self._work_on(guest) as lock:
+                    await self._make_disks(guest.folder, spec, lock)
 
     async def ensure(self, spec: GuestSpec) -> GuestSeen:
         guest = self._guest(spec.id, "made")
@@ -349,14 +350,20 @@ class QemuDriver:
         assert guest.process is not None
         await guest.process.execute("cont")
 
-    async def _start(self, guest: Guest, state: GuestState) -> None:
+    @contextmanager
+    def _work_on(self, guest: Guest) -> Iterator[int]:
+        """The folder's lock, which programs started on its files inherit."""
         lock = guest.folder.try_lock()
         if lock is None:
             raise QemuFailed("another process is at work on it")
         try:
-            await self._start_locked(guest, state, lock)
+            yield lock
         finally:
             os.close(lock)
+
+    async def _start(self, guest: Guest, state: GuestState) -> None:
+        with self._work_on(guest) as lock:
+            await self._start_locked(guest, state, lock)
 
     async def _start_locked(self, guest: Guest, state: GuestState, lock: int) -> None:
         spec = state.spec
