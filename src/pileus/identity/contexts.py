@@ -55,6 +55,7 @@ class Contexts:
         self.app = app
         self._known: Remembered[Context] = Remembered()
         self._roles: RoleGraph | None = None
+        self._last_roles = RoleGraph([], {})
         self._catalog: Catalog | None = None
         app.feed.subscribe(self._forget)
 
@@ -90,9 +91,14 @@ class Contexts:
 
     async def role_graph(self, conn: Connection) -> RoleGraph:
         if self._roles is None:
-            self._roles, found = await self._unless_overtaken(lambda: roles.graph(conn))
-            return found
+            self._roles, self._last_roles = await self._unless_overtaken(lambda: roles.graph(conn))
+            return self._last_roles
         return self._roles
+
+    @property
+    def known_roles(self) -> dict[str, Role]:
+        """Roles by id, as of the last `role_graph`."""
+        return self._last_roles.roles
 
     async def catalog(self, conn: Connection) -> Catalog:
         if self._catalog is None:
