@@ -28,10 +28,10 @@ from pileus.kit.web import Ctx
 
 OWNER = policies.OWNER
 READ, WRITE = f"{policies.READER} or {OWNER}", f"{policies.ADMIN} or {OWNER}"
-CREDENTIAL = Target(app_credentials.get, missing=Missing, facts=policies.app_credential_facts, refuse=True,
-                    hidden=lambda row, caller: False)
-USER = Target(users.get, missing=Missing, facts=policies.user_facts, refuse=True, hidden=lambda row, caller: False)
-RULE = Target(app_credentials.get_rule, missing=Missing, refuse=True, hidden=lambda row, caller: False,
+CREDENTIAL = Target(app_credentials.get, missing=Missing, facts=policies.app_credential_facts,
+                    refuse=policies.of_path_user)
+USER = Target(users.get, missing=Missing, facts=policies.user_facts, refuse=policies.nothing)
+RULE = Target(app_credentials.get_rule, missing=Missing, refuse=policies.of_path_user,
               facts=lambda row: {"target.user.id": row.user_id, "user_id": row.user_id})
 PATH = "/v3/users/{user_id}/application_credentials"
 RULES = "/v3/users/{user_id}/access_rules"

@@ -23,9 +23,9 @@ from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
-REGION = Target(catalog.get_region, missing=Missing, refuse=True, hidden=lambda row, caller: False)
-SERVICE = Target(catalog.get_service, missing=Missing, refuse=True, hidden=lambda row, caller: False)
-ENDPOINT = Target(catalog.get_endpoint, missing=Missing, refuse=True, hidden=lambda row, caller: False)
+REGION = Target(catalog.get_region, missing=Missing, refuse=policies.nothing)
+SERVICE = Target(catalog.get_service, missing=Missing, refuse=policies.nothing)
+ENDPOINT = Target(catalog.get_endpoint, missing=Missing, refuse=policies.nothing)
 ANYONE, READ, WRITE = policies.ANYONE, policies.READER, policies.ADMIN
 RegionId = Annotated[str, msgspec.Meta(max_length=255)]
 Url = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^[a-zA-Z0-9+.-]+:.+")]
@@ -213,6 +213,12 @@ async def _check_endpoint(tx: Connection, values: dict[str, Any]) -> None:
         raise InvalidBody(reason=str(error)) from error
 
 
+async def _make_region(tx: Connection, region_id: str | None) -> None:
+    """Clients of older versions name regions that nobody made."""
+    if region_id and not await db.one(tx, sa.select(regions).where(regions.c.id == region_id), Region):
+        await db.add(tx, regions, Region(id=region_id))
+
+
 @routes.post("/v3/endpoints", envelope="endpoint", status=201, policy=Rule("identity:create_endpoint", WRITE))
 async def create_endpoint(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     """`region` is how older clients name the region; it is made if it is not there."""
@@ -220,9 +226,7 @@ async def create_endpoint(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     endpoint = Endpoint(id=new_hex(), service_id=fields.service_id, interface=fields.interface, url=fields.url,
                         region_id=fields.region_id or fields.region, enabled=fields.enabled, extra=extra)
     async with ctx.db.write() as tx:
-        if fields.region and not fields.region_id and not await db.one(
-                tx, sa.select(regions).where(regions.c.id == fields.region), Region):
-            await db.add(tx, regions, Region(id=fields.region))
+        await _make_region(tx, None if fields.region_id else fields.region)
         await _check_endpoint(tx, msgspec.structs.asdict(endpoint))
         await db.add(tx, endpoints, endpoint)
         await ctx.app.announce(tx, feed.CATALOG)
@@ -239,11 +243,14 @@ async def show_endpoint(ctx: Ctx, endpoint: Endpoint) -> dict[str, Any]:
               policy=Rule("identity:update_endpoint", WRITE))
 async def update_endpoint(ctx: Ctx, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
     same_or_refused(body, "id", endpoint.id)
-    if "region" in body:
-        body = {"region_id": body["region"]} | {key: value for key, value in body.items() if key != "region"}
+    named: Any = body.get("region") if "region_id" not in body else None
+    if named is not None:
+        body = body | {"region_id": named}
+    body = {key: value for key, value in body.items() if key != "region"}
     fields, extra = parsed(EndpointUpdate, body)
     values = given(fields) | ({"extra": merged(endpoint.extra, extra)} if extra else {})
     async with ctx.db.write() as tx:
+        await _make_region(tx, values.get("region_id") if named is not None else None)
         await _check_endpoint(tx, values)
         await ctx.app.announce(tx, feed.CATALOG)
         return endpoint_view(ctx, await db.change(tx, endpoints, endpoint, **values))

@@ -32,8 +32,8 @@ def _facts(row: Credential) -> dict[str, Any]:
     return {"target.credential.user_id": row.user_id, "user_id": row.user_id}
 
 
-CREDENTIAL = Target(credentials.get, missing=Missing, facts=_facts, refuse=True, hidden=lambda row, caller: False)
-POLICY = Target(credentials.get_policy, missing=Missing, refuse=True, hidden=lambda row, caller: False)
+CREDENTIAL = Target(credentials.get, missing=Missing, facts=_facts, refuse=policies.nothing)
+POLICY = Target(credentials.get_policy, missing=Missing, refuse=policies.nothing)
 routes = Routes()
 
 

@@ -31,8 +31,7 @@ from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
-DOMAIN = Target(projects.get_domain, missing=Missing, facts=policies.domain_facts, refuse=True,
-                hidden=lambda row, caller: False)
+DOMAIN = Target(projects.get_domain, missing=Missing, facts=policies.domain_facts, refuse=policies.nothing)
 MEMBER = f"{policies.reader_of('domain')} or domain_id:%(target.domain.id)s or project_domain_id:%(target.domain.id)s"
 routes = Routes()
 

@@ -24,8 +24,7 @@ from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
-GROUP = Target(users.get_group, missing=Missing, facts=policies.group_facts, refuse=True,
-               hidden=lambda row, caller: False)
+GROUP = Target(users.get_group, missing=Missing, facts=policies.group_facts, refuse=policies.nothing)
 READ, WRITE = policies.reader_of("group"), policies.writer_of("group")
 IN_DOMAIN = "domain_id:%(target.group.domain_id)s and domain_id:%(target.user.domain_id)s"
 READ_MEMBER = f"{policies.READER} or (role:reader and {IN_DOMAIN})"

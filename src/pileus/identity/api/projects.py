@@ -34,8 +34,7 @@ from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
-PROJECT = Target(projects.get, missing=Missing, facts=policies.project_facts, refuse=True,
-                 hidden=lambda row, caller: False)
+PROJECT = Target(projects.get, missing=Missing, facts=policies.project_facts, refuse=policies.nothing)
 READ = policies.reader_of("project") + " or project_id:%(target.project.id)s"
 WRITE = policies.writer_of("project")
 MANAGE_TAGS = f"{WRITE} or (role:admin and project_id:%(target.project.id)s)"

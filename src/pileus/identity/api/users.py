@@ -28,7 +28,7 @@ from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
-USER = Target(users.get, missing=Missing, facts=policies.user_facts, refuse=True, hidden=lambda row, caller: False)
+USER = Target(users.get, missing=Missing, facts=policies.user_facts, refuse=policies.nothing)
 READ = f"{policies.reader_of('user')} or {policies.OWNER}"
 WRITE = policies.writer_of("user")
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
@@ -70,7 +70,7 @@ async def list_users(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str, An
 async def check_references(conn: Connection, domain_id: str, default_project_id: str | None) -> None:
     domain = await projects.find(conn, domain_id)
     if domain is None or not domain.is_domain:
-        raise InvalidBody(reason=f"Could not find domain: {domain_id}.")
+        raise Missing(kind="domain", id=domain_id)
     project = await projects.find(conn, default_project_id) if default_project_id else None
     if project is not None and project.is_domain:
         raise InvalidBody(reason=f"User's default project cannot be a domain: {default_project_id}.")
