@@ -161,8 +161,8 @@ async def add_implied(ctx: Ctx, role: Role, implied_id: str) -> dict[str, Any]:
         implied = await roles.get(tx, implied_id)
         if implied.name in RESERVED_ROLES and implied.domain_id is None:
             raise Refused(reason=f"No role may imply {implied.name}.")
-        if implied.domain_id not in (None, role.domain_id):
-            raise Refused(reason="A role of a domain can only be implied by a role of the same domain.")
+        if implied.domain_id is not None and role.domain_id is None:
+            raise Refused(reason="A role of a domain can only be implied by a role of a domain.")
         graph = await roles.graph(tx)
         if implied_id not in graph.implied.get(role.id, ()):
             await tx.execute(implied_roles.insert().values(prior_id=role.id, implied_id=implied_id))
