@@ -243,14 +243,12 @@ async def show_endpoint(ctx: Ctx, endpoint: Endpoint) -> dict[str, Any]:
               policy=Rule("identity:update_endpoint", WRITE))
 async def update_endpoint(ctx: Ctx, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
     same_or_refused(body, "id", endpoint.id)
-    named: Any = body.get("region") if "region_id" not in body else None
-    if named is not None:
-        body = body | {"region_id": named}
-    body = {key: value for key, value in body.items() if key != "region"}
+    legacy = "region" in body and "region_id" not in body
+    body = ({"region_id": body["region"]} if legacy else {}) | {k: v for k, v in body.items() if k != "region"}
     fields, extra = parsed(EndpointUpdate, body)
-    values = given(fields) | ({"extra": merged(endpoint.extra, extra)} if extra else {})
+    values: dict[str, Any] = given(fields) | ({"extra": merged(endpoint.extra, extra)} if extra else {})
     async with ctx.db.write() as tx:
-        await _make_region(tx, values.get("region_id") if named is not None else None)
+        await _make_region(tx, values.get("region_id") if legacy else None)
         await _check_endpoint(tx, values)
         await ctx.app.announce(tx, feed.CATALOG)
         return endpoint_view(ctx, await db.change(tx, endpoints, endpoint, **values))
