@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pileus.identity.runtime import Identity
 
 T = TypeVar("T")
+Places = dict[str, Project]
 
 
 def iso(seconds: float) -> str:
@@ -111,12 +112,14 @@ class Contexts:
         found = await load()
         return (found if position == self.app.feed.position else None), found
 
-    async def build(self, conn: Connection, token: Token, text: str = "") -> Context:
+    async def build(self, conn: Connection, token: Token, text: str = "", *, seen: Places | None = None) -> Context:
+        """`seen` are projects and domains that the same transaction has read already."""
+        seen = {} if seen is None else seen
         user = await users.find(conn, token.user_id)
         if user is None or not user.enabled:
             raise Unauthorized()
-        user_domain = await projects.find(conn, user.domain_id)
-        scope = await self._scope(conn, token)
+        user_domain = await _place(conn, user.domain_id, seen)
+        scope = await self._scope(conn, token, seen)
         if user_domain is None or not user_domain.enabled:
             raise Unauthorized()
         subjects = _subjects(token, user, scope)
@@ -131,17 +134,17 @@ class Contexts:
                        restricted=delegation.get("application_credential", {}).get("restricted", False),
                        body=msgspec.json.encode({"token": body}), bare=bare, subjects=tuple(subjects))
 
-    async def _scope(self, conn: Connection, token: Token) -> Scope:
+    async def _scope(self, conn: Connection, token: Token, seen: Places) -> Scope:
         if token.scope == tokens.SYSTEM:
             return Scope(system=True)
         if token.scope == tokens.UNSCOPED:
             return Scope()
-        place = await projects.find(conn, token.scope_id)
+        place = await _place(conn, token.scope_id, seen)
         if place is None or not place.enabled or place.is_domain != (token.scope == tokens.DOMAIN):
             raise Unauthorized()
         if place.is_domain:
             return Scope(domain=place)
-        domain = await projects.find(conn, place.domain_id or "")
+        domain = await _place(conn, place.domain_id or "", seen)
         if domain is None or not domain.enabled:
             raise Unauthorized()
         return Scope(project=place, project_domain=domain)
@@ -171,6 +174,15 @@ class Contexts:
         if not held:
             raise Unauthorized()
         return held, delegation
+
+
+async def _place(conn: Connection, id: str, seen: Places) -> Project | None:
+    if id not in seen:
+        found = await projects.find(conn, id)
+        if found is None:
+            return None
+        seen[id] = found
+    return seen[id]
 
 
 def _subjects(token: Token, user: User, scope: Scope) -> list[str]:
