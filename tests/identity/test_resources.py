@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from pileus.identity.model.tables import credentials
 from pileus.identity.service_tokens import fixed_id
 from pileus.kit import db
+from pileus.kit.faults import Unauthorized
+from tests.identity.test_validator import connect
 
 
 async def test_project_life(world, admin):
@@ -220,6 +222,22 @@ async def test_application_credentials(world, admin, demo):
     assert (await world.see(admin, robot)).status_code == 404
     assert (await log_in(made["secret"], id=made["id"])).status_code == 401
     assert (await world.ask(demo, "GET", f"{url}/{made['id']}")).status_code == 404
+
+
+async def test_access_rules_nobody_enforces_are_refused(world, admin, demo):
+    url = f"/v3/users/{fixed_id('user', 'demo')}/application_credentials"
+    rule = {"service": "compute", "method": "GET", "path": "/v2.1/servers"}
+    made = (await world.ask(demo, "POST", url, {"application_credential": {
+        "name": "ruled", "access_rules": [rule]}})).json()["application_credential"]
+    assert made["access_rules"][0] == rule | {"id": made["access_rules"][0]["id"]}
+    proof = {"methods": ["application_credential"],
+             "application_credential": {"id": made["id"], "secret": made["secret"]}}
+    answer = await world.http.post("/v3/auth/tokens", json={"auth": {"identity": proof}})
+    token = answer.headers["x-subject-token"]
+    assert answer.status_code == 201 and (await world.see(admin, token)).status_code == 200
+    assert (await world.ask(token, "GET", "/v3/auth/projects")).status_code == 401
+    with pytest.raises(Unauthorized):
+        await connect(world)[0](token)
 
 
 @pytest.mark.parametrize(("path", "body"), [

@@ -37,6 +37,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller
     roles: list[Role]
     restricted: bool                # of an application credential that may not make others
+    ruled: bool                     # of an application credential whose access rules somebody would have to enforce
     body: bytes                     # the answer to validation
     bare: bytes                     # the same without the catalog
     subjects: tuple[str, ...]       # what it depends on
@@ -130,8 +131,9 @@ class Contexts:
         bare = msgspec.json.encode({"token": body})
         if token.scope != tokens.UNSCOPED:
             body["catalog"] = (await self.catalog(conn)).encoded(user_id=user.id, project_id=token.project_id)
+        credential = delegation.get("application_credential", {})
         return Context(token=token, caller=_caller(token, user, user_domain, scope, held, text), roles=held,
-                       restricted=delegation.get("application_credential", {}).get("restricted", False),
+                       restricted=credential.get("restricted", False), ruled="access_rules" in credential,
                        body=msgspec.json.encode({"token": body}), bare=bare, subjects=tuple(subjects))
 
     async def _scope(self, conn: Connection, token: Token, seen: Places) -> Scope:
