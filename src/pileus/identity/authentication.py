@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pileus.identity import tokens
-from pileus.identity.contexts import Context
+from pileus.identity.contexts import Context, Places
 from pileus.identity.faults import InvalidBody, Refused
 from pileus.identity.model import app_credentials, projects, trusts, users
+from pileus.identity.model.projects import Project
 from pileus.identity.model.users import User
 from pileus.identity.tokens import Token
 from pileus.kit.db import Connection
@@ -111,20 +112,21 @@ async def log_in(app: Identity, request: AuthRequest) -> tuple[str, Context]:
             raise Unauthorized()
         await prove(app, request.identity, shown)
     async with app.db.read() as reader:
-        token = await _scoped(reader, app, request.scope, shown)
-        found = await _context(reader, app, token, shown, asked=request.scope is not None)
+        seen: Places = {}
+        token = await _scoped(reader, app, request.scope, shown, seen)
+        found = await _context(reader, app, token, shown, seen if request.scope is not None else None)
     text = tokens.encode(app.keys, found.token)
     found = msgspec.structs.replace(found, caller=msgspec.structs.replace(found.caller, token=text))
     app.contexts.keep(text, found, position)
     return text, found
 
 
-async def _context(conn: Connection, app: Identity, token: Token, shown: Shown, *, asked: bool) -> Context:
-    """Who asks for no scope gets the default project if it may be had, else none."""
+async def _context(conn: Connection, app: Identity, token: Token, shown: Shown, seen: Places | None) -> Context:
+    """Who asks for no scope (then `seen` is None) gets the default project if it may be had, else none."""
     try:
-        return await app.contexts.build(conn, token)
+        return await app.contexts.build(conn, token, seen=seen)
     except Unauthorized:
-        if asked or token.scope == tokens.UNSCOPED or shown.app_credential is not None:
+        if seen is not None or token.scope == tokens.UNSCOPED or shown.app_credential is not None:
             raise
         return await app.contexts.build(conn, msgspec.structs.replace(token, scope=tokens.UNSCOPED, scope_id=""))
 
@@ -150,13 +152,19 @@ async def _find_user(conn: Connection, asked: UserRef) -> User | None:
     return await users.find_by_name(conn, domain_id, asked.name) if domain_id else None
 
 
-async def _domain_id(conn: Connection, asked: DomainRef) -> str | None:
+async def _domain_id(conn: Connection, asked: DomainRef, seen: Places | None = None) -> str | None:
     if asked.id is not None:
         return asked.id
     if asked.name is None:
         raise InvalidBody(reason="Expecting to find id or name in domain.")
     found = await projects.find_by_name(conn, "", asked.name)
-    return found.id if found else None
+    return _noted(found, seen).id if found else None
+
+
+def _noted(place: Project, seen: Places | None) -> Project:
+    if seen is not None:
+        seen[place.id] = place
+    return place
 
 
 async def _by_token(app: Identity, proof: Proof, shown: Shown) -> None:
@@ -199,14 +207,14 @@ async def _by_app_credential(app: Identity, proof: Proof, shown: Shown) -> None:
 _PROOFS = {"password": _by_password, "token": _by_token, "application_credential": _by_app_credential}
 
 
-async def _scoped(conn: Connection, app: Identity, asked: ScopeRef | str | None, shown: Shown) -> Token:
+async def _scoped(conn: Connection, app: Identity, asked: ScopeRef | str | None, shown: Shown, seen: Places) -> Token:
     if shown.user is None:
         raise Unauthorized()
     if isinstance(asked, str):
         if asked != "unscoped":
             raise InvalidBody(reason="Expecting scope to be an object, or 'unscoped'.")
         asked = ScopeRef(unscoped={})
-    scope, scope_id = await _scope(conn, asked, shown)
+    scope, scope_id = await _scope(conn, asked, shown, seen)
     user_id, trust_id = shown.user.id, ""
     if asked is not None and asked.trust is not None:
         trust = await trusts.find(conn, asked.trust.id)
@@ -224,7 +232,7 @@ async def _scoped(conn: Connection, app: Identity, asked: ScopeRef | str | None,
                  app_credential_id=shown.app_credential.id if shown.app_credential else "")
 
 
-async def _scope(conn: Connection, asked: ScopeRef | None, shown: Shown) -> tuple[int, str]:
+async def _scope(conn: Connection, asked: ScopeRef | None, shown: Shown, seen: Places) -> tuple[int, str]:
     if asked is None:
         if shown.app_credential is not None:
             return tokens.PROJECT, shown.app_credential.project_id
@@ -237,16 +245,16 @@ async def _scope(conn: Connection, asked: ScopeRef | None, shown: Shown) -> tupl
             raise InvalidBody(reason="Expecting system scope to be all.")
         return tokens.SYSTEM, ""
     if asked.domain is not None:
-        return tokens.DOMAIN, _found(await _domain_id(conn, asked.domain))
+        return tokens.DOMAIN, _found(await _domain_id(conn, asked.domain, seen))
     if asked.project is None:
         return tokens.UNSCOPED, ""
     if asked.project.id is not None:
         return tokens.PROJECT, asked.project.id
     if asked.project.name is None or asked.project.domain is None:
         raise InvalidBody(reason="Expecting to find id, or name and domain, in project.")
-    domain_id = _found(await _domain_id(conn, asked.project.domain))
+    domain_id = _found(await _domain_id(conn, asked.project.domain, seen))
     project = await projects.find_by_name(conn, domain_id, asked.project.name)
-    return tokens.PROJECT, _found(project.id if project else None)
+    return tokens.PROJECT, _found(_noted(project, seen).id if project else None)
 
 
 def _found(id: str | None) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pileus.identity.runtime import Identity
 
 T = TypeVar("T")
+Places = dict[str, Project]
 
 
 def iso(seconds: float) -> str:
@@ -36,6 +37,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller
     roles: list[Role]
     restricted: bool                # of an application credential that may not make others
+    ruled: bool                     # of an application credential whose access rules somebody would have to enforce
     body: bytes                     # the answer to validation
     bare: bytes                     # the same without the catalog
     subjects: tuple[str, ...]       # what it depends on
@@ -55,6 +57,7 @@ class Contexts:
         self.app = app
         self._known: Remembered[Context] = Remembered()
         self._roles: RoleGraph | None = None
+        self._last_roles = RoleGraph([], {})
         self._catalog: Catalog | None = None
         app.feed.subscribe(self._forget)
 
@@ -90,9 +93,14 @@ class Contexts:
 
     async def role_graph(self, conn: Connection) -> RoleGraph:
         if self._roles is None:
-            self._roles, found = await self._unless_overtaken(lambda: roles.graph(conn))
-            return found
+            self._roles, self._last_roles = await self._unless_overtaken(lambda: roles.graph(conn))
+            return self._last_roles
         return self._roles
+
+    @property
+    def known_roles(self) -> dict[str, Role]:
+        """Roles by id, as of the last `role_graph`."""
+        return self._last_roles.roles
 
     async def catalog(self, conn: Connection) -> Catalog:
         if self._catalog is None:
@@ -105,12 +113,14 @@ class Contexts:
         found = await load()
         return (found if position == self.app.feed.position else None), found
 
-    async def build(self, conn: Connection, token: Token, text: str = "") -> Context:
+    async def build(self, conn: Connection, token: Token, text: str = "", *, seen: Places | None = None) -> Context:
+        """`seen` are projects and domains that the same transaction has read already."""
+        seen = {} if seen is None else seen
         user = await users.find(conn, token.user_id)
         if user is None or not user.enabled:
             raise Unauthorized()
-        user_domain = await projects.find(conn, user.domain_id)
-        scope = await self._scope(conn, token)
+        user_domain = await _place(conn, user.domain_id, seen)
+        scope = await self._scope(conn, token, seen)
         if user_domain is None or not user_domain.enabled:
             raise Unauthorized()
         subjects = _subjects(token, user, scope)
@@ -121,21 +131,22 @@ class Contexts:
         bare = msgspec.json.encode({"token": body})
         if token.scope != tokens.UNSCOPED:
             body["catalog"] = (await self.catalog(conn)).encoded(user_id=user.id, project_id=token.project_id)
+        credential = delegation.get("application_credential", {})
         return Context(token=token, caller=_caller(token, user, user_domain, scope, held, text), roles=held,
-                       restricted=delegation.get("application_credential", {}).get("restricted", False),
+                       restricted=credential.get("restricted", False), ruled="access_rules" in credential,
                        body=msgspec.json.encode({"token": body}), bare=bare, subjects=tuple(subjects))
 
-    async def _scope(self, conn: Connection, token: Token) -> Scope:
+    async def _scope(self, conn: Connection, token: Token, seen: Places) -> Scope:
         if token.scope == tokens.SYSTEM:
             return Scope(system=True)
         if token.scope == tokens.UNSCOPED:
             return Scope()
-        place = await projects.find(conn, token.scope_id)
+        place = await _place(conn, token.scope_id, seen)
         if place is None or not place.enabled or place.is_domain != (token.scope == tokens.DOMAIN):
             raise Unauthorized()
         if place.is_domain:
             return Scope(domain=place)
-        domain = await projects.find(conn, place.domain_id or "")
+        domain = await _place(conn, place.domain_id or "", seen)
         if domain is None or not domain.enabled:
             raise Unauthorized()
         return Scope(project=place, project_domain=domain)
@@ -165,6 +176,15 @@ class Contexts:
         if not held:
             raise Unauthorized()
         return held, delegation
+
+
+async def _place(conn: Connection, id: str, seen: Places) -> Project | None:
+    if id not in seen:
+        found = await projects.find(conn, id)
+        if found is None:
+            return None
+        seen[id] = found
+    return seen[id]
 
 
 def _subjects(token: Token, user: User, scope: Scope) -> list[str]:

@@ -5,6 +5,7 @@ An administrator of a project or of the whole cloud may do everything; one of a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pileus.identity.model.app_credentials import AppCredential
@@ -32,6 +33,16 @@ def writer_of(kind: str) -> str:
 
 def admin_of(kind: str) -> str:
     return f"{ADMIN} or (role:admin and domain_id:%(target.{kind}.domain_id)s)"
+
+
+def nothing(path: Mapping[str, str]) -> Mapping[str, Any]:
+    """What policy may refer to when a thing is not there."""
+    return {}
+
+
+def of_path_user(path: Mapping[str, str]) -> Mapping[str, Any]:
+    """When things of a user are named below the user, it is the user who is told that they are not there."""
+    return {"target.user.id": path["user_id"], "user_id": path["user_id"]}
 
 
 def user_facts(user: User) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pileus.kit.bus import Bus, MemoryBus
 from pileus.kit.caller import Caller
 from pileus.kit.clock import Clock
 from pileus.kit.db import Connection, Db
+from pileus.kit.faults import Unauthorized
 from pileus.kit.service import Runtime
 
 
@@ -35,7 +36,10 @@ class Identity(Runtime):
         self.heard: int | None = None          # up to which change of other processes `feed` was told
 
     async def authenticate(self, token: str) -> Caller:
-        return (await self.contexts.of(token)).caller
+        found = await self.contexts.of(token)
+        if found.ruled:
+            raise Unauthorized()
+        return found.caller
 
     async def announce(self, tx: Connection, *subjects: str, revoke: bool = False) -> None:
         """Tell every validator that `subjects` changed, once `tx` commits; `revoke` ends their tokens as well."""

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from pileus.identity import changes, migrations
-from pileus.identity.api import discovery, feeds, tokens
+from pileus.identity.api import (
+    app_credentials,
+    assignments,
+    catalog,
+    credentials,
+    discovery,
+    domains,
+    feeds,
+    grants,
+    groups,
+    projects,
+    roles,
+    tokens,
+    trusts,
+    users,
+)
 from pileus.identity.api.listing import page_links
 from pileus.identity.faults import envelope
 from pileus.identity.model.tables import metadata
@@ -13,6 +28,9 @@ from pileus.kit.service import Service
 
 SERVICE = Service(
     name="identity", type="identity", ledger=LEDGER, metadata=metadata, migrations=migrations,
-    routes=Routes(discovery.routes, tokens.routes, feeds.routes),
+    routes=Routes(
+        discovery.routes, tokens.routes, domains.routes, projects.routes, users.routes, groups.routes, roles.routes,
+        grants.routes, assignments.routes, catalog.routes, credentials.routes, app_credentials.routes, trusts.routes,
+        feeds.routes),
     envelope=envelope, page_links=page_links, headers=lambda ctx: {"vary": "X-Auth-Token"},
     reconcilers=(changes.hear_of_changes, changes.forget_old_revocations))

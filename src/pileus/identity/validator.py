@@ -79,7 +79,8 @@ class TokenValidator:
             body = await self.client.validate(token)
         except (Refused, Unreachable) as error:
             raise Unavailable(reason="Identity does not answer; try again.") from error
-        if body is None:
+        # Access rules are not enforced, so what they restrict is refused rather than allowed everything.
+        if body is None or body.get("application_credential", {}).get("access_rules"):
             raise Unauthorized()
         caller = caller_of(body, token)
         if position == self.feed.position:

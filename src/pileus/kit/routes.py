@@ -38,13 +38,13 @@ def not_mine(row: Any, caller: Caller) -> bool:
 class Target(msgspec.Struct, frozen=True):
     """The thing a path names. `missing` is raised when it is not there and also when it is not the
     caller's to know about (`hidden`), so that the two cannot be told apart. With `refuse` they cannot be told apart
-    either, but who may not is refused (403) in both cases; leave `hidden` false then."""
+    either, but who may not is refused (403) in both cases: policy is asked with the facts it makes of the path."""
 
     get: Callable[..., Awaitable[Any]]                         # (reader, **path values) -> row; raises `missing`
     missing: type[Fault]
     facts: Callable[[Any], Mapping[str, Any]] = default_facts  # what policy checks may refer to
     hidden: Callable[[Any, Caller], bool] = not_mine
-    refuse: bool = False
+    refuse: Callable[[Mapping[str, str]], Mapping[str, Any]] | None = None
 
     def takes(self) -> tuple[str, ...]:
         parameters = list(inspect.signature(self.get).parameters.values())[1:]

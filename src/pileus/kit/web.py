@@ -233,11 +233,11 @@ class WebApp:
             async with ctx.db.read() as reader:
                 found = await target.get(reader, **keys)
         except faults.NotFound:
-            if target.refuse and rule is not None:
-                ctx.must_allow(rule.name, {})
+            if target.refuse is not None and rule is not None:
+                ctx.must_allow(rule.name, dict(target.refuse(keys)))
             raise
         if rule is not None and route.check and not ctx.allows(rule.name, dict(target.facts(found))):
-            if target.hidden(found, ctx.caller):
+            if target.refuse is None and target.hidden(found, ctx.caller):
                 raise target.missing(**keys)
             raise faults.PolicyRefused(rule=rule.name)
         if route.target_name:

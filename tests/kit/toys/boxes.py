@@ -166,7 +166,7 @@ async def show_box(ctx: Ctx, box: Box) -> BoxView:
     return view(box)
 
 
-KEPT = Target(get, missing=BoxNotFound, refuse=True, hidden=lambda box, caller: False)
+KEPT = Target(get, missing=BoxNotFound, refuse=lambda path: {})
 
 
 @routes.get("/kept/{box_id}", envelope="box", target=KEPT, policy=Rule("toys:show_kept", policy.PROJECT_READER))

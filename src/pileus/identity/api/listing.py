@@ -105,4 +105,4 @@ def given(fields: msgspec.Struct) -> dict[str, Any]:
 
 def merged(extra: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Attributes of the client's own after a change; null takes one away."""
-    return {key: value for key, value in (extra | changes).items() if value is not None}
+    return {key: value for key, value in (extra | changes).items() if value is not None or key not in changes}

@@ -93,12 +93,9 @@ async def show_catalog(ctx: Ctx) -> dict[str, Any]:
 async def _reachable(ctx: Ctx, *, domains: bool) -> list[Project]:
     """Enabled projects, or domains, on which the caller holds a role."""
     async with ctx.db.read() as reader:
-        given = [a for a in await roles.of_user(reader, ctx.caller.user_id) if a.target_id != SYSTEM]
-        direct = {a.target_id for a in given if not a.inherited}
-        above = [] if domains else sorted({a.target_id for a in given if a.inherited})
-        places = sa.or_(projects.c.id.in_(direct), *(
-            sa.and_(projects.c.path.contains(f"/{id}/", autoescape=True), projects.c.id != id) for id in above))
-        query = sa.select(projects).where(places, projects.c.is_domain.is_(domains), projects.c.enabled.is_(True))
+        given = await roles.of_user(reader, ctx.caller.user_id)
+        query = sa.select(projects).where(
+            roles.reachable(given), projects.c.is_domain.is_(domains), projects.c.enabled.is_(True))
         return await db.many(reader, query.order_by(projects.c.id), Project)
 
 

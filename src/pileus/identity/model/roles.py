@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pileus.identity.faults import Missing
-from pileus.identity.model.tables import SYSTEM, assignments, implied_roles, memberships, roles
+from pileus.identity.model.tables import SYSTEM, assignments, implied_roles, memberships, projects, roles
 from pileus.kit import db
 from pileus.kit.db import Connection
 
@@ -85,6 +85,14 @@ async def held(conn: Connection, user_id: str, target_id: str, ancestors: list[s
 async def of_user(conn: Connection, user_id: str) -> list[Assignment]:
     """Everything given to a user or a group of theirs."""
     return await db.many(conn, sa.select(assignments).where(_of_user(user_id)), Assignment)
+
+
+def reachable(given: list[Assignment]) -> sa.ColumnElement[bool]:
+    """Projects (and domains) on which these assignments count."""
+    direct = {a.target_id for a in given if not a.inherited}
+    above = sorted({a.target_id for a in given if a.inherited})
+    return sa.or_(projects.c.id.in_(direct), *(
+        sa.and_(projects.c.path.contains(f"/{id}/", autoescape=True), projects.c.id != id) for id in above))
 
 
 def assignment(*, user_id: str | None = None, group_id: str | None = None, target_id: str, role_id: str,

@@ -58,13 +58,12 @@ async def get_group(conn: Connection, group_id: str) -> Group:
     return row
 
 
-async def groups_of(conn: Connection, user_id: str) -> list[Group]:
-    query = sa.select(groups).join(memberships, memberships.c.group_id == groups.c.id)
-    return await db.many(conn, query.where(memberships.c.user_id == user_id).order_by(groups.c.id), Group)
+async def by_ids(conn: Connection, ids: set[str]) -> list[User]:
+    return await db.many(conn, sa.select(users).where(users.c.id.in_(ids)), User) if ids else []
 
 
-async def group_ids_of(conn: Connection, user_id: str) -> list[str]:
-    return await db.scalars(conn, sa.select(memberships.c.group_id).where(memberships.c.user_id == user_id))
+async def groups_by_ids(conn: Connection, ids: set[str]) -> list[Group]:
+    return await db.many(conn, sa.select(groups).where(groups.c.id.in_(ids)), Group) if ids else []
 
 
 async def members(conn: Connection, group_ids: set[str]) -> dict[str, list[str]]:

@@ -1,0 +1,177 @@
+"""Users: who can log in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from pileus.identity import policies
+from pileus.identity.api.fields import Id, Name255, Options, Unset, same_or_refused, with_options
+from pileus.identity.api.listing import given, merged, narrowed, page, parsed, views
+from pileus.identity.api.projects import narrowed_projects
+from pileus.identity.api.views import group_view, project_view, user_view
+from pileus.identity.faults import Duplicate, InvalidBody, Missing, Refused
+from pileus.identity.model import projects, roles, users
+from pileus.identity.model.projects import Project
+from pileus.identity.model.tables import groups as group_table
+from pileus.identity.model.tables import memberships
+from pileus.identity.model.tables import projects as project_table
+from pileus.identity.model.tables import users as table
+from pileus.identity.model.users import Group, User
+from pileus.kit import db
+from pileus.kit.db import Connection
+from pileus.kit.faults import Unauthorized
+from pileus.kit.ids import new_hex
+from pileus.kit.policy import Rule
+from pileus.kit.routes import Page, Routes, Target
+from pileus.kit.web import Ctx
+
+USER = Target(users.get, missing=Missing, facts=policies.user_facts, refuse=policies.nothing)
+READ = f"{policies.reader_of('user')} or {policies.OWNER}"
+WRITE = policies.writer_of("user")
+Password = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+routes = Routes()
+
+
+class UserCreate(msgspec.Struct, kw_only=True):
+    name: Name255
+    domain_id: Id | None = None
+    password: Password | None = None
+    enabled: bool = True
+    default_project_id: Id | None = None
+    options: Options = {}
+
+
+class UserUpdate(msgspec.Struct, kw_only=True):
+    name: Name255 | Unset = msgspec.UNSET
+    password: Password | None | Unset = msgspec.UNSET
+    enabled: bool | Unset = msgspec.UNSET
+    default_project_id: Id | None | Unset = msgspec.UNSET
+    options: Options | Unset = msgspec.UNSET
+
+
+class PasswordChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    password: Password
+    original_password: Password
+
+
+@routes.get("/v3/users", envelope="users", policy=Rule("identity:list_users", policies.LISTER))
+async def list_users(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str, Any]]:
+    found = narrowed(sa.select(table), query, {
+        "name": table.c.name, "domain_id": table.c.domain_id, "enabled": table.c.enabled})
+    if ctx.caller.domain_id:
+        found = found.where(table.c.domain_id == ctx.caller.domain_id)
+    async with ctx.db.read() as reader:
+        return views(ctx, await page(reader, found, table.c.id, User, query), user_view)
+
+
+async def check_references(conn: Connection, domain_id: str, default_project_id: str | None) -> None:
+    domain = await projects.find(conn, domain_id)
+    if domain is None or not domain.is_domain:
+        raise Missing(kind="domain", id=domain_id)
+    project = await projects.find(conn, default_project_id) if default_project_id else None
+    if project is not None and project.is_domain:
+        raise InvalidBody(reason=f"User's default project cannot be a domain: {default_project_id}.")
+
+
+@routes.post("/v3/users", envelope="user", status=201, policy=Rule("identity:create_user", WRITE), check=False)
+async def create_user(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
+    fields, extra = parsed(UserCreate, body)
+    domain_id = fields.domain_id or ctx.caller.domain_id or "default"
+    ctx.must_allow("identity:create_user", {"target.user.domain_id": domain_id})
+    now = ctx.clock()
+    user = User(id=new_hex(), domain_id=domain_id, name=fields.name, enabled=fields.enabled, extra=extra,
+                default_project_id=fields.default_project_id, options=with_options({}, fields.options), created_at=now,
+                password_hash=await ctx.app.passwords.hash(fields.password) if fields.password else None,
+                password_changed_at=now if fields.password else None)
+    try:
+        async with ctx.db.write() as tx:
+            await check_references(tx, domain_id, fields.default_project_id)
+            await db.add(tx, table, user)
+    except db.Taken as error:
+        raise _taken(user.name, domain_id) from error
+    return user_view(ctx, user)
+
+
+def _taken(name: str, domain_id: str) -> Duplicate:
+    return Duplicate(kind="user", why=f"Duplicate entry found with name {name} at domain ID {domain_id}.")
+
+
+@routes.head("/v3/users/{user_id}", target=USER, policy=Rule("identity:get_user", READ))
+async def check_user(ctx: Ctx, user: User) -> None:
+    """200 or 404."""
+
+
+@routes.get("/v3/users/{user_id}", envelope="user", target=USER, policy=Rule("identity:get_user", READ))
+async def show_user(ctx: Ctx, user: User) -> dict[str, Any]:
+    return user_view(ctx, user)
+
+
+@routes.patch("/v3/users/{user_id}", envelope="user", target=USER, policy=Rule("identity:update_user", WRITE))
+async def update_user(ctx: Ctx, user: User, body: dict[str, Any]) -> dict[str, Any]:
+    for name in ("id", "domain_id"):
+        same_or_refused(body, name, getattr(user, name))
+    fields, extra = parsed(UserUpdate, {key: value for key, value in body.items() if key != "domain_id"})
+    values = given(fields)
+    ends_tokens = values.get("enabled") is False or "password" in values
+    if "password" in values:
+        password = values.pop("password")
+        values |= {"password_hash": await ctx.app.passwords.hash(password) if password else None,
+                   "password_changed_at": ctx.clock()}
+    if "options" in values:
+        values["options"] = with_options(user.options, values["options"])
+    if extra:
+        values["extra"] = merged(user.extra, extra)
+    try:
+        async with ctx.db.write() as tx:
+            await check_references(tx, user.domain_id, values.get("default_project_id"))
+            await ctx.app.announce(tx, f"user:{user.id}", revoke=ends_tokens)
+            changed = await db.change(tx, table, user, **values)
+    except db.Taken as error:
+        raise _taken(values["name"], user.domain_id) from error
+    return user_view(ctx, changed)
+
+
+@routes.delete("/v3/users/{user_id}", target=USER, policy=Rule("identity:delete_user", WRITE))
+async def delete_user(ctx: Ctx, user: User) -> None:
+    async with ctx.db.write() as tx:
+        await tx.execute(table.delete().where(table.c.id == user.id))
+        await ctx.app.announce(tx, f"user:{user.id}", revoke=True)
+
+
+@routes.post("/v3/users/{user_id}/password", envelope="user", policy=None, status=204)
+async def change_password(ctx: Ctx, user_id: str, body: PasswordChange) -> None:
+    """Whoever knows the password may change it; no token is asked for, since it may have ended with the password."""
+    async with ctx.db.read() as reader:
+        user = await users.find(reader, user_id)
+    verified = await ctx.app.passwords.verify(body.original_password, user.password_hash if user else None)
+    if user is None or not verified or not user.enabled:
+        raise Unauthorized()
+    if user.options.get("lock_password"):
+        raise Refused(reason="The password is locked; an administrator has to change it.")
+    if body.password == body.original_password:
+        raise InvalidBody(reason="The new password must be different from the original one.")
+    hashed = await ctx.app.passwords.hash(body.password)
+    async with ctx.db.write() as tx:
+        await ctx.app.announce(tx, f"user:{user.id}", revoke=True)
+        await db.change(tx, table, user, password_hash=hashed, password_changed_at=ctx.clock())
+
+
+@routes.get("/v3/users/{user_id}/groups", envelope="groups", target=USER,
+            policy=Rule("identity:list_groups_for_user", READ))
+async def list_groups_of_user(ctx: Ctx, user: User, query: dict[str, list[str]]) -> Page[dict[str, Any]]:
+    found = sa.select(group_table).join(memberships, memberships.c.group_id == group_table.c.id)
+    found = narrowed(found.where(memberships.c.user_id == user.id), query, {"name": group_table.c.name})
+    async with ctx.db.read() as reader:
+        return views(ctx, await page(reader, found, group_table.c.id, Group, query), group_view)
+
+
+@routes.get("/v3/users/{user_id}/projects", envelope="projects", target=USER,
+            policy=Rule("identity:list_user_projects", READ))
+async def list_projects_of_user(ctx: Ctx, user: User, query: dict[str, list[str]]) -> Page[dict[str, Any]]:
+    async with ctx.db.read() as reader:
+        found = sa.select(project_table).where(roles.reachable(await roles.of_user(reader, user.id)))
+        found = narrowed_projects(found, query)
+        return views(ctx, await page(reader, found, project_table.c.id, Project, query), project_view)
