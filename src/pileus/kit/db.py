@@ -42,7 +42,7 @@ class Json(sa.types.TypeDecorator[Any]):
         return None if value is None else msgspec.json.encode(value).decode()
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        if value == "[]" or value == "{}":                       # by far the most frequent ones
+        if value in ("[]", "{}"):                                # by far the most frequent ones
             return [] if value == "[]" else {}
         return None if value is None else msgspec.json.decode(value)
 
