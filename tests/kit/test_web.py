@@ -91,6 +91,12 @@ async def test_bulk_and_pages(world):
     assert (await world.http.get("/boxes?limit=x")).status_code == 400
 
 
+async def test_a_nul_in_a_text_is_the_clients_mistake(world):
+    assert (await world.http.get("/boxes/%00")).status_code == 404
+    assert (await world.http.get("/boxes?name=%00")).status_code in (200, 400)
+    assert (await world.http.post("/boxes", json={"box": {"name": "a\0b"}})).status_code in (202, 400)
+
+
 async def test_request_id_of_the_client_is_kept(world):
     mine = "req-12345678-1234-1234-1234-123456789abc"
     assert (await world.http.get("/", headers={"x-openstack-request-id": mine})).headers[

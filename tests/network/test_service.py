@@ -60,6 +60,9 @@ async def test_client(world):
     assert first.security_group_names == ["default"]
     moved = await client.ensure_port(NewPort(id=IDS[0], network_id=network["id"], device_id="s1", host="h2"))
     assert moved.host == "h2" and moved.fixed_ips == made[0].fixed_ips
+    with pytest.raises(Refused) as refused:
+        await client.ensure_port(NewPort(id=IDS[0], network_id=network["id"], device_id="s9", host="h2"))
+    assert refused.value.status == 409
     assert (await client.network(network["id"])).name == "n" and await client.network(IDS[0]) is None
     assert [n.id for n in await client.networks_for("p1")] == [network["id"]]
     groups = await client.security_groups("p9", ["default"])

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from pileus.kit.faults import Conflict
+from pileus.kit.faults import BadRequest, Conflict
 
 T = TypeVar("T")
 BUSY_SECONDS = 30.0                  # how long a writer waits for another process's transaction on SQLite
@@ -42,6 +42,8 @@ class Json(sa.types.TypeDecorator[Any]):
         return None if value is None else msgspec.json.encode(value).decode()
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        if value in ("[]", "{}"):                                # by far the most frequent ones
+            return [] if value == "[]" else {}
         return None if value is None else msgspec.json.decode(value)
 
 
@@ -126,6 +128,7 @@ class _Remote:
         self.callbacks.append(callback)
 
 
+_NUL_IN_TEXT = "22021"                                  # PostgreSQL alone minds
 _COLLISIONS = {"40001", "40P01", 1205, 1213, 1020}      # SQLSTATEs of PostgreSQL, error numbers of MariaDB
 
 
@@ -139,6 +142,8 @@ def _translated():
         state = getattr(error.orig, "sqlstate", None) or (error.orig.args[:1] or (None,))[0] if error.orig else None
         if state in _COLLISIONS:
             raise Collision(str(error.orig)) from error
+        if state == _NUL_IN_TEXT:
+            raise BadRequest(reason="A text holds a NUL character, which no text may.") from error
         raise
 
 

@@ -192,7 +192,7 @@ class WebApp:
     def _find(self, ctx: Ctx) -> tuple[dict[str, list[tuple[Route, list[str]]]], list[str]]:
         scope = ctx.request.scope
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        found = self.tree.find(path)
+        found = self.tree.find(path) if "\0" not in path else None      # PostgreSQL takes no NUL in a text
         if found is None:
             raise faults.NotFound()
         return found

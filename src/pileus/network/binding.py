@@ -30,8 +30,10 @@ def hostname(port: Port, addresses: list[Address]) -> str:
     """The port's own name, or one made of its first IPv4 address."""
     if port.dns_name:
         return port.dns_name
-    first = next((address.ip for address in addresses if "." in address.ip), None)
-    return "host-" + first.replace(".", "-") if first else ""
+    for address in addresses:
+        if "." in address.ip:
+            return "host-" + address.ip.replace(".", "-")
+    return ""
 
 
 def bound(judge: Judge, port: Port, network: Network, host: str) -> dict[str, Any]:

@@ -62,12 +62,12 @@ class SecurityGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 class NewPort(msgspec.Struct, kw_only=True):
     """A port compute wants: by an id of compute's own making, so that asking twice is asking once. A port that is
-    there already only gets the binding."""
+    there already only gets the binding; if another device has it, PortInUse is refused."""
 
     id: str
     network_id: str
     device_id: str
-    host: str = msgspec.field(name="binding:host_id", default="")
+    host: str | msgspec.UnsetType = msgspec.field(name="binding:host_id", default=msgspec.UNSET)
     device_owner: str = "compute:nova"
     project_id: str | msgspec.UnsetType = msgspec.UNSET
     security_groups: list[str] | msgspec.UnsetType = msgspec.UNSET

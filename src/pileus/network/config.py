@@ -6,7 +6,7 @@ import msgspec
 
 from pileus.kit.config import doc
 
-Count = Annotated[int, msgspec.Meta(ge=-1)]
+Count = Annotated[int, msgspec.Meta(ge=-1, le=2147483647)]
 
 
 class Quotas(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from pileus.network.engine.base import Attachment, Refusal
 from pileus.network.engine.records import Port, Records
@@ -12,7 +11,7 @@ from pileus.network.engine.records import Port, Records
 class ComputeEvents(Protocol):
     """What compute's client must be able to do for us."""
 
-    async def external_events(self, events: Sequence[Mapping[str, Any]]) -> None:
+    async def external_events(self, events: list[dict[str, str]]) -> None:
         """POST os-server-external-events. Raises what clients raise when compute refuses or does not answer."""
         ...
 

@@ -136,7 +136,7 @@ def _one(column: sa.ColumnElement[Any], name: str, values: list[str]) -> sa.Colu
     if isinstance(column.type, sa.Integer):
         if not all(value.lstrip("-").isdigit() and len(value) < 12 for value in values):
             raise faults.InvalidInput(reason=f"'{', '.join(values)}' is not an integer for {name}")
-        return column.in_([int(value) for value in values])
+        return column.in_([number for value in values if abs(number := int(value)) < 1 << 31])
     found = column == values[0] if len(values) == 1 else column.in_(values)
     return sa.or_(found, column.is_(None)) if "" in values and getattr(column, "nullable", False) else found
 

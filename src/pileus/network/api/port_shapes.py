@@ -63,12 +63,18 @@ class PortCreate(PortUpdate, kw_only=True, forbid_unknown_fields=True):
     id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f-]{36}$")] | UnsetType = UNSET
 
 
-class FixedIp(msgspec.Struct):
+class FixedIp(msgspec.Struct, gc=False):
     subnet_id: str
     ip_address: str
 
 
-class PortView(Standard, kw_only=True):
+class DnsAssignment(msgspec.Struct, gc=False):
+    ip_address: str
+    hostname: str
+    fqdn: str
+
+
+class PortView(Standard, kw_only=True, gc=False):
     network_id: str
     mac_address: str
     admin_state_up: bool
@@ -82,7 +88,7 @@ class PortView(Standard, kw_only=True):
     extra_dhcp_opts: list[DhcpOption]
     dns_name: str
     dns_domain: str
-    dns_assignment: list[dict[str, str]]
+    dns_assignment: list[DnsAssignment]
     vnic_type: str = msgspec.field(name="binding:vnic_type")
     host: str | UnsetType = msgspec.field(name="binding:host_id", default=UNSET)
     profile: dict[str, Any] | UnsetType = msgspec.field(name="binding:profile", default=UNSET)
@@ -149,7 +155,7 @@ LISTING = Listing(
         sa.select(port_groups.c.port_id).where(port_groups.c.security_group_id.in_(ids)))})
 
 
-class Around(msgspec.Struct, frozen=True, kw_only=True):
+class Around(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a port's view tells that is not in its row."""
 
     addresses: list[Address] = []
@@ -169,8 +175,7 @@ def view(row: Port, around: Around, domain: str, binding: bool) -> PortView:
         allowed_address_pairs=[AddressPair(pair.ip_address, pair.mac_address or row.mac_address)
                                for pair in row.allowed_address_pairs],
         extra_dhcp_opts=row.extra_dhcp_opts, dns_name=row.dns_name, dns_domain=row.dns_domain,
-        dns_assignment=[{"ip_address": address.ip, "hostname": name, "fqdn": f"{name}.{suffix}"}
-                        for address in around.addresses if name],
+        dns_assignment=[DnsAssignment(address.ip, name, f"{name}.{suffix}") for address in around.addresses if name],
         vnic_type=row.vnic_type, host=row.host if binding else UNSET, profile=row.profile if binding else UNSET,
         vif_type=row.vif_type if binding else UNSET, vif_details=row.vif_details if binding else UNSET)
 

@@ -103,6 +103,8 @@ async def _rebound(ctx: Ctx, tx: Connection, known: dict[str, Port], body: list[
     for each in body:
         if (port := known.get(str(each.id))) is not None:
             network = nets[port.network_id]
+            if port.device_id and each.device_id and port.device_id != each.device_id:
+                raise faults.PortInUse(port_id=port.id, network_id=network.id, device_id=port.device_id)
             wanted = {name: value for name, value in given(each).items() if name in BOUND}
             values = _changes(ctx, Seen(port, network), wanted)
             rows.append(await base.change(tx, ports.ports, port, ctx.clock(), **values) if values else port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -37,7 +38,7 @@ class Changed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     description: MaybeText = UNSET
 
 
-class Standard(msgspec.Struct, kw_only=True):
+class Standard(msgspec.Struct, kw_only=True, gc=False):
     """What every resource tells."""
 
     id: str
@@ -51,6 +52,7 @@ class Standard(msgspec.Struct, kw_only=True):
     tags: list[str] = []
 
 
+@functools.lru_cache(maxsize=4096)
 def stamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 

@@ -45,7 +45,7 @@ class PoolUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     default_prefixlen: Length = UNSET
     min_prefixlen: Length = UNSET
     max_prefixlen: Length = UNSET
-    default_quota: Annotated[int, msgspec.Meta(ge=0)] | None | UnsetType = UNSET
+    default_quota: Annotated[int, msgspec.Meta(ge=0, le=2147483647)] | None | UnsetType = UNSET
     is_default: bool | UnsetType = UNSET
 
 

@@ -47,7 +47,7 @@ port_groups = sa.Table(
 )
 
 
-class AddressPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AddressPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     ip_address: str
     mac_address: str | None = None
 
@@ -58,7 +58,7 @@ class DhcpOption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ip_version: int = 4
 
 
-class Port(Row, frozen=True, kw_only=True):
+class Port(Row, frozen=True, kw_only=True, gc=False):
     """`host` is empty as long as the port is bound to none. Only the engine's reports make a port ACTIVE."""
 
     network_id: str

@@ -12,7 +12,7 @@ from pileus.kit import db
 from pileus.kit.db import Connection, Json
 from pileus.network import faults
 from pileus.network.addresses import AUTO_MODES, Pool
-from pileus.network.model.base import Row, chunks, metadata, standard_columns
+from pileus.network.model.base import Row, chunks, metadata, rows, standard_columns
 
 pools = sa.Table(
     "subnetpool", metadata, *standard_columns("subnetpool"),
@@ -88,7 +88,7 @@ class SubnetPool(Row, frozen=True, kw_only=True):
     is_default: bool = False
 
 
-class Address(msgspec.Struct, frozen=True, kw_only=True):
+class Address(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`number` is the address as 32 hex digits, so that it sorts as a number; `place` is its rank at the port."""
 
     subnet_id: str
@@ -123,8 +123,8 @@ async def of_networks(conn: Connection, network_ids: Iterable[str], *, lock: boo
         query = sa.select(subnets).where(subnets.c.network_id.in_(part)).order_by(subnets.c.id)
         for row in await db.many(conn, query.with_for_update() if lock else query, Subnet):
             found[row.network_id].append(row)
-    for rows in found.values():
-        rows.sort(key=lambda row: (row.created_at, row.id))
+    for own in found.values():
+        own.sort(key=lambda row: (row.created_at, row.id))
     return found
 
 
@@ -136,7 +136,8 @@ async def by_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Subnet]:
 async def addresses_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, list[Address]]:
     found: dict[str, list[Address]] = defaultdict(list)
     for part in chunks(port_ids):
-        query = sa.select(addresses).where(addresses.c.port_id.in_(part)).order_by(addresses.c.place)
-        for row in await db.many(conn, query, Address):
-            found[row.port_id].append(row)
+        c = addresses.c
+        query = sa.select(c.subnet_id, c.number, c.ip, c.port_id, c.place).where(c.port_id.in_(part)).order_by(c.place)
+        for subnet_id, number, ip, port_id, place in await rows(conn, query):
+            found[port_id].append(Address(subnet_id=subnet_id, number=number, ip=ip, port_id=port_id, place=place))
     return found
