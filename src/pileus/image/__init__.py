@@ -1,0 +1,1 @@
+"""Image: what servers boot from, kept byte for byte."""

@@ -1,0 +1,50 @@
+"""Who may do what to which image. An image the caller may not know about is not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.image.model import images
+from pileus.image.model.images import Image
+from pileus.kit import policy
+from pileus.kit.policy import Rule
+from pileus.kit.web import Ctx
+
+_READ = ("role:admin or role:service or (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s"
+         " or 'community':%(visibility)s or 'shared':%(visibility)s))")
+_DOWNLOAD = _READ.replace("role:reader", "role:member")
+
+GET_IMAGES = Rule("get_images", policy.PROJECT_READER + " or role:service")
+GET_IMAGE = Rule("get_image", _READ)
+DOWNLOAD_IMAGE = Rule("download_image", _DOWNLOAD)
+ADD_IMAGE = Rule("add_image", policy.PROJECT_MEMBER)
+MODIFY_IMAGE = Rule("modify_image", policy.PROJECT_MEMBER)
+DELETE_IMAGE = Rule("delete_image", policy.PROJECT_MEMBER)
+UPLOAD_IMAGE = Rule("upload_image", policy.PROJECT_MEMBER)
+DEACTIVATE = Rule("deactivate", policy.PROJECT_MEMBER)
+REACTIVATE = Rule("reactivate", policy.PROJECT_MEMBER)
+PUBLICIZE_IMAGE = Rule("publicize_image", policy.ADMIN)
+COMMUNITIZE_IMAGE = Rule("communitize_image", policy.PROJECT_MEMBER)
+ADD_MEMBER = Rule("add_member", policy.PROJECT_MEMBER)
+GET_MEMBER = Rule("get_member", _READ)
+GET_MEMBERS = Rule("get_members", _READ)
+MODIFY_MEMBER = Rule("modify_member", "role:admin or (role:member and project_id:%(member_id)s)")
+DELETE_MEMBER = Rule("delete_member", policy.PROJECT_MEMBER)
+
+
+def facts(image: Image) -> dict[str, Any]:
+    return {"visibility": image.visibility} | ({"project_id": image.owner} if image.owner else {})
+
+
+async def image_for(ctx: Ctx, image_id: str, rule: Rule) -> Image:
+    """The image, if the caller sees it and `rule` lets them."""
+    async with ctx.db.read() as reader:
+        image = await images.get_visible(reader, image_id, ctx.caller)
+    ctx.must_allow(rule.name, facts(image))
+    return image
+
+
+def must_allow_visibility(ctx: Ctx, image: Image, wanted: str) -> None:
+    rule = {"public": PUBLICIZE_IMAGE, "community": COMMUNITIZE_IMAGE}.get(wanted)
+    if rule is not None:
+        ctx.must_allow(rule.name, facts(image))

@@ -1,0 +1,106 @@
+"""/v2/images"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from pileus.image import access, answers, attributes, faults, patches
+from pileus.image.api.root import IMPORT_METHODS
+from pileus.image.model import images, listing
+from pileus.image.model.images import ACTIVE, DEACTIVATED, Image
+from pileus.kit.ids import new_uuid
+from pileus.kit.routes import Routes
+from pileus.kit.web import Ctx
+
+routes = Routes()
+ONE = "/v2/images/{image_id}"
+PATCHES = (patches.V20, patches.V21)
+
+
+@routes.get("/v2/images", policy=access.GET_IMAGES)
+async def list_images(ctx: Ctx, query: dict[str, list[str]]) -> Response:
+    async with ctx.db.read() as reader:
+        found, marker = await listing.page(reader, query, ctx.caller)
+    body = {"images": [answers.view(image) for image in found], "schema": "/v2/schemas/images",
+            "first": _path(ctx, None)}
+    return answers.json_answer(body | ({"next": _path(ctx, marker)} if marker else {}))
+
+
+def _path(ctx: Ctx, marker: str | None) -> str:
+    """This request's path without the mount point, which clients add themselves."""
+    return ctx.url_with(marker=marker).removeprefix(ctx.base_url)
+
+
+@routes.post("/v2/images", status=201, policy=access.ADD_IMAGE)
+async def create_image(ctx: Ctx, body: dict[str, Any]) -> Response:
+    image = _new(ctx, body)
+    access.must_allow_visibility(ctx, image, image.visibility)
+    async with ctx.db.write() as tx:
+        await images.add(tx, image)
+    return answers.json_answer(answers.view(image), 201, {
+        "location": f"{ctx.base_url}/v2/images/{image.id}", "openstack-image-store-ids": ctx.app.store.name,
+        "openstack-image-import-methods": ",".join(IMPORT_METHODS)})
+
+
+def _new(ctx: Ctx, body: dict[str, Any]) -> Image:
+    values = {name: attributes.check(name, value) for name, value in body.items()}
+    columns: dict[str, Any] = {name: values.pop(name) for name in list(values) if name in attributes.ATTRIBUTES}
+    attributes.check_counts(columns.get("tags", []), values)
+    attributes.check_formats(columns.get("disk_format"), columns.get("container_format"))
+    owner = columns.pop("owner", None) or ctx.caller.project_id
+    if owner != ctx.caller.project_id and not ctx.caller.is_admin:
+        raise faults.Forbidden(reason=f"You are not permitted to create images owned by '{owner}'.")
+    now = ctx.clock()
+    columns.setdefault("id", new_uuid())
+    return Image(**columns, owner=owner, properties=values, created_at=now, updated_at=now)
+
+
+@routes.get(ONE, policy=access.GET_IMAGE, check=False)
+async def show_image(ctx: Ctx, image_id: str) -> Response:
+    return answers.json_answer(answers.view(await access.image_for(ctx, image_id, access.GET_IMAGE)))
+
+
+@routes.patch(ONE, policy=access.MODIFY_IMAGE, check=False, media=PATCHES)
+async def update_image(ctx: Ctx, image_id: str, body: Any) -> Response:
+    changes = patches.parse(body, ctx.request.headers.get("content-type", "").partition(";")[0].strip().lower())
+    image = await access.image_for(ctx, image_id, access.MODIFY_IMAGE)
+    columns = patches.apply(image, changes)
+    if columns.get("visibility", image.visibility) != image.visibility:
+        access.must_allow_visibility(ctx, image, columns["visibility"])
+    if columns.get("owner", image.owner) != image.owner and not ctx.caller.is_admin:
+        raise faults.Forbidden(reason="You are not permitted to change the owner of this image.")
+    if columns:
+        async with ctx.db.write() as tx:
+            image = await images.change(tx, image, ctx.clock(), **columns)
+    return answers.json_answer(answers.view(image))
+
+
+@routes.delete(ONE, policy=access.DELETE_IMAGE, check=False)
+async def delete_image(ctx: Ctx, image_id: str) -> None:
+    image = await access.image_for(ctx, image_id, access.DELETE_IMAGE)
+    if image.protected:
+        raise faults.Protected(image_id=image_id)
+    async with ctx.db.write() as tx:
+        await images.remove(tx, image)
+    if image.data_id is not None:
+        await ctx.app.store.remove(image.data_id)
+
+
+@routes.post(ONE + "/actions/deactivate", status=204, policy=access.DEACTIVATE, check=False)
+async def deactivate_image(ctx: Ctx, image_id: str) -> None:
+    await _switch(ctx, await access.image_for(ctx, image_id, access.DEACTIVATE), ACTIVE, DEACTIVATED)
+
+
+@routes.post(ONE + "/actions/reactivate", status=204, policy=access.REACTIVATE, check=False)
+async def reactivate_image(ctx: Ctx, image_id: str) -> None:
+    await _switch(ctx, await access.image_for(ctx, image_id, access.REACTIVATE), DEACTIVATED, ACTIVE)
+
+
+async def _switch(ctx: Ctx, image: Image, before: str, after: str) -> None:
+    if image.status not in (before, after):
+        raise faults.Forbidden(reason=f"Not allowed to make an image {after} in status '{image.status}'")
+    if image.status == before:
+        async with ctx.db.write() as tx:
+            await images.change(tx, image, ctx.clock(), status=after)

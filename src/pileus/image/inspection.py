@@ -1,0 +1,76 @@
+"""Does an image hold what its disk_format says, and nothing that would reach into the host? Asked while it streams."""
+
+from __future__ import annotations
+
+from oslo_utils.imageutils.format_inspector import (
+    ALL_FORMATS,
+    FileInspector,
+    ImageFormatError,
+    InspectWrapper,
+    SafetyCheckFailed,
+)
+
+from pileus.image.faults import BadFormat
+
+# What content may be found under which disk_format. A raw disk may begin with a partition table or be encrypted, and
+# most ISO images can also be started from a disk. Formats that are not named here have no content to be told by.
+ALLOWED: dict[str, frozenset[str]] = {
+    "raw": frozenset({"raw", "gpt", "luks"}), "ami": frozenset({"raw", "gpt"}), "iso": frozenset({"iso", "gpt"}),
+    "qcow2": frozenset({"qcow2"}), "vmdk": frozenset({"vmdk"}), "vdi": frozenset({"vdi"}),
+    "vhd": frozenset({"vhd"}), "vhdx": frozenset({"vhdx"}), "gpt": frozenset({"gpt"}), "luks": frozenset({"luks"})}
+UNCHECKED = frozenset({"raw", "gpt", "iso"})              # formats that cannot refer to anything outside themselves
+_TO_THE_END = frozenset({"vmdk"})                         # its footer overrides its header
+
+
+class _Feed:
+    """The file-like thing the library reads from; its `read` gives what we were given."""
+
+    piece = b""
+
+    def read(self, size: int) -> bytes:
+        return self.piece
+
+
+class Inspection:
+    """`feed` the content piece by piece, then `verdict` gives its virtual size. Both raise BadFormat."""
+
+    def __init__(self, disk_format: str | None, container_format: str | None):
+        self.claimed = disk_format or ""
+        self.wanted = ALLOWED.get(self.claimed, frozenset()) if container_format == "bare" else frozenset()
+        self._feed, self._size = _Feed(), 0
+        expected = self.claimed if self.claimed in ALL_FORMATS and self.claimed != "raw" else None
+        self._wrapper = InspectWrapper(self._feed, expected) if self.wanted else None      # type: ignore[arg-type]
+        self._decided = False
+
+    def feed(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._wrapper is None or self._decided:
+            return
+        self._feed.piece = piece
+        try:
+            self._wrapper.read(len(piece))
+            self._decided = self.claimed not in _TO_THE_END and self._wrapper.formats is not None
+        except Exception as error:        # the library raises whatever its parsers trip over
+            raise BadFormat(claimed=self.claimed, reason=str(error)) from error
+
+    def verdict(self) -> int | None:
+        if self._wrapper is None:
+            return None
+        try:
+            self._wrapper.close()
+            found = self._wrapper.formats or []
+            names = {str(inspector) for inspector in found}
+            if not names <= self.wanted or (self.claimed != "raw" and self.claimed not in names | {"ami"}):
+                raise BadFormat(claimed=self.claimed, reason=f"it is {' and '.join(sorted(names)) or 'unknown'}")
+            return self._checked(found)
+        except (ImageFormatError, SafetyCheckFailed) as error:
+            raise BadFormat(claimed=self.claimed, reason=str(error)) from error
+
+    def _checked(self, found: list[FileInspector]) -> int | None:
+        size: int | None = None
+        for inspector in found:
+            if str(inspector) not in UNCHECKED:
+                inspector.safety_check()
+            if str(inspector) == self.claimed and self.claimed not in UNCHECKED:
+                size = inspector.virtual_size
+        return size if size is not None else self._size

@@ -1,0 +1,1 @@
+"""Schema of the image service, forward only."""

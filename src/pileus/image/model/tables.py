@@ -1,0 +1,66 @@
+"""Tables of the image service."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pileus.kit import db
+
+metadata = db.metadata()
+
+images = sa.Table(
+    "image", metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(255)),
+    sa.Column("owner", sa.String(255)),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("visibility", sa.String(16), nullable=False),
+    sa.Column("disk_format", sa.String(20)),
+    sa.Column("container_format", sa.String(20)),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("virtual_size", sa.BigInteger),
+    sa.Column("checksum", sa.String(32)),
+    sa.Column("os_hash_algo", sa.String(16)),
+    sa.Column("os_hash_value", sa.String(128)),
+    sa.Column("min_disk", sa.Integer, nullable=False),
+    sa.Column("min_ram", sa.Integer, nullable=False),
+    sa.Column("protected", sa.Boolean, nullable=False),
+    sa.Column("os_hidden", sa.Boolean, nullable=False),
+    sa.Column("store", sa.String(64)),
+    sa.Column("data_id", sa.String(36)),                 # the name of its bytes in the store; new with each upload
+    sa.Column("busy_until", sa.Double, nullable=False),  # an upload that goes on renews it
+    sa.Column("tags", db.Json, nullable=False),          # as shown; image_tag is for finding
+    sa.Column("properties", db.Json, nullable=False),    # as shown; image_property is for finding
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Index("image_by_age", "created_at", "id"),
+    sa.Index("image_by_owner", "owner", "created_at", "id"),
+    sa.Index("image_by_visibility", "visibility", "created_at", "id"),
+    sa.Index("image_by_status", "status", "busy_until"),
+)
+
+tags = sa.Table(
+    "image_tag", metadata,
+    sa.Column("image_id", sa.String(36), sa.ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("tag", sa.String(255), primary_key=True),
+    sa.Index("image_tag_by_tag", "tag"),
+)
+
+properties = sa.Table(
+    "image_property", metadata,
+    sa.Column("image_id", sa.String(36), sa.ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("value", db.LongText, nullable=False),
+    sa.Index("image_property_by_name", "name"),
+)
+
+members = sa.Table(
+    "image_member", metadata,
+    sa.Column("image_id", sa.String(36), sa.ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("member_id", sa.String(255), primary_key=True),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+    sa.Index("image_member_by_member", "member_id", "status"),
+)

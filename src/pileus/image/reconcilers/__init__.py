@@ -1,0 +1,1 @@
+"""Truths of the image service that must keep holding."""

@@ -1,0 +1,135 @@
+"""The file store: one file per content in a folder; what is being written stands in a folder beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from pileus.image.stores.base import NoSuchData, StoreFull
+from pileus.kit.ids import is_uuid
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+SMALL = 1 << 16                 # reads up to this size are not worth a thread
+_VECTOR = 512                   # pieces per system call
+
+
+def _write_all(fd: int, pieces: list[bytes]) -> None:
+    """writev writes as much as it likes; go on until all is written."""
+    for first in range(0, len(pieces), _VECTOR):
+        group = pieces[first:first + _VECTOR]
+        left = sum(len(piece) for piece in group) - os.writev(fd, group)
+        if left:
+            rest = memoryview(b"".join(group))[-left:]
+            while rest:
+                rest = rest[os.write(fd, rest):]
+
+
+class FileWriting:
+    def __init__(self, draft: Path, final: Path):
+        self.draft, self.final = draft, final
+        self.fd: int | None = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        if self.fd is None:
+            raise OSError(errno.EBADF, "written to after the end", str(self.draft))
+        try:
+            _write_all(self.fd, list(pieces))
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StoreFull(str(error)) from error
+            raise
+
+    async def finish(self) -> None:
+        await asyncio.to_thread(self._finish)
+
+    def _finish(self) -> None:
+        if self.fd is None:
+            return
+        try:
+            os.fdatasync(self.fd)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StoreFull(str(error)) from error
+            raise
+        self._close()
+        self.draft.rename(self.final)
+        folder = os.open(self.final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _close(self) -> None:
+        fd, self.fd = self.fd, None
+        if fd is not None:
+            os.close(fd)
+
+    async def discard(self) -> None:
+        self._close()
+        self.draft.unlink(missing_ok=True)
+
+
+class FileReading:
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NoSuchData(str(path)) from None
+        self.size = os.fstat(self._fd).st_size
+
+    async def read(self, offset: int, length: int) -> bytes:
+        if length <= SMALL:
+            return os.pread(self._fd, length, offset)
+        return await asyncio.to_thread(os.pread, self._fd, length, offset)
+
+    async def close(self) -> None:
+        os.close(self._fd)
+
+
+class FileStore:
+    name: ClassVar[str] = "file"
+
+    def __init__(self, directory: Path):
+        self.data, self.drafts = directory / "data", directory / "incoming"
+        for folder in (self.data, self.drafts):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def path(self, data_id: str) -> Path:
+        if not is_uuid(data_id):                     # it becomes a part of a path
+            raise NoSuchData(data_id)
+        return self.data / data_id
+
+    async def write(self, data_id: str) -> FileWriting:
+        return FileWriting(self.drafts / f"{data_id}.{uuid.uuid4().hex}", self.path(data_id))
+
+    async def read(self, data_id: str) -> FileReading:
+        return FileReading(self.path(data_id))
+
+    async def remove(self, data_id: str) -> None:
+        await asyncio.to_thread(self.path(data_id).unlink, missing_ok=True)
+
+    async def contents(self, older_than: float) -> list[str]:
+        return [path.name for path in await asyncio.to_thread(_older, self.data, older_than)]
+
+    async def sweep(self, older_than: float) -> None:
+        for path in await asyncio.to_thread(_older, self.drafts, older_than):
+            path.unlink(missing_ok=True)
+
+
+def _older(folder: Path, seconds: float) -> list[Path]:
+    found: list[Path] = []
+    latest = time.time() - seconds
+    for entry in os.scandir(folder):
+        try:
+            if entry.stat().st_mtime <= latest:
+                found.append(Path(entry.path))
+        except FileNotFoundError:
+            continue                                 # finished or removed while we looked
+    return found

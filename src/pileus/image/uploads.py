@@ -1,0 +1,144 @@
+"""Taking in the bytes of an image: hashed, inspected and stored while they stream; all of it or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from pileus.image import faults
+from pileus.image.inspection import Inspection
+from pileus.image.model import images
+from pileus.image.model.images import ACTIVE, NO_DATA, QUEUED, SAVING, Image
+from pileus.image.runtime import Images
+from pileus.image.stores.base import StoreFull, Writing
+from pileus.kit import db
+from pileus.kit.ids import new_uuid
+
+BLOCK = 4 << 20                 # bytes hashed and written at a time
+SMALL = 1 << 16                 # less than this is not worth a thread
+BUSY_FOR, RENEW_EVERY = 120.0, 20.0
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What was found out about the bytes."""
+
+    size: int
+    virtual_size: int | None
+    checksum: str
+    os_hash_value: str
+
+
+async def upload(app: Images, image: Image, pieces: AsyncIterator[bytes], *, declared: int | None, then: str = ACTIVE,
+                 ) -> Image:
+    """Bring `pieces` into the store and the image to the status `then`; back to queued if anything goes wrong."""
+    started = await _begin(app, image)
+    writing: Writing | None = None
+    done = False
+    try:
+        writing = await app.store.write(started.data_id or "")
+        taken = await _take(app, started, writing, pieces, declared)
+        await writing.finish()
+        ended = await _end(app, started, taken, then)
+        done = True
+        return ended
+    except StoreFull as error:
+        raise faults.StorageFull() from error
+    finally:
+        if not done:              # also when the client is gone or the process is being stopped: that waits for this
+            await asyncio.shield(_clean(app, started, writing))
+
+
+async def _begin(app: Images, image: Image) -> Image:
+    now = app.clock()
+    abandoned = image.status == SAVING and image.busy_until < now
+    if image.status != QUEUED and not abandoned:
+        raise faults.WrongStatus(found=image.status, wanted=SAVING)
+    try:
+        async with app.db.write() as tx:
+            return await images.change(tx, image, now, **NO_DATA | {
+                "status": SAVING, "data_id": new_uuid(), "busy_until": now + BUSY_FOR})
+    except db.Stale as error:
+        raise faults.WrongStatus(found="another upload", wanted=SAVING) from error
+
+
+async def _take(app: Images, image: Image, writing: Writing, pieces: AsyncIterator[bytes], declared: int | None,
+                ) -> Taken:
+    inspection = Inspection(image.disk_format, image.container_format)
+    md5, sha = hashlib.md5(usedforsecurity=False), hashlib.sha512()
+    size, held, block, renew_at = 0, 0, list[bytes](), app.clock() + RENEW_EVERY
+    working: asyncio.Future[Any] | None = None
+
+    def work(parts: list[bytes]) -> asyncio.Future[Any]:
+        """The hashes and the disk at once, each in a thread: they let go of the interpreter."""
+        whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        inspection.feed(whole)
+        return asyncio.gather(asyncio.to_thread(md5.update, whole), asyncio.to_thread(sha.update, whole),
+                              asyncio.to_thread(writing.write, [whole]))
+
+    try:
+        async for piece in pieces:
+            size += len(piece)
+            held += len(piece)
+            block.append(piece)
+            if size > app.config.max_image_bytes:
+                raise faults.TooBig(reason=f"Image exceeds the limit of {app.config.max_image_bytes} bytes.")
+            if held >= BLOCK:
+                if working is not None:
+                    await asyncio.shield(working)
+                working, block, held = work(block), [], 0
+                if app.clock() > renew_at:
+                    renew_at = app.clock() + RENEW_EVERY
+                    await _renew(app, image)
+        if working is not None:
+            await asyncio.shield(working)
+        if held > SMALL:
+            working = work(block)
+            await asyncio.shield(working)
+        elif held:
+            _work_here(inspection, md5, sha, writing, b"".join(block))
+    finally:
+        if working is not None:                           # threads cannot be called off
+            await asyncio.gather(working, return_exceptions=True)
+    if declared is not None and declared != size:
+        raise faults.BadRequest(reason=f"Size of the uploaded data ({size}) is not what was declared ({declared}).")
+    return Taken(size, inspection.verdict(), md5.hexdigest(), sha.hexdigest())
+
+
+def _work_here(inspection: Inspection, md5: Any, sha: Any, writing: Writing, whole: bytes) -> None:
+    inspection.feed(whole)
+    md5.update(whole)
+    sha.update(whole)
+    writing.write([whole])
+
+
+async def _renew(app: Images, image: Image) -> None:
+    async with app.db.write() as tx:
+        if not await images.renew(tx, image.id, image.data_id or "", app.clock() + BUSY_FOR):
+            raise faults.Gone(image_id=image.id)
+
+
+async def _end(app: Images, image: Image, taken: Taken, status: str) -> Image:
+    """Tell the image of its bytes, if it still waits for them (its name or tags may have changed meanwhile)."""
+    async with app.db.write() as tx:
+        found = await images.find(tx, image.id)
+        if found is None or found.data_id != image.data_id or found.status != SAVING:
+            raise faults.Gone(image_id=image.id)
+        return await images.change(
+            tx, found, app.clock(), status=status, size=taken.size, virtual_size=taken.virtual_size,
+            checksum=taken.checksum, os_hash_algo="sha512", os_hash_value=taken.os_hash_value, store=app.store.name)
+
+
+async def _clean(app: Images, image: Image, writing: Writing | None) -> None:
+    """Nothing half-made stays: bytes no image refers to go, and an image that still waits is queued again."""
+    if writing is not None:
+        await writing.discard()
+    async with app.db.write() as tx:
+        found = await images.find(tx, image.id)
+        if found is not None and found.data_id == image.data_id and found.status == SAVING:
+            found = await images.change(tx, found, app.clock(), **NO_DATA | {"status": QUEUED, "busy_until": 0.0})
+    if found is None or found.data_id != image.data_id:
+        await app.store.remove(image.data_id or "")
