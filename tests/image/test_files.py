@@ -7,7 +7,10 @@ import os
 import pytest
 
 from pileus.image.client import pieces_of
+from pileus.image.model import images
+from pileus.image.reconcilers.stored_data import abandoned_uploads, orphaned_data
 from pileus.image.stores.file import FileStore, FileWriting
+from pileus.image.uploads import begin
 from pileus.kit.client import Refused
 from tests.image.conftest import OCTETS, OTHER
 
@@ -191,12 +194,9 @@ async def test_one_upload_at_a_time_but_renaming_is_free(world):
 
 async def test_uploads_of_dead_processes_are_forgotten(world):
     image = await world.image()
-    from pileus.image.model import images
-    from pileus.image.reconcilers.stored_data import abandoned_uploads, orphaned_data
-    from pileus.image.uploads import _begin
     async with world.db.read() as reader:
         row = await images.get(reader, image)
-    started = await _begin(world, row)
+    started = await begin(world, row)
     writing = await world.store.write(started.data_id)
     writing.write([b"half"])
     assert (await world.http.put(f"/v2/images/{image}/file", content=b"y", headers=OCTETS)).status_code == 409
@@ -218,7 +218,6 @@ async def test_orphaned_contents_go_and_others_stay(world):
     await orphan.finish()
     for path in (world.directory / "data").iterdir():
         os.utime(path, (1, 1))
-    from pileus.image.reconcilers.stored_data import orphaned_data
     await orphaned_data.run(world)
     assert world.kept() == ["data"]
     assert (await world.http.get(f"/v2/images/{image}/file")).content == b"kept"
