@@ -54,7 +54,7 @@ async def create_image(ctx: Ctx, body: dict[str, Any]) -> Response:
     async with ctx.db.write() as tx:
         await images.add(tx, image)
     return answers.json_answer(answers.view(image), 201, {
-        "location": f"{ctx.base_url}/v2/images/{image.id}", "openstack-image-store-ids": ctx.app.store.name,
+        "location": f"{ctx.base_url}/v2/images/{image.id}",
         "openstack-image-import-methods": ",".join(IMPORT_METHODS)})
 
 
