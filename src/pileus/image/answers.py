@@ -29,9 +29,8 @@ def wire_time(seconds: float) -> str:
 
 def view(image: Image) -> dict[str, Any]:
     """An image as clients see it; its own properties stand beside ours."""
-    stores = {"stores": image.store} if image.store else {}
     return {
-        **image.properties, **stores, "id": image.id, "name": image.name, "status": image.status,
+        **image.properties, "id": image.id, "name": image.name, "status": image.status,
         "visibility": image.visibility, "owner": image.owner, "disk_format": image.disk_format,
         "container_format": image.container_format, "size": image.size, "virtual_size": image.virtual_size,
         "checksum": image.checksum, "os_hash_algo": image.os_hash_algo, "os_hash_value": image.os_hash_value,

@@ -21,6 +21,10 @@ class SchemaNotFound(faults.NotFound):
     message = "No schema is called {name}."
 
 
+class OneStore(faults.NotFound):
+    message = "Multi backend is not supported at this site."
+
+
 class BadRequest(faults.BadRequest):
     pass
 

@@ -35,7 +35,7 @@ class Taken(msgspec.Struct, frozen=True):
 async def upload(app: Images, image: Image, pieces: AsyncIterator[bytes], *, declared: int | None, then: str = ACTIVE,
                  ) -> Image:
     """Bring `pieces` into the store and the image to the status `then`; back to queued if anything goes wrong."""
-    started = await _begin(app, image)
+    started = await begin(app, image)
     writing: Writing | None = None
     done = False
     try:
@@ -52,7 +52,8 @@ async def upload(app: Images, image: Image, pieces: AsyncIterator[bytes], *, dec
             await asyncio.shield(_clean(app, started, writing))
 
 
-async def _begin(app: Images, image: Image) -> Image:
+async def begin(app: Images, image: Image) -> Image:
+    """Take the image for an upload: nobody else can begin one while this is renewed."""
     now = app.clock()
     abandoned = image.status == SAVING and image.busy_until < now
     if image.status != QUEUED and not abandoned:

@@ -10,6 +10,7 @@ from pileus.image import access, answers, attributes, faults, patches
 from pileus.image.api.root import IMPORT_METHODS
 from pileus.image.model import images, listing
 from pileus.image.model.images import ACTIVE, DEACTIVATED, Image
+from pileus.kit.faults import MethodNotAllowed
 from pileus.kit.ids import new_uuid
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
@@ -21,6 +22,7 @@ PATCHES = (patches.V20, patches.V21)
 
 @routes.get("/v2/images", policy=access.GET_IMAGES)
 async def list_images(ctx: Ctx, query: dict[str, list[str]]) -> Response:
+    _must_not_mean_one(ctx)
     async with ctx.db.read() as reader:
         found, marker = await listing.page(reader, query, ctx.caller)
     body = {"images": [answers.view(image) for image in found], "schema": "/v2/schemas/images",
@@ -33,6 +35,18 @@ def _path(ctx: Ctx, marker: str | None) -> str:
     return ctx.url_with(marker=marker).removeprefix(ctx.base_url)
 
 
+def _must_not_mean_one(ctx: Ctx) -> None:
+    """A slash at the end is the path of an image whose id is empty."""
+    if ctx.request.scope["path"].endswith("/"):
+        raise faults.ImageNotFound(image_id="")
+
+
+@routes.delete("/v2/images", policy=access.DELETE_IMAGE, check=False)
+async def delete_nothing(ctx: Ctx) -> None:
+    _must_not_mean_one(ctx)
+    raise MethodNotAllowed(method="DELETE")
+
+
 @routes.post("/v2/images", status=201, policy=access.ADD_IMAGE)
 async def create_image(ctx: Ctx, body: dict[str, Any]) -> Response:
     image = _new(ctx, body)
@@ -40,7 +54,7 @@ async def create_image(ctx: Ctx, body: dict[str, Any]) -> Response:
     async with ctx.db.write() as tx:
         await images.add(tx, image)
     return answers.json_answer(answers.view(image), 201, {
-        "location": f"{ctx.base_url}/v2/images/{image.id}", "openstack-image-store-ids": ctx.app.store.name,
+        "location": f"{ctx.base_url}/v2/images/{image.id}",
         "openstack-image-import-methods": ",".join(IMPORT_METHODS)})
 
 

@@ -50,7 +50,7 @@ def http_time(seconds: float) -> str:
     return email.utils.formatdate(seconds, usegmt=True)
 
 
-def common_headers(ctx: Ctx) -> dict[str, str]:
+def cache_headers(ctx: Ctx) -> dict[str, str]:
     if ctx.version < versions.CACHE_HEADERS or ctx.request.method == "DELETE":
         return {}
     return {"cache-control": "no-cache", "last-modified": http_time(ctx.clock())}
