@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from pileus.image import migrations
-from pileus.image.client import Images as Client
+from pileus.image.client import ImageClient as Client
 from pileus.image.config import ImageConfig
 from pileus.image.runtime import Images
 from pileus.image.service import SERVICE

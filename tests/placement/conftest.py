@@ -9,7 +9,7 @@ from pileus.kit.caller import Caller
 from pileus.kit.client import AsgiTransport
 from pileus.kit.web import Site, WebApp
 from pileus.placement import migrations
-from pileus.placement.client import Inventory, Placement
+from pileus.placement.client import Inventory, PlacementClient
 from pileus.placement.config import PlacementConfig
 from pileus.placement.runtime import Placement as Runtime
 from pileus.placement.service import SERVICE
@@ -35,7 +35,7 @@ class World(Runtime):
         super().__init__(SERVICE, db=database, bus=MemoryBus(), config=PlacementConfig(**config))
         self.site = Site({"/placement": WebApp(self, authenticate)})
         self.http = self.speaking(NEWEST)
-        self.client = Placement(AsgiTransport(Mounted(self.site)), token)
+        self.client = PlacementClient(AsgiTransport(Mounted(self.site)), token)
 
     def speaking(self, version):
         return httpx.AsyncClient(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.compute.config import ComputeConfig
-from pileus.image.client import Images as ImageClient
+from pileus.image.client import ImageClient
 from pileus.kit.service import Runtime
 from pileus.network.client import NetworkClient
-from pileus.placement.client import Placement
+from pileus.placement.client import PlacementClient
 
 
 class Compute(Runtime):
     def __init__(self, *args: Any, config: ComputeConfig, image: ImageClient, network: NetworkClient,
-                 placement: Placement, **more: Any):
+                 placement: PlacementClient, **more: Any):
         super().__init__(*args, **more)
         self.config, self.image, self.network, self.placement = config, image, network, placement
         self.published: dict[str, bytes] = {}        # host id -> what placement was last told of it

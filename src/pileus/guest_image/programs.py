@@ -27,13 +27,14 @@ class BuildFailed(Exception):
     """The image cannot be built; the message says why and, where it is known, what would cure it."""
 
 
-def missing_programs() -> dict[str, str]:
-    """What the build needs and this machine has not: program -> Debian package."""
-    return {name: package for name, package in NEEDED.items() if shutil.which(name, path=SEARCH_PATH) is None}
+def missing_programs(path: str = SEARCH_PATH) -> dict[str, str]:
+    """What the build needs and `path` has not: program -> Debian package."""
+    return {name: package for name, package in NEEDED.items() if shutil.which(name, path=path) is None}
 
 
-def require_programs() -> None:
-    missing = missing_programs()
+def require_programs(path: str = SEARCH_PATH) -> None:
+    """Raises BuildFailed, which names what is missing and the packages that bring it."""
+    missing = missing_programs(path)
     if missing:
         packages = " ".join(sorted(set(missing.values())))
         raise BuildFailed(

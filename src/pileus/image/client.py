@@ -51,7 +51,7 @@ def _image(found: dict[str, Any]) -> Image:
     return msgspec.convert({name: found.get(name) for name in _OURS} | {"properties": properties}, Image)
 
 
-class Images(Client):
+class ImageClient(Client):
     service: ClassVar[str] = "image"
 
     async def get(self, image_id: str) -> Image:

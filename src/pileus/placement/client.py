@@ -73,7 +73,7 @@ class Allocations(msgspec.Struct, frozen=True, kw_only=True):
         return {provider: amounts.resources for provider, amounts in self.allocations.items()}
 
 
-class Placement(Client):
+class PlacementClient(Client):
     service: ClassVar[str] = "placement"
     headers: ClassVar[Headers] = {"openstack-api-version": "placement 1.39"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from pileus.image.client import Images as ImageClient
+from pileus.image.client import ImageClient
 from pileus.processes.build_guest_image import NAME, disk_of
 from pileus.processes.services import Services
 from pileus.processes.state import StateFolder

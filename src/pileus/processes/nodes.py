@@ -17,7 +17,7 @@ from pileus.compute.drivers.image_cache import ImageCache
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 from pileus.compute.messages import AGENT
 from pileus.compute.metadata import signed_headers
-from pileus.image.client import Images as ImageClient
+from pileus.image.client import ImageClient
 from pileus.kit.client import AsgiTransport
 from pileus.network.agent.fake_host import FakeHost
 from pileus.network.agent.handlers import Agent as NetworkAgent

@@ -16,8 +16,8 @@ from pileus.identity.config import IdentityConfig
 from pileus.identity.runtime import Identity
 from pileus.identity.service_tokens import ServiceTokens, fixed_id
 from pileus.identity.validator import TokenValidator
-from pileus.image.client import Images as ImageClient
-from pileus.image.runtime import Images as Image
+from pileus.image.client import ImageClient
+from pileus.image.runtime import Images
 from pileus.image.service import SERVICE as IMAGE
 from pileus.kit import migrate
 from pileus.kit.bus import Bus
@@ -29,8 +29,11 @@ from pileus.kit.service import Runtime
 from pileus.kit.web import Site, WebApp
 from pileus.network.bootstrap import bootstrap as bootstrap_network
 from pileus.network.client import NetworkClient
-from pileus.network.runtime import Network
-from pileus.placement.client import Placement as PlacementClient
+from pileus.network.engine.base import EngineFailed, HostLink
+from pileus.network.engine.fake import FakeEngine
+from pileus.network.engine.linux.engine import LinuxEngine
+from pileus.network.runtime import Judge, Network
+from pileus.placement.client import PlacementClient
 from pileus.placement.runtime import Placement
 from pileus.placement.service import SERVICE as PLACEMENT
 from pileus.processes.front import Front
@@ -52,7 +55,7 @@ class Services:
             IdentityConfig(keys=state.folder / "keys", credential_keys=state.folder / "credential-keys"),
             db=self._db("identity"), bus=bus)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
-        self.image = Image(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
+        self.image = Images(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
         self.network = self._network()
         self.compute = self._compute()
         self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute)
@@ -123,8 +126,8 @@ class Services:
             await runtime.db.close()
 
 
-def judge_of(engine: str) -> Any:
-    """The part of a network engine that API processes ask."""
-    from pileus.network.engine.fake import FakeEngine  # noqa: PLC0415
-    from pileus.network.engine.linux.engine import LinuxEngine  # noqa: PLC0415
-    return FakeEngine() if engine == "fake" else LinuxEngine({})
+def judge_of(engine: str) -> Judge:
+    """The part of a network engine that API processes ask; pure, so it needs no way to any host."""
+    def nowhere(host: str) -> HostLink:
+        raise EngineFailed(f"API processes do not speak to host {host}")
+    return FakeEngine() if engine == "fake" else LinuxEngine(nowhere)

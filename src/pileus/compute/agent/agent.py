@@ -13,7 +13,7 @@ import msgspec
 from pileus.compute.drivers.base import GuestDriver, GuestSpec, Image
 from pileus.compute.drivers.image_cache import ImageCache, Write
 from pileus.compute.messages import HostSeen
-from pileus.image.client import Images as ImageClient
+from pileus.image.client import ImageClient
 from pileus.kit import context
 from pileus.kit.bus import Bus
 from pileus.kit.ids import new_request_id

@@ -126,8 +126,8 @@ async def page(conn: Connection, wanted: Wanted) -> tuple[list[Seen], bool]:
     for pattern in (wanted.ip, wanted.ip6):
         _compiled(pattern)
     name = _compiled(wanted.name)
-    order = [(SORTABLE[key], down) for key, down in wanted.sort] or [
-        (servers.c.created_at, True)]
+    order: list[tuple[sa.ColumnElement[Any], bool]] = [(SORTABLE[key], down) for key, down in wanted.sort]
+    order = order or [(servers.c.created_at, True)]
     order.append((servers.c.id, order[-1][1]))
     query = _seen_query().where(*_conditions(wanted)).order_by(*db.ordered(order))
     behind: list[Any] | None = None
@@ -148,7 +148,7 @@ async def page(conn: Connection, wanted: Wanted) -> tuple[list[Seen], bool]:
         if len(rows) < batch:
             break
         last = rows[-1].server
-        behind = [getattr(last, column.name) for column, _ in order]
+        behind = [getattr(last, str(column.key)) for column, _ in order]
     return found[:wanted.limit], len(found) > wanted.limit
 
 
