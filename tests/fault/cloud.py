@@ -50,6 +50,9 @@ class Cloud:
         self.state, self.driver, self.port = StateFolder(folder), driver, free_port()
         self.sandbox = Sandbox(folder)
         self.environment = {**os.environ, "PYTHONPATH": str(SOURCES)} | ({PREBUILT: str(image)} if image else {})
+        self.pause_at = folder.with_name("pause-at")
+        self.pause_at.write_text("")
+        self.environment[PAUSE_AT] = str(self.pause_at)
         self._apis: dict[str, Api] = {}
 
     # -- life -------------------------------------------------------------------------------
@@ -61,8 +64,9 @@ class Cloud:
             env=self.environment | environment, capture_output=True, text=True, timeout=150, check=False,
             stdin=subprocess.DEVNULL)
 
-    def up(self, *, kill_at: str = "", pause_at: str = "") -> None:
-        points = {name: value for name, value in ((KILL_AT, kill_at), (PAUSE_AT, pause_at)) if value}
+    def up(self, *, kill_at: str = "") -> None:
+        """Armed with a point at which it dies; `pause_at` is obeyed always."""
+        points = {KILL_AT: kill_at} if kill_at else {}
         done = self.command("up", "--detach", "--port", str(self.port), "--driver", self.driver, **points)
         assert done.returncode == 0, done.stderr + done.stdout
         for api in self._apis.values():
@@ -144,13 +148,13 @@ class Cloud:
             found = self.show(server_id)
             assert found is not None, f"server {server_id} is gone"
             return found if found["status"] != "BUILD" and not found["OS-EXT-STS:task_state"] else None
-        return wait(f"server {server_id}", look, seconds)
+        return wait(f"server {server_id}", look, seconds) or {}
 
     def status(self, server_id: str, wanted: str, seconds: float = 60.0) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             found = self.show(server_id)
             return found if found and found["status"] == wanted and not found["OS-EXT-STS:task_state"] else None
-        return wait(f"{server_id} becoming {wanted}", look, seconds)
+        return wait(f"{server_id} becoming {wanted}", look, seconds) or {}
 
     def act(self, server_id: str, action: str, body: Any = None) -> None:
         with contextlib.suppress(*BROKEN):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -18,21 +18,20 @@ RANDOM_SERVERS = 20
 SLOWEST_BOOT = 1.5
 
 
-@pytest.fixture(scope="module")
-def pausing(hurt: Cloud, empty: Links) -> Iterator[Cloud]:
-    """The first boot stands still at the first point, the next one at the next point."""
-    hurt.kill()
-    hurt.up(pause_at=",".join(POINTS))
-    yield hurt
-    hurt.kill()
-    hurt.up()
+@pytest.fixture
+def pause(cloud: Cloud) -> Iterator[Callable[[str], int]]:
+    """Has sagas stand still at a point."""
+    yield cloud.pause_at.write_text
+    cloud.pause_at.write_text("")
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_deleted_at(pausing: Cloud, cloud: Cloud, empty: Links, point: str):
+def test_deleted_at(cloud: Cloud, empty: Links, pause: Callable[[str], int], point: str):
     step = point.split(":")[1]
+    pause(point)
     server_id = cloud.ask(cloud.body("paused"))
-    wait(f"the boot standing at {point}", lambda: cloud.rows("compute", PAUSED, server_id, time.time() + 60) == [(step,)])
+    wait(f"the boot standing at {point}",
+         lambda: cloud.rows("compute", PAUSED, server_id, time.time() + 60) == [(step,)])
     delete_for_good(cloud, server_id)
     audit(cloud, empty)
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 from pileus.kit.saga import Wait
 from pileus.kit.saga_engine import Reach, nothing
 
 KILL_AT = "PILEUS_KILL_AT"       # a point at which this process kills itself
-PAUSE_AT = "PILEUS_PAUSE_AT"     # points of sagas, by commas: the first saga at each of them stands there
-PAUSE_SECONDS = 600.0            # unless somebody pokes it or asks it to unwind
+PAUSE_AT = "PILEUS_PAUSE_AT"     # a file with the point at which sagas stand still while the file says so
+PAUSE_SECONDS = 600.0            # unless somebody asks it to unwind
 
 
 def from_environment() -> Reach:
     """What tests asked for; nothing in production."""
-    kill = os.environ.get(KILL_AT)
-    pauses = {point for point in os.environ.get(PAUSE_AT, "").split(",") if point}
-    if not kill and not pauses:
+    kill, file = os.environ.get(KILL_AT), os.environ.get(PAUSE_AT)
+    if not kill and not file:
         return nothing
 
     def reach(point: str) -> None:
         if point == kill:
             os.kill(os.getpid(), signal.SIGKILL)
-        if point in pauses:
-            pauses.discard(point)
+        if file and Path(file).read_text() == point:
             raise Wait(PAUSE_SECONDS)
     return reach
