@@ -145,7 +145,8 @@ class Engine:
                 if row is None:
                     slots.release()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._nudge.wait(), await self._until_next())
+                        async with asyncio.timeout(await self._until_next()):
+                            await self._nudge.wait()
                     continue
                 task = asyncio.create_task(self._work(row), name=f"saga {row['name']}")
                 running.add(task)
