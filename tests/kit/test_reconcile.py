@@ -6,17 +6,16 @@ from pileus.kit.reconcile import Runner, reconciler
 
 
 @reconciler(every=1000)
-async def nothing(services):
-    services.append("ran")
+async def nothing(ran):
+    ran.set()
 
 
 async def test_a_runner_that_is_woken_and_cancelled_at_once_ends():
-    services = []
-    runner = Runner([nothing], services)
+    ran = asyncio.Event()
+    runner = Runner([nothing], ran)
     task = asyncio.create_task(runner.run())
     async with asyncio.timeout(5):
-        while not services:
-            await asyncio.sleep(0)
+        await ran.wait()
         await asyncio.sleep(0)
         runner.wake("nothing")
         task.cancel()
