@@ -116,7 +116,7 @@ class Broker:
         self.url = json.loads(await self.tool("start", "rabbitmq", "--json"))["PILEUS_TEST_RABBITMQ"]
         return self.url
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         """SIGKILL to every process that works in the folder."""
         pids = []
         for entry in Path("/proc").iterdir():
@@ -131,7 +131,7 @@ class Broker:
 @contextlib.asynccontextmanager
 async def private_broker() -> AsyncIterator[Broker]:
     folder = Path(tempfile.mkdtemp(prefix="pileus-test-broker-"))
-    folder.chmod(0o711)
+    os.chmod(folder, 0o711)
     broker = Broker(folder)
     try:
         await broker.start()

@@ -9,6 +9,7 @@ are sent again under their old id: a listener that has handled them repeats its 
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import functools
 import logging
@@ -29,12 +30,14 @@ from pileus.kit.ids import new_uuid
 log = logging.getLogger(__name__)
 
 SET_UP_SECONDS = 15.0           # for a connection, or a listener on it; then it is given up and made anew
+CONSUME_SECONDS = 5.0           # for a queue to be made and listened to
 CONFIRM_SECONDS = 10.0          # for the broker to take one message; then it is sent again
 STOP_SECONDS = 5.0              # for handlers that still run when the process ends
 CAST_KEPT_SECONDS = 3600        # a wake-up older than that wakes nobody: the work has long been found by looking
 PREFETCH = 64                   # messages of one queue handled at a time by one listener
 HEARTBEAT = 15                  # seconds of silence after which the peer is asked; given up after thrice that
 QUEUE = {"x-queue-type": "quorum", "x-expires": 86_400_000}
+PROBE = b""                     # a message to ourselves that only shows that the queue delivers
 REPLIES = "amq.rabbitmq.reply-to"
 STEADY_SECONDS = 10.0           # a connection that held this long is not the broker turning us away
 
@@ -64,16 +67,37 @@ def _cut() -> Iterator[None]:
 _Receive = Callable[["_Session", Listener, AbstractIncomingMessage], Awaitable[None]]
 
 
+class _Consumed:
+    """A queue we take messages from, and whether it gives us what it has."""
+
+    def __init__(self, queue: AbstractQueue):
+        self.queue, self.tag = queue, ""
+        self.came = self.in_hand = 0
+        self._came_before: int | None = None        # when we last put a probe into the queue
+
+    def is_deaf(self, declared: AbstractQueue) -> bool:
+        """Called at intervals: nobody delivers to us, or not even our own probe came back since the last look."""
+        consumers = declared.declaration_result.consumer_count
+        deaf = not consumers or self._came_before == self.came
+        alone = consumers == 1 and self.in_hand < PREFETCH          # else others, or we later, take the probe
+        self._came_before = self.came if alone else None
+        return deaf
+
+    @property
+    def wants_probe(self) -> bool:
+        return self._came_before is not None
+
+
 class _Session:
     """One connection, from its making to its loss. Whatever goes wrong on it ends it; the next one starts afresh."""
 
     def __init__(self, connection: AbstractConnection, channel: AbstractChannel):
         self.connection, self.channel = connection, channel
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.consumed: dict[str, tuple[AbstractQueue, str]] = {}
+        self.consumed: dict[str, _Consumed] = {}
 
     @classmethod
-    async def begin(cls, url: str, on_answer: Callable[[AbstractIncomingMessage], Any]) -> _Session:
+    async def begin(cls, url: str, on_answer: Callable[[AbstractIncomingMessage], Awaitable[None]]) -> _Session:
         with _cut():
             connection = await aio_pika.connect(url, timeout=SET_UP_SECONDS)
             try:
@@ -99,14 +123,29 @@ class _Session:
         """Declare the queue, which the broker may have lost, and take messages from it."""
         await self.declare(name)
         with _cut():
-            async with asyncio.timeout(SET_UP_SECONDS):
+            async with asyncio.timeout(CONSUME_SECONDS):
                 channel = await self.connection.channel(publisher_confirms=False)
                 channel.close_callbacks.add(self._closed)
                 (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(
                     lambda _: self.end(f"the broker no longer delivers {name}"))
                 await channel.set_qos(prefetch_count=PREFETCH)
-                queue = await channel.get_queue(name, ensure=False)
-                self.consumed[name] = queue, await queue.consume(functools.partial(receive, self, listener))
+                taken = _Consumed(await channel.get_queue(name, ensure=False))
+                taken.tag = await taken.queue.consume(functools.partial(self._count, taken, receive, listener))
+                self.consumed[name] = taken
+
+    async def _count(self, taken: _Consumed, receive: _Receive, listener: Listener,
+                     message: AbstractIncomingMessage) -> None:
+        taken.came += 1
+        taken.in_hand += 1
+        try:
+            if message.body == PROBE:
+                await self.answer(message, Answer())
+            else:
+                await receive(self, listener, message)
+        except _Cut as cut:
+            self.end(str(cut))
+        finally:
+            taken.in_hand -= 1
 
     async def declare(self, name: str) -> None:
         with _cut():
@@ -116,14 +155,21 @@ class _Session:
                 except ChannelPreconditionFailed as error:
                     log.warning("queue is used as another release made it", extra={"queue": name, "why": str(error)})
 
+    async def delete(self, name: str) -> None:
+        with _cut():
+            async with asyncio.timeout(SET_UP_SECONDS), self.connection.channel() as channel:
+                await channel.queue_delete(name)
+
     async def check(self) -> None:
         """A queue may vanish, or its consumer be forgotten, without a word on a connection that stays healthy."""
         with _cut():
             async with asyncio.timeout(SET_UP_SECONDS), self.connection.channel() as channel:
-                for name in self.consumed:
-                    queue = await channel.declare_queue(name, passive=True)
-                    if not queue.declaration_result.consumer_count:
+                for name, taken in self.consumed.items():
+                    if taken.is_deaf(await channel.declare_queue(name, passive=True)):
                         self.end(f"the broker has forgotten that we listen to {name}")
+                    elif taken.wants_probe:
+                        await channel.default_exchange.publish(
+                            aio_pika.Message(PROBE, expiration=60), name, timeout=CONFIRM_SECONDS)
 
     async def publish(self, name: str, message: aio_pika.Message) -> bool:
         """Hand the message over; False when there is no such queue."""
@@ -151,8 +197,8 @@ class _Session:
         """Take no more messages and let those at hand be answered."""
         with _cut():
             async with asyncio.timeout(STOP_SECONDS):
-                for queue, tag in self.consumed.values():
-                    await queue.cancel(tag)
+                for taken in self.consumed.values():
+                    await taken.queue.cancel(taken.tag)
                 if receiving:
                     await asyncio.wait(receiving)
 
@@ -168,11 +214,12 @@ class AmqpBus:
     Connects on first use. `check` is how often, in seconds, the bus asks whether its queues still deliver.
     """
 
-    def __init__(self, url: str, *, prefix: str = "pileus.", patience: float = 30.0, check: float = 30.0,
+    def __init__(self, url: str, *, prefix: str = "pileus.", patience: float = 30.0, check: float = 60.0,
                  backoff: Callable[[int], float] = default_backoff):
         self._url = str(URL(url).update_query(heartbeat=HEARTBEAT)) if "heartbeat" not in URL(url).query else url
         self.prefix, self.patience, self._check, self._backoff = prefix, patience, check, backoff
         self._listeners: dict[str, Listener] = {}
+        self._hung: collections.Counter[str] = collections.Counter()
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._receiving: set[asyncio.Task[Any]] = set()
         self._session: _Session | None = None
@@ -270,7 +317,7 @@ class AmqpBus:
         except _Cut as cut:
             session.end(str(cut))
 
-    def _on_answer(self, message: AbstractIncomingMessage) -> None:
+    async def _on_answer(self, message: AbstractIncomingMessage) -> None:
         waiting = self._waiting.get(message.correlation_id or "")
         if waiting is not None and not waiting.done():
             waiting.set_result(msgspec.msgpack.decode(message.body, type=Answer))
@@ -321,7 +368,7 @@ class AmqpBus:
             while not session.lost.done():
                 self._wanted.clear()
                 for name in [name for name in self._listeners if name not in session.consumed]:
-                    await session.attach(name, self._listeners[name], self._receive)
+                    await self._attach(session, name)
                 async with self._changed:
                     self._session = session
                     self._changed.notify_all()
@@ -332,6 +379,20 @@ class AmqpBus:
             self._session = None
             session.end("hung up")
             await self._in_order(session.hang_up())
+
+    async def _attach(self, session: _Session, name: str) -> None:
+        """A quorum queue of which the broker kept the name but not the log never answers: it is made anew."""
+        if self._hung[name] >= 2:
+            log.warning("queue is dead and is made anew; what was in it is lost", extra={"queue": name})
+            self._hung[name] = 0
+            await session.delete(name)
+        try:
+            await session.attach(name, self._listeners[name], self._receive)
+        except _Cut as cut:
+            if isinstance(cut.__cause__, TimeoutError):
+                self._hung[name] += 1
+            raise
+        self._hung[name] = 0
 
     async def _happened(self, session: _Session) -> bool:
         """Wait for the loss of the connection or a new listener; False when it is time to look at the queues."""
