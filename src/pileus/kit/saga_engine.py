@@ -142,11 +142,16 @@ class Engine:
             while True:
                 self._nudge.clear()
                 await slots.acquire()
-                row = await self.claim()
+                try:
+                    row = await self.claim()
+                    pause = await self._until_next() if row is None else 0.0
+                except (db.Collision, exc.DBAPIError, OSError):
+                    log.warning("the database does not answer the engine", exc_info=True)
+                    row, pause = None, 1.0
                 if row is None:
                     slots.release()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._nudge.wait(), await self._until_next())
+                        await asyncio.wait_for(self._nudge.wait(), pause)
                     continue
                 task = asyncio.create_task(self._work(row), name=f"saga {row['name']}")
                 running.add(task)
@@ -385,7 +390,7 @@ class Engine:
                 if work.task is not None:
                     work.task.cancel()
                 return
-            except (exc.DBAPIError, OSError):
+            except (db.Collision, exc.DBAPIError, OSError):
                 log.warning("the lease of saga %s could not be renewed", work.row["id"], exc_info=True)
 
     def _interrupt(self, subject: str) -> None:
