@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -252,6 +253,8 @@ class Engine:
             return await self._cancelled(work, kind, index)
         except Wait as wait:
             return await self._waits(row, state, wait)
+        except db.Collision:                       # nobody's fault, and nothing happened: no try is spent
+            return await self._waits(row, state, Wait(random.uniform(0.02, 0.2)))
         except Exception as error:
             return await self._failed(row, current, forward, error)
 
