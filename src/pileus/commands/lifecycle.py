@@ -39,6 +39,7 @@ def base_url(choices: Choices) -> str:
 def up(given: argparse.Namespace) -> int:
     state = state_of(given)
     if running(state) is not None:
+        mend(state)
         print(f"The cloud in {state.folder} runs already: {base_url(state.choices())}")
         return 0
     began = time.monotonic()
@@ -49,6 +50,14 @@ def up(given: argparse.Namespace) -> int:
         return 0
     with locked(state):
         return serve(state, choices, ready=lambda: tell_ready(state, choices, time.monotonic() - began))
+
+
+def mend(state: StateFolder) -> None:
+    """Hold the networks of a running cloud, and link them to this machine, where whoever did it was killed."""
+    try:
+        Sandbox(state.folder).ensure([state.choices().port])
+    except SandboxError as error:
+        raise Trouble(str(error)) from error
 
 
 def prepare(given: argparse.Namespace, state: StateFolder) -> Choices:

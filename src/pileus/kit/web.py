@@ -43,6 +43,7 @@ class Ctx:
         self.status: int | None = None               # instead of the route's
         self.spans: list[tuple[str, float, float]] = []
         self._allowed: dict[str, bool] = {}          # rules asked of no target in particular
+        self.handler = ""                            # its name, once the route is found
         self._mark = time.time()
 
     def span(self, name: str) -> None:
@@ -50,6 +51,11 @@ class Ctx:
         now = time.time()
         self.spans.append((name, self._mark, now))
         self._mark = now
+        self.reach(f"{name}:after")
+
+    def reach(self, moment: str) -> None:
+        """A point at which a crash must do no harm, as in sagas: for fault injection."""
+        self.sagas.reach(f"{self.app.service.name}.api:{self.handler}:{moment}")
 
     @functools.cached_property
     def base_url(self) -> str:
@@ -143,6 +149,8 @@ class WebApp:
         else:
             raw = None
             route, names = self._by_method(ctx, by_method)
+        ctx.handler = route.handler.__name__
+        ctx.reach("authenticate:before")
         params: dict[str, Any] = dict(zip(names, values, strict=True))
         if route.policy is not None:
             ctx.caller = await self.authenticate(ctx.request.headers.get("x-auth-token", ""))
@@ -154,6 +162,7 @@ class WebApp:
         if route.body is not None and not route.stream:
             params["body"], single = self._read(ctx, route, await self._body(ctx) if raw is None else raw)
         result = await self._run(ctx, route, params)
+        ctx.reach("answer:before")
         if isinstance(result, Response):
             return result
         status = ctx.status or route.status

@@ -16,10 +16,9 @@ import uvloop
 from pileus.kit import config, log
 from pileus.kit.bus import MemoryBus
 from pileus.kit.config import BadConfig
-from pileus.kit.saga_engine import Reach, nothing
 from pileus.kit.serve import Server
 from pileus.kit.sockets import listen
-from pileus.processes import guest_images
+from pileus.processes import fault_points, guest_images
 from pileus.processes.nodes import Nodes
 from pileus.processes.services import Services
 from pileus.processes.settings import Settings
@@ -28,7 +27,6 @@ from pileus.sandbox.processes import Process
 
 logger = logging.getLogger(__name__)
 INSIDE = "0.0.0.0"               # of the sandbox, for those who are in there
-KILL_AT = "PILEUS_KILL_AT"       # a point of a saga at which this process kills itself: for tests of exactly that
 
 
 class CannotStart(Exception):
@@ -77,23 +75,11 @@ def listed(state: StateFolder) -> Iterator[None]:
         state.process_file.unlink(missing_ok=True)
 
 
-def killer() -> Reach:
-    """The fault injector that PILEUS_KILL_AT asks for."""
-    wanted = os.environ.get(KILL_AT)
-    if not wanted:
-        return nothing
-
-    def reach(point: str) -> None:
-        if point == wanted:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return reach
-
-
 class Embedded:
     def __init__(self, state: StateFolder, choices: Choices, settings: Settings):
         self.state, self.choices = state, choices
         self.base_url = f"http://127.0.0.1:{choices.port}"
-        self.services = Services(state, settings, MemoryBus(), reach=killer())
+        self.services = Services(state, settings, MemoryBus(), reach=fault_points.from_environment())
         self.nodes = Nodes(self.services, choices)
 
     async def run(self, listeners: list[socket.socket], ready: Callable[[], None]) -> None:
