@@ -191,7 +191,7 @@ class WebApp:
 
     def _find(self, ctx: Ctx) -> tuple[dict[str, list[tuple[Route, list[str]]]], list[str]]:
         scope = ctx.request.scope
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = scope["path"].removeprefix(scope.get("root_path", "")).removesuffix(self.service.path_suffix)
         found = self.tree.find(path) if "\0" not in path else None      # PostgreSQL takes no NUL in a text
         if found is None:
             raise faults.NotFound()
