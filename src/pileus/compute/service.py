@@ -46,4 +46,4 @@ SERVICE = Service(
     rules=(*servers.RULES, *server_create.RULES, *server_items.RULES, *limits.RULES),
     envelope=envelope, page_links=page_links, sagas=(BootServer, DeleteServer, PowerServer),
     reconcilers=(abandoned_servers, orphaned_claims, forgotten), handlers=conductor.handlers, topic=CONDUCTOR,
-    headers=lambda ctx: {"x-compute-request-id": ctx.request_id})
+    legacy=("/v2", "/v2.1"), headers=lambda ctx: {"x-compute-request-id": ctx.request_id})
