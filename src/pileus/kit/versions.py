@@ -69,18 +69,19 @@ def until(version: Version) -> Window:
 
 
 @functools.cache
-def at(kind: Any, version: Version) -> Any:
-    """The same type as clients of `version` know it: fields outside their window are gone."""
+def at(kind: Any, version: Version, *, strict: bool = True) -> Any:
+    """The same type as clients of `version` know it: fields outside their window are gone. Unless `strict`, fields it
+    does not know are passed over."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return _struct_at(kind, version)
+        return _struct_at(kind, version, strict)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if not args or origin is typing.Literal:
         return kind
     if origin is Annotated:
         rest = tuple(a for a in args[1:] if not isinstance(a, Window))
-        inner = at(args[0], version)
+        inner = at(args[0], version, strict=strict)
         return Annotated[(inner, *rest)] if rest else inner
-    narrowed = tuple(at(a, version) if a is not Ellipsis else a for a in args)
+    narrowed = tuple(at(a, version, strict=strict) if a is not Ellipsis else a for a in args)
     if narrowed == args:
         return kind
     if origin in (typing.Union, types.UnionType):
@@ -88,26 +89,26 @@ def at(kind: Any, version: Version) -> Any:
     return typing.cast(Any, origin)[narrowed]
 
 
-def _struct_at(kind: type[msgspec.Struct], version: Version) -> type[msgspec.Struct]:
+def _struct_at(kind: type[msgspec.Struct], version: Version, strict: bool) -> type[msgspec.Struct]:
     hints = typing.get_type_hints(kind, include_extras=True)
     fields: list[tuple] = []
-    changed = False
+    config = kind.__struct_config__
+    changed = config.forbid_unknown_fields and not strict
     for field in msgspec.structs.fields(kind):
         hint = hints[field.name]
         windows = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Window)]
         if not all(w.holds(version) for w in windows):
             changed = True
             continue
-        narrow = at(hint, version)
+        narrow = at(hint, version, strict=strict)
         stripped = _without_windows(hint)
         changed = changed or narrow is not stripped and narrow != stripped
         fields.append((field.name, narrow, _same_field(field)))
     if not changed:
         return kind
-    config = kind.__struct_config__
     return msgspec.defstruct(
         kind.__name__, fields, kw_only=True, omit_defaults=config.omit_defaults,
-        forbid_unknown_fields=config.forbid_unknown_fields, frozen=config.frozen,
+        forbid_unknown_fields=config.forbid_unknown_fields and strict, frozen=config.frozen,
         tag=config.tag, tag_field=config.tag_field, module=kind.__module__)
 
 

@@ -38,6 +38,7 @@ class Ctx:
     def __init__(self, runtime: Any, request: Request, version: Version, request_id: str):
         self.app, self.request, self.version, self.request_id = runtime, request, version, request_id
         self.caller = _NOBODY
+        self.strict = True                           # unknown fields are refused
         self.db, self.sagas, self.clock = runtime.db, runtime.sagas, runtime.clock
         self.headers: dict[str, str] = {}            # added to the answer
         self.status: int | None = None               # instead of the route's
@@ -141,8 +142,10 @@ class WebApp:
         return headers
 
     async def _respond(self, ctx: Ctx) -> Response:
-        ctx.version = self._negotiate(ctx.request)
-        by_method, values = self._find(ctx)
+        path = self._path(ctx)
+        if ctx.strict:
+            ctx.version = self._negotiate(ctx.request)
+        by_method, values = self._find(path)
         if ctx.request.method == "POST" and any(route.action for route, _ in by_method.get("POST", ())):
             raw = await self._body(ctx)
             route, names = self._by_action(ctx, by_method["POST"], raw)
@@ -203,9 +206,18 @@ class WebApp:
             raise faults.NotAcceptable(wanted=wanted, oldest=self.ledger.oldest, newest=self.ledger.newest)
         return version
 
-    def _find(self, ctx: Ctx) -> tuple[dict[str, list[tuple[Route, list[str]]]], list[str]]:
+    def _path(self, ctx: Ctx) -> str:
+        """The path inside the service. One of the API before versions stands for one of the oldest version, and what
+        the client says that we do not know is passed over, as it was then."""
         scope = ctx.request.scope
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = scope["path"].removeprefix(scope.get("root_path", "")).removesuffix(self.service.path_suffix)
+        old, new = self.service.legacy or ("", "")
+        if old and path.startswith(f"{old}/") and path != f"{old}/":
+            ctx.strict = False
+            return new + path.removeprefix(old)
+        return path
+
+    def _find(self, path: str) -> tuple[dict[str, list[tuple[Route, list[str]]]], list[str]]:
         found = self.tree.find(path) if "\0" not in path else None      # PostgreSQL takes no NUL in a text
         if found is None:
             raise faults.NotFound()
@@ -279,23 +291,23 @@ class WebApp:
             raise faults.UnsupportedMedia(found=sent, wanted=" or ".join(route.media))
         try:
             if route.action:
-                return self._decode(_decode_object(raw)[route.action], route.body, ctx.version), True
+                return self._decode(_decode_object(raw)[route.action], route.body, ctx), True
             if route.envelope is None or route.bare_body:
-                return self._decode(raw, route.body, ctx.version), True
+                return self._decode(raw, route.body, ctx), True
             outer = _decode_object(raw)
             if route.bulk and set(outer) == {route.bulk}:
-                return self._decode(outer[route.bulk], route.body, ctx.version), False
+                return self._decode(outer[route.bulk], route.body, ctx), False
             if set(outer) != {route.envelope}:
                 raise msgspec.ValidationError(f"Expected one object named {route.envelope}")
             if route.bulk:
-                return [self._decode(outer[route.envelope], typing.get_args(route.body)[0], ctx.version)], True
-            return self._decode(outer[route.envelope], route.body, ctx.version), True
+                return [self._decode(outer[route.envelope], typing.get_args(route.body)[0], ctx)], True
+            return self._decode(outer[route.envelope], route.body, ctx), True
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:   # ValidationError is a DecodeError
             raise faults.BadRequest(reason=_readable(error)) from None
 
     @staticmethod
-    def _decode(raw: Any, kind: Any, version: Version) -> Any:
-        narrow = at(kind, version)
+    def _decode(raw: Any, kind: Any, ctx: Ctx) -> Any:
+        narrow = at(kind, ctx.version, strict=ctx.strict)
         value = msgspec.json.decode(raw, type=narrow)
         return value if narrow is kind else moved(value, kind)
 
