@@ -11,6 +11,7 @@ from pileus.compute import migrations
 from pileus.compute.api import (
     flavor_extras,
     flavors,
+    hosts,
     hypervisors,
     keypairs,
     limits,
@@ -36,7 +37,7 @@ from pileus.kit.web import WebApp
 SERVICE = Service(
     name="compute", type="compute", ledger=LEDGER, metadata=tables.metadata, migrations=migrations,
     routes=Routes(flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes, services.routes,
-                  zones.routes, quotas.routes, limits.routes, usage.routes),
+                  hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes),
     rules=limits.RULES, envelope=envelope, page_links=page_links)
 ROLES = {"admin": ("admin", "member", "reader"), "member": ("member", "reader"), "reader": ("reader",)}
 

@@ -113,6 +113,22 @@ async def test_hypervisor_views(cloud):
     assert (shown["state"], shown["uptime"]) == ("down", None)
 
 
+async def test_hosts_of_old_clients(cloud):
+    await seen(cloud, "n1")
+    await add_server(cloud, "a")
+    listed = (await cloud.ok("GET", "/os-hosts"))["hosts"]
+    assert {"host_name": "n1", "service": "compute", "zone": "nova"} in listed
+    assert {one["service"] for one in listed} == {"compute", "conductor", "scheduler"}
+    assert (await cloud.ok("GET", "/os-hosts?zone=internal"))["hosts"] == [
+        one for one in listed if one["zone"] == "internal"]
+    shown = [line["resource"] for line in (await cloud.ok("GET", "/os-hosts/n1"))["host"]]
+    assert [(one["project"], one["cpu"], one["memory_mb"], one["disk_gb"]) for one in shown] == [
+        ("(total)", 8, 16384, 100), ("(used_now)", 2, 1024, 40), ("(used_max)", 2, 512, 11), ("p1", 2, 512, 11)]
+    assert await cloud.refused("GET", "/os-hosts/nobody") == (404, "Compute host nobody could not be found.")
+    assert (await cloud.refused("GET", "/os-hosts", version="2.43"))[0] == 404
+    assert (await cloud.refused("GET", "/os-hosts", token="member@p1"))[0] == 403
+
+
 async def test_finding_hypervisors(cloud):
     for name in ("n1", "n2", "m1"):
         host = await seen(cloud, name)

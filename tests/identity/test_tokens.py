@@ -93,7 +93,7 @@ async def test_bootstrap_again_changes_what_differs(world):
     await world.start("https://other:6000")
     body = (await world.post_auth("admin", scope="admin")).json()["token"]
     assert {e["url"] for entry in body["catalog"] for e in entry["endpoints"]} == {
-        f"https://other:6000{path}" for path in ("/identity", "/placement", "/image", "/network", "/compute/v2.1")}
+        f"https://other:6000{path}" for path in ("/keystone", "/placement", "/image", "/network", "/compute/v2.1")}
 
 
 async def test_what_one_may_choose(world, admin, demo):

@@ -42,6 +42,14 @@ async def test_version_windows(world):
     assert painted.json()["box"]["color"] == "blue"
 
 
+async def test_paths_of_before_versions(world):
+    made = await world.http.post("/old/boxes", headers=NEWEST, json={"box": {"name": "x", "color": "red", "nope": 1}})
+    assert made.json()["box"] == {"id": made.json()["box"]["id"], "name": "x", "state": "new"}
+    assert made.headers["openstack-api-version"] == "toys 1.0"
+    assert (await world.http.get(f"/old/boxes/{made.json()['box']['id']}")).status_code == 200
+    assert (await world.http.get("/old/")).status_code == 404
+
+
 @pytest.mark.parametrize(("wanted", "status"), [
     ("toys 9.9", 406), ("toys 0.9", 406), ("toys nonsense", 400), ("other 9.9", 200), ("toys latest", 200),
     ("toys 01.1", 400)])

@@ -17,6 +17,14 @@ async def interface(world, router, status=200, verb="add", **body):
     return answer.json() if status == 200 else answer.json()["NeutronError"]
 
 
+async def test_no_gateway_may_be_said_in_three_ways(world):
+    for body in ({}, {"external_gateway_info": None}, {"external_gateway_info": {}}):
+        router = await world.http.make("router", name="r", **body)
+        assert router["external_gateway_info"] is None
+        answer = await world.http.put(f"/v2.0/routers/{router['id']}", json={"router": body})
+        assert answer.status_code == 200, answer.text
+
+
 async def test_interfaces(world):
     network, subnet = await plain(world)
     router = await world.http.make("router", name="r")
@@ -81,6 +89,8 @@ async def test_gateway(world):
     cleared = await world.http.change("router", router, external_gateway_info={})
     assert cleared["external_gateway_info"] is None
     assert await world.admin.all("port", device_id=router["id"]) == []
+    bare = await world.http.make("router", external_gateway_info={}, admin_state_up=False)
+    assert bare["external_gateway_info"] is None and bare["admin_state_up"] is False
     inner, _ = await plain(world)
     await world.http.change("router", router, 400, external_gateway_info={"network_id": inner["id"]})
     await world.http.change("router", router, 404, external_gateway_info={"network_id": router["id"]})

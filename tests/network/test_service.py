@@ -32,6 +32,13 @@ def test_openapi_knows_every_route():
     assert len(document["paths"]) > 30
 
 
+async def test_paths_may_end_in_json(world):
+    network, _ = await plain(world)
+    for path in ("extensions", "networks", f"networks/{network['id']}"):
+        plainly, with_suffix = [await world.http.get(f"/v2.0/{path}{suffix}") for suffix in ("", ".json")]
+        assert with_suffix.status_code == 200 and with_suffix.json() == plainly.json()
+
+
 async def test_bootstrap_twice_is_bootstrap_once(world):
     for _ in range(2):
         await bootstrap(world, admin_project="p0", demo_project="p1")

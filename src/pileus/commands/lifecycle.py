@@ -15,6 +15,7 @@ import traceback
 import msgspec
 
 from pileus.commands.trouble import Trouble
+from pileus.kit.sockets import listen
 from pileus.processes.build_guest_image import begin_build
 from pileus.processes.state import Choices, StateFolder, default_folder
 from pileus.sandbox import Sandbox, SandboxError
@@ -97,15 +98,17 @@ def serve(state: StateFolder, choices: Choices, *, ready) -> int:
     if choices.driver != "fake":
         begin_build(state)
     try:
+        # A socket belongs to the network it was made in: this one stays with the machine, and needs no forwarding.
+        listener = listen("127.0.0.1", choices.port)
         sandbox = Sandbox(state.folder)
-        sandbox.ensure([choices.port])
+        sandbox.ensure([])
         sandbox.enter()
-    except SandboxError as error:
+    except (OSError, SandboxError) as error:
         raise Trouble(str(error)) from error
     # Only now: libraries of the whole program start threads, and a process with threads cannot join a sandbox.
     from pileus.processes import embedded  # noqa: PLC0415
     try:
-        return embedded.main(state, choices, ready=ready)
+        return embedded.main(state, choices, listener, ready=ready)
     except embedded.CannotStart as error:
         raise Trouble(str(error)) from error
 

@@ -147,6 +147,10 @@ class KeypairQuota(Forbidden):
     message = "Quota exceeded, too many key pairs."
 
 
+class HostNotFound(NotFound):
+    message = "Compute host {host} could not be found."
+
+
 class NoSuchHypervisor(NotFound):
     message = "No hypervisor matching '{pattern}' could be found."
 

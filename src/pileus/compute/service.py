@@ -8,6 +8,7 @@ from pileus.compute.api import (
     external_events,
     flavor_extras,
     flavors,
+    hosts,
     hypervisors,
     keypairs,
     limits,
@@ -40,9 +41,9 @@ SERVICE = Service(
     name="compute", type="compute", ledger=LEDGER, metadata=metadata, migrations=migrations,
     routes=Routes(discovery.routes, servers.routes, server_create.routes, server_actions.routes, server_items.routes,
                   flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes, services.routes,
-                  zones.routes, quotas.routes, limits.routes, usage.routes, external_events.routes,
+                  hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, external_events.routes,
                   security_groups.routes, operations.routes),
     rules=(*servers.RULES, *server_create.RULES, *server_items.RULES, *limits.RULES),
     envelope=envelope, page_links=page_links, sagas=(BootServer, DeleteServer, PowerServer),
     reconcilers=(abandoned_servers, orphaned_claims, forgotten), handlers=conductor.handlers, topic=CONDUCTOR,
-    headers=lambda ctx: {"x-compute-request-id": ctx.request_id})
+    legacy=("/v2", "/v2.1"), headers=lambda ctx: {"x-compute-request-id": ctx.request_id})

@@ -23,6 +23,7 @@ NO_PROXIES = LEDGER.add("2.36", "Networks, security groups and images are asked 
 NETWORKS_REQUIRED = LEDGER.add("2.37", "networks is required, and may be auto or none")
 STRICT_STATUS = LEDGER.add("2.38", "An unknown status in a filter is refused")
 NO_IMAGE_LIMITS = LEDGER.add("2.39", "Limits no longer tell maxImageMeta")
+NO_HOSTS = LEDGER.add("2.43", "os-hosts is gone; services and hypervisors tell the same")
 REQUEST_ID_HEADER = LEDGER.add("2.46", "Answers carry the request id under two names")
 EMBEDDED_FLAVOR = LEDGER.add("2.47", "Servers embed their flavor")
 QUOTA_CLASSES = LEDGER.add("2.50", "Quota classes tell the same limits as quota sets")

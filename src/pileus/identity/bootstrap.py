@@ -42,7 +42,9 @@ class Mount(NamedTuple):
     path: str                         # behind the base URL
 
 
-SERVICES = (Mount("identity", "keystone", "/identity"), Mount("placement", "placement", "/placement"),
+# Identity answers at /identity too, but discover-tempest-config takes such a URL for one without a port, and writes the
+# port once more behind the one that is there.
+SERVICES = (Mount("identity", "keystone", "/keystone"), Mount("placement", "placement", "/placement"),
             Mount("image", "glance", "/image"), Mount("network", "neutron", "/network"),
             Mount("compute", "nova", "/compute/v2.1"))
 

@@ -54,6 +54,8 @@ class Service:
     handlers: Handlers = field(default_factory=Handlers)  # of messages to its conductors
     topic: str = ""                                       # on which its conductors listen
     body_bytes: int = DEFAULT_BODY_BYTES
+    legacy: tuple[str, str] | None = None                 # beginning of paths before there were versions, and now
+    path_suffix: str = ""                                 # which any path may end in and which says nothing: ".json"
     field_selection: bool = False                         # ?fields= picks what is answered (Networking API)
     headers: Callable[[Ctx], dict[str, str]] = lambda ctx: {}
 

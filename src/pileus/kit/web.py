@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
 import time
@@ -21,7 +22,7 @@ from pileus.kit.db import Collision
 from pileus.kit.ids import new_request_id
 from pileus.kit.routes import Page, Route, RouteTree
 from pileus.kit.service import Runtime
-from pileus.kit.versions import Version, at, moved, parse
+from pileus.kit.versions import Version, at, moved, outside, parse
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +38,12 @@ class Ctx:
     def __init__(self, runtime: Any, request: Request, version: Version, request_id: str):
         self.app, self.request, self.version, self.request_id = runtime, request, version, request_id
         self.caller = _NOBODY
+        self.strict = True                           # unknown fields are refused
         self.db, self.sagas, self.clock = runtime.db, runtime.sagas, runtime.clock
         self.headers: dict[str, str] = {}            # added to the answer
         self.status: int | None = None               # instead of the route's
         self.spans: list[tuple[str, float, float]] = []
+        self._allowed: dict[str, bool] = {}          # rules asked of no target in particular
         self.handler = ""                            # its name, once the route is found
         self._mark = time.time()
 
@@ -55,7 +58,7 @@ class Ctx:
         """A point at which a crash must do no harm, as in sagas: for fault injection."""
         self.sagas.reach(f"{self.app.service.name}.api:{self.handler}:{moment}")
 
-    @property
+    @functools.cached_property
     def base_url(self) -> str:
         """Scheme, host and mount point of this service, as the client addressed it; no slash at the end."""
         return f"{self.origin}{self.request.scope.get('root_path', '')}"
@@ -65,8 +68,11 @@ class Ctx:
         return f"{self.request.scope.get('scheme', 'http')}://{self.request.headers.get('host', 'localhost')}"
 
     def allows(self, rule: str, target: dict[str, Any] | None = None) -> bool:
-        facts = self.caller.credentials if target is None else target
-        return self.app.policy.allows(rule, self.caller.credentials, facts)
+        if target is not None:
+            return self.app.policy.allows(rule, self.caller.credentials, target)
+        if rule not in self._allowed:
+            self._allowed[rule] = self.app.policy.allows(rule, self.caller.credentials, self.caller.credentials)
+        return self._allowed[rule]
 
     def must_allow(self, rule: str, target: dict[str, Any] | None = None) -> None:
         if not self.allows(rule, target):
@@ -136,8 +142,10 @@ class WebApp:
         return headers
 
     async def _respond(self, ctx: Ctx) -> Response:
-        ctx.version = self._negotiate(ctx.request)
-        by_method, values = self._find(ctx)
+        path = self._path(ctx)
+        if ctx.strict:
+            ctx.version = self._negotiate(ctx.request)
+        by_method, values = self._find(path)
         if ctx.request.method == "POST" and any(route.action for route, _ in by_method.get("POST", ())):
             raw = await self._body(ctx)
             route, names = self._by_action(ctx, by_method["POST"], raw)
@@ -198,9 +206,18 @@ class WebApp:
             raise faults.NotAcceptable(wanted=wanted, oldest=self.ledger.oldest, newest=self.ledger.newest)
         return version
 
-    def _find(self, ctx: Ctx) -> tuple[dict[str, list[tuple[Route, list[str]]]], list[str]]:
+    def _path(self, ctx: Ctx) -> str:
+        """The path inside the service. One of the API before versions stands for one of the oldest version, and what
+        the client says that we do not know is passed over, as it was then."""
         scope = ctx.request.scope
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = scope["path"].removeprefix(scope.get("root_path", "")).removesuffix(self.service.path_suffix)
+        old, new = self.service.legacy or ("", "")
+        if old and path.startswith(f"{old}/") and path != f"{old}/":
+            ctx.strict = False
+            return new + path.removeprefix(old)
+        return path
+
+    def _find(self, path: str) -> tuple[dict[str, list[tuple[Route, list[str]]]], list[str]]:
         found = self.tree.find(path) if "\0" not in path else None      # PostgreSQL takes no NUL in a text
         if found is None:
             raise faults.NotFound()
@@ -274,23 +291,23 @@ class WebApp:
             raise faults.UnsupportedMedia(found=sent, wanted=" or ".join(route.media))
         try:
             if route.action:
-                return self._decode(_decode_object(raw)[route.action], route.body, ctx.version), True
+                return self._decode(_decode_object(raw)[route.action], route.body, ctx), True
             if route.envelope is None or route.bare_body:
-                return self._decode(raw, route.body, ctx.version), True
+                return self._decode(raw, route.body, ctx), True
             outer = _decode_object(raw)
             if route.bulk and set(outer) == {route.bulk}:
-                return self._decode(outer[route.bulk], route.body, ctx.version), False
+                return self._decode(outer[route.bulk], route.body, ctx), False
             if set(outer) != {route.envelope}:
                 raise msgspec.ValidationError(f"Expected one object named {route.envelope}")
             if route.bulk:
-                return [self._decode(outer[route.envelope], typing.get_args(route.body)[0], ctx.version)], True
-            return self._decode(outer[route.envelope], route.body, ctx.version), True
+                return [self._decode(outer[route.envelope], typing.get_args(route.body)[0], ctx)], True
+            return self._decode(outer[route.envelope], route.body, ctx), True
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:   # ValidationError is a DecodeError
             raise faults.BadRequest(reason=_readable(error)) from None
 
     @staticmethod
-    def _decode(raw: Any, kind: Any, version: Version) -> Any:
-        narrow = at(kind, version)
+    def _decode(raw: Any, kind: Any, ctx: Ctx) -> Any:
+        narrow = at(kind, ctx.version, strict=ctx.strict)
         value = msgspec.json.decode(raw, type=narrow)
         return value if narrow is kind else moved(value, kind)
 
@@ -310,22 +327,29 @@ class WebApp:
         return value if narrow is route.query else moved(value, route.query)
 
     def _write(self, ctx: Ctx, route: Route, result: Any) -> bytes:
-        narrow = at(route.item, ctx.version)
         fields = ctx.request.query_params.getlist("fields") if self.service.field_selection else []
         if isinstance(result, Page):
-            items = [self._view(item, route.item, narrow, fields) for item in result.items]
+            items = [self._view(item, route.item, ctx.version, fields) for item in result.items]
             links = self.service.page_links(ctx, route, result.next_marker)
             return msgspec.json.encode({route.envelope: items} | links | result.extra)
         if isinstance(result, list):
-            views: Any = [self._view(item, route.item, narrow, fields) for item in result]
+            views: Any = [self._view(item, route.item, ctx.version, fields) for item in result]
             key = route.bulk or route.envelope
         else:
-            views, key = self._view(result, route.item, narrow, fields), route.envelope
+            views, key = self._view(result, route.item, ctx.version, fields), route.envelope
         return msgspec.json.encode({key: views} if key else views)
 
     @staticmethod
-    def _view(item: Any, kind: Any, narrow: Any, fields: list[str]) -> Any:
-        view = item if narrow is kind else moved(item, narrow)
+    def _view(item: Any, kind: Any, version: Version, fields: list[str]) -> Any:
+        narrow = at(kind, version)
+        view = item
+        if narrow is not kind:
+            unknown = outside(kind, version)
+            if unknown is None:
+                view = moved(item, narrow)
+            else:
+                for name in unknown:
+                    setattr(item, name, msgspec.UNSET)
         if fields:
             whole = msgspec.to_builtins(view)
             return {name: whole[name] for name in fields if name in whole}

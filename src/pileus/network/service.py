@@ -29,4 +29,4 @@ SERVICE = Service(
         versions.routes, networks.routes, subnets.routes, ports.routes, port_details.routes, routers.routes,
         floating_ips.routes, security_groups.routes, subnet_pools.routes, quotas.routes, agents.routes, tags.routes),
     reconcilers=(slices,), handlers=reports.handlers, topic=CONDUCTOR,
-    rules=RULES, envelope=faults.envelope, field_selection=True, body_bytes=1 << 20)
+    rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json", body_bytes=1 << 20)

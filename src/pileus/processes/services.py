@@ -62,6 +62,7 @@ class Services:
         validate = TokenValidator(self.identity.keys, self.client(IdentityClient, "", "compute"),
                                   self.identity.feed)
         self._mount("/identity", self.identity, self.identity.authenticate)
+        self._mount("/keystone", self.identity, self.identity.authenticate)
         self._mount("/placement", self.placement, validate)
         self._mount("/image", self.image, validate)
         self._mount("/network", self.network, validate)

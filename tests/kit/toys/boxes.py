@@ -203,7 +203,8 @@ def page_links(ctx: Ctx, route, next_marker: str | None) -> dict:
 
 
 SERVICE = Service(name="toys", type="toys", ledger=LEDGER, metadata=metadata, migrations=migrations, routes=routes,
-                  envelope=envelope, page_links=page_links, sagas=(PackBox, BurnBox), body_bytes=2000)
+                  envelope=envelope, page_links=page_links, sagas=(PackBox, BurnBox), body_bytes=2000,
+                  legacy=("/old", ""))
 
 
 class Toys(Runtime):

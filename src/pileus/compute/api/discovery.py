@@ -10,6 +10,7 @@ from pileus.kit.web import Ctx
 
 routes = Routes()
 MEDIA = [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]
+LEGACY_MEDIA = [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2"}]
 SINCE = "2013-07-23T11:33:21Z"
 
 
@@ -18,13 +19,27 @@ def _version(ctx: Ctx) -> dict[str, Any]:
             "updated": SINCE, "links": [{"rel": "self", "href": f"{ctx.base_url}/v2.1/"}]}
 
 
+def _legacy(ctx: Ctx) -> dict[str, Any]:
+    """The API of before microversions: the oldest version, with unknown fields passed over."""
+    return {"id": "v2.0", "status": "SUPPORTED", "version": "", "min_version": "", "updated": "2011-01-21T11:33:21Z",
+            "links": [{"rel": "self", "href": f"{ctx.base_url}/v2/"}]}
+
+
+def _shown(version: dict[str, Any], media: list[dict[str, str]]) -> dict[str, Any]:
+    described = {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"}
+    return {"version": version | {"media-types": media, "links": [*version["links"], described]}}
+
+
 @routes.get("/", policy=None)
 async def list_versions(ctx: Ctx) -> dict[str, Any]:
-    return {"versions": [_version(ctx)]}
+    return {"versions": [_legacy(ctx), _version(ctx)]}
+
+
+@routes.get("/v2", policy=None)
+async def show_legacy_version(ctx: Ctx) -> dict[str, Any]:
+    return _shown(_legacy(ctx), LEGACY_MEDIA)
 
 
 @routes.get("/v2.1", policy=None)
 async def show_version(ctx: Ctx) -> dict[str, Any]:
-    described = {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"}
-    shown = _version(ctx)
-    return {"version": shown | {"media-types": MEDIA, "links": [*shown["links"], described]}}
+    return _shown(_version(ctx), MEDIA)

@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from pileus.compute import nics, versions
 from pileus.compute.api.servers import Name, action_of
+from pileus.compute.api.values import address, hostname
 from pileus.compute.faults import (
     BadFlavor,
     BadImage,
@@ -112,8 +113,7 @@ class ServerCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         name="trusted_image_certificates", default=None)
     host: Annotated[str | None, since(versions.CHOSEN_HOST)] = None
     hypervisor_hostname: Annotated[str | None, since(versions.CHOSEN_HOST)] = None
-    hostname: Annotated[Annotated[str, msgspec.Meta(min_length=2, max_length=255)] | None,
-                        since(versions.HOSTNAME)] = None
+    hostname: Annotated[str | None, since(versions.HOSTNAME)] = None
 
 
 class CreateBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -193,12 +193,15 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
     now = ctx.clock()
     return Server(
         id=new_uuid(), project_id=ctx.caller.project_id or "", user_id=ctx.caller.user_id, name=name,
-        hostname=asked.hostname or hostname_of(name), flavor_id=flavor.id, vcpus=flavor.vcpus,
+        flavor_id=flavor.id, vcpus=flavor.vcpus,
+        hostname=hostname_of(name) if asked.hostname is None else hostname(ctx, asked.hostname),
         memory_mb=flavor.memory_mb, flavor=flavor, image_id=image.id if image else None, image=image,
         key_name=asked.key_name, user_data=_user_data(asked.user_data), config_drive=_truth(asked.config_drive),
         metadata=dict(asked.metadata),
         security_groups=tuple(group.name for group in asked.security_groups) or ("default",),
-        personality=_personality(asked.personality), access_ip_v4=asked.access_ip_v4, access_ip_v6=asked.access_ip_v6,
+        personality=_personality(asked.personality),
+        access_ip_v4=address(asked.access_ip_v4, "accessIPv4", 4),
+        access_ip_v6=address(asked.access_ip_v6, "accessIPv6", 6),
         disk_config=asked.disk_config, reservation_id=f"r-{secrets.token_hex(4)}",
         hints=body.hints or body.more_hints or None, description=_description(ctx, asked, name),
         certificates=tuple(asked.certificates) if asked.certificates else None,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.compute import times, versions
 from pileus.compute.api.server_view import EXTENDED, HOST_STATUS, ServerBrief, ServerView, brief, view
+from pileus.compute.api.values import address, hostname
 from pileus.compute.faults import ServerNotFound
 from pileus.compute.model import hosts, server_lists, servers
 from pileus.compute.model.server_lists import SORTABLE, Wanted
@@ -172,7 +173,7 @@ class ServerUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
     access_ip_v4: str | None | UnsetType = msgspec.field(name="accessIPv4", default=UNSET)
     access_ip_v6: str | None | UnsetType = msgspec.field(name="accessIPv6", default=UNSET)
-    disk_config: str | UnsetType = msgspec.field(name="OS-DCF:diskConfig", default=UNSET)
+    disk_config: Literal["AUTO", "MANUAL"] | UnsetType = msgspec.field(name="OS-DCF:diskConfig", default=UNSET)
     description: Annotated[Annotated[str, msgspec.Meta(max_length=255)] | None | UnsetType,
                            since(versions.DESCRIPTION)] = UNSET
     hostname: Annotated[str | UnsetType, since(versions.HOSTNAME)] = UNSET
@@ -185,6 +186,11 @@ async def update_server(ctx: Ctx, seen: Seen, body: ServerUpdate) -> ServerView:
                                if (value := getattr(body, name)) is not UNSET}
     if "name" in changes:
         changes["name"] = changes["name"].strip() or _refuse_blank()
+    for field, wire, version in (("access_ip_v4", "accessIPv4", 4), ("access_ip_v6", "accessIPv6", 6)):
+        if field in changes:
+            changes[field] = address(changes[field], wire, version)
+    if "hostname" in changes:
+        changes["hostname"] = hostname(ctx, changes["hostname"])
     async with ctx.db.write() as tx:
         await servers.change(tx, seen.server, ctx.clock(), **changes)
         return await _view(ctx, await servers.see(tx, seen.id))

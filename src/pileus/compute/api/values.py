@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import unicodedata
 from typing import Annotated, Any
 
@@ -36,6 +38,30 @@ def whole(value: int | str, field: str, least: int = 0) -> int:
         raise BadRequest(reason=f"Invalid input for field/attribute {field}. Value: {value}. "
                                 f"It must be between {least} and {BIGGEST}.")
     return number
+
+
+def address(text: str | None, field: str, version: int) -> str | None:
+    """An IP address in the shortest way to write it; an empty text is none. Raises BadRequest."""
+    if not text:
+        return None
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        found = None
+    if found is None or found.version != version or "%" in text:
+        raise BadRequest(reason=f"Invalid input for field/attribute {field}. Value: {text}. "
+                                f"'{text}' is not an IPv{version} address")
+    return str(found)
+
+
+def hostname(ctx: Ctx, text: str) -> str:
+    """What a guest may be called: one label, since 2.94 with a domain behind it. Raises BadRequest."""
+    qualified = ctx.version >= versions.FQDN_HOSTNAME
+    inner, most = (r"[a-zA-Z0-9.-]*", 255) if qualified else (r"[a-zA-Z0-9-]*", 63)
+    if len(text) > most or not re.fullmatch(f"[a-zA-Z0-9]{inner}[a-zA-Z0-9]", text):
+        raise BadRequest(reason=f"Invalid input for field/attribute hostname. Value: {text}. "
+                                f"'{text}' is not a host name of at most {most} characters")
+    return text
 
 
 def printable(text: str) -> bool:

@@ -62,6 +62,14 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int = 0
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What the servers of one project may take of a host."""
+
+    vcpus: int = 0
+    memory_mb: int = 0
+    disk_gb: int = 0
+
+
 class Guest(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     id: str
@@ -179,6 +187,18 @@ async def used(conn: Connection, names: list[str] | None = None) -> dict[str, Us
     query = query.where(servers.c.alive, servers.c.host.is_not(None) if names is None else servers.c.host.in_(names))
     return {row.host: Used(servers=row.servers, vcpus=int(row.vcpus), memory_mb=int(row.memory_mb))
             for row in await conn.execute(query.group_by(servers.c.host))}
+
+
+async def taken_by_project(conn: Connection, name: str) -> dict[str, Taken]:
+    """What living servers may take of one host, by project."""
+    query = sa.select(servers.c.project_id, servers.c.vcpus, servers.c.memory_mb, servers.c.flavor)
+    found: dict[str, Taken] = {}
+    for row in await conn.execute(query.where(servers.c.alive, servers.c.host == name)):
+        sofar = found.get(row.project_id, Taken())
+        disk = row.flavor.get("disk_gb", 0) + row.flavor.get("ephemeral_gb", 0)
+        found[row.project_id] = Taken(vcpus=sofar.vcpus + row.vcpus, memory_mb=sofar.memory_mb + row.memory_mb,
+                                      disk_gb=sofar.disk_gb + disk)
+    return found
 
 
 async def guests(conn: Connection, names: list[str]) -> dict[str, list[Guest]]:

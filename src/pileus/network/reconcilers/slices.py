@@ -17,9 +17,10 @@ from pileus.network.engine.records import Records, Slice, Snapshot
 from pileus.network.engine.slices import render
 from pileus.network.messages import ApplySlice
 from pileus.network.model import hosts as host_model
-from pileus.network.model.base import rows
+from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host, hosts
-from pileus.network.model.routers import routers
+from pileus.network.model.ports import ACTIVE, ports
+from pileus.network.model.routers import interfaces, routers
 from pileus.network.rendering import read_records
 
 if TYPE_CHECKING:
@@ -60,12 +61,27 @@ async def _settle(network: Network, host: Host, wanted: Slice, digest: str) -> N
                 return
         seq += 1
     elif host.confirmed == host.seq:
+        await _finish_resting_legs(network, host.name)
         return
     before = network.sent.get(host.name)
     if before is not None and before[0] == seq and time.monotonic() - before[1] < network.resend_after:
         return
     network.sent[host.name] = (seq, time.monotonic())
     await network.bus.cast(ApplySlice(snapshot=Snapshot(seq=seq, slice=wanted)), host=host.name)
+
+
+async def _finish_resting_legs(network: Network, host: str) -> None:
+    """A router that is administratively down has no legs on its host. Once the host has made its slice so, all that
+    was wanted of their ports is done; no engine will ever speak of them."""
+    query = sa.select(ports.c.id).join(interfaces, interfaces.c.port_id == ports.c.id).join(
+        routers, routers.c.id == interfaces.c.router_id).where(
+            routers.c.host == host, ~routers.c.admin_state_up, ports.c.status != ACTIVE)
+    async with network.db.read() as reader:
+        waiting = await db.scalars(reader, query)
+    if waiting:
+        async with network.db.write() as tx:
+            for part in chunks(waiting):
+                await tx.execute(ports.update().where(ports.c.id.in_(part)).values(status=ACTIVE))
 
 
 async def _place_routers(network: Network) -> None:
