@@ -157,6 +157,14 @@ async def test_routers_live_on_a_host_and_move_when_it_dies(world):
         assert [a["alive"] for a in await world.admin.all("agent", host=dead)] == [False]
 
 
+async def test_legs_of_a_router_that_is_switched_off_wait_for_nobody(world):
+    _, subnet = await plain(world)
+    async with running(world, "h1"):
+        router = await world.http.make("router", admin_state_up=False)
+        leg = await interface(world, router, subnet_id=subnet["id"])
+        await until(lambda: active(world, leg["port_id"]))
+
+
 async def silence():
     """A host that says no more."""
 

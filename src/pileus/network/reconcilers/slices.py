@@ -17,9 +17,10 @@ from pileus.network.engine.records import Records, Slice, Snapshot
 from pileus.network.engine.slices import render
 from pileus.network.messages import ApplySlice
 from pileus.network.model import hosts as host_model
-from pileus.network.model.base import rows
+from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host, hosts
-from pileus.network.model.routers import routers
+from pileus.network.model.ports import ACTIVE, ports
+from pileus.network.model.routers import interfaces, routers
 from pileus.network.rendering import read_records
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ GATHER = 0.01                # seconds in which further changes join the same re
 async def slices(network: Network) -> None:
     await asyncio.sleep(GATHER)
     await _place_routers(network)
+    await _legs_of_routers_switched_off(network)
     async with network.db.read() as reader:
         known = await host_model.every(reader)
         found = await read_records(reader, known)
@@ -66,6 +68,17 @@ async def _settle(network: Network, host: Host, wanted: Slice, digest: str) -> N
         return
     network.sent[host.name] = (seq, time.monotonic())
     await network.bus.cast(ApplySlice(snapshot=Snapshot(seq=seq, slice=wanted)), host=host.name)
+
+
+async def _legs_of_routers_switched_off(network: Network) -> None:
+    """No host is told of a router that is switched off, so none could report its legs: there is nothing to wait for."""
+    legs = sa.select(interfaces.c.port_id).join(routers, routers.c.id == interfaces.c.router_id).where(
+        sa.not_(routers.c.admin_state_up), routers.c.host.is_not(None))
+    async with network.db.read() as reader:
+        waiting = await db.scalars(reader, sa.select(ports.c.id).where(ports.c.id.in_(legs), ports.c.status != ACTIVE))
+    for part in chunks(sorted(waiting)):
+        async with network.db.write() as tx:
+            await tx.execute(ports.update().where(ports.c.id.in_(part), ports.c.id.in_(legs)).values(status=ACTIVE))
 
 
 async def _place_routers(network: Network) -> None:
