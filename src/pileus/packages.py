@@ -42,9 +42,7 @@ RUN = (
     Need("qemu-utils", "qemu-img", "makes and converts disks"),
     Need("iproute2", "ip", "makes bridges, taps and namespaces"),
     Need("nftables", "nft", "filters and translates packets"),
-    Need("conntrack", "conntrack", "cuts flows that a changed rule forbids"),
     Need("passt", "pasta", "links the cloud's network with this machine", "Debian 12 and Ubuntu 23.04"),
-    Need("genisoimage", "genisoimage", "makes config drives"),
     Need("openssh-client", "ssh-keygen", "makes keys, logs in to guests"),
 )
 IMAGE = (
@@ -58,6 +56,9 @@ TESTS = (
     Need("rabbitmq-server", "rabbitmq-server", "the message bus at scale"),
     Need("util-linux", "setpriv", "runs tests as an ordinary user"),
     Need("iputils-ping", "ping", "sends packets between networks"),
+    Need("busybox-static", "busybox", "brings the DHCP client of the tests"),
+    Need("procps", "sysctl", "reads the kernel's settings"),
+    Need("ovmf", "/usr/share/OVMF/*CODE_4M.fd", "UEFI firmware for guests"),
 )
 TASKS: dict[str, tuple[Need, ...]] = {"run": RUN, "image": IMAGE, "demo": RUN + IMAGE, "tests": RUN + IMAGE + TESTS}
 
@@ -213,3 +214,22 @@ def memory() -> Row:
     return Row(
         "memory", available >= MEMORY_GIB, f"{available:.1f} GiB available", cure if available < MEMORY_GIB else ""
     )
+
+
+def main(tasks: list[str]) -> int:
+    """python -m pileus.packages TASK…: install what the tasks lack."""
+    unknown = [task for task in tasks if task not in TASKS]
+    if unknown or not tasks:
+        print(f"tasks: {', '.join(TASKS)}", file=sys.stderr)
+        return 2
+    try:
+        for task in tasks:
+            install(task)
+    except InstallError as error:
+        print(f"pileus: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -89,6 +89,8 @@ async def test_gateway(world):
     cleared = await world.http.change("router", router, external_gateway_info={})
     assert cleared["external_gateway_info"] is None
     assert await world.admin.all("port", device_id=router["id"]) == []
+    bare = await world.http.make("router", external_gateway_info={}, admin_state_up=False)
+    assert bare["external_gateway_info"] is None and bare["admin_state_up"] is False
     inner, _ = await plain(world)
     await world.http.change("router", router, 400, external_gateway_info={"network_id": inner["id"]})
     await world.http.change("router", router, 404, external_gateway_info={"network_id": router["id"]})

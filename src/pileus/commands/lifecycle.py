@@ -15,6 +15,7 @@ import traceback
 import msgspec
 
 from pileus.commands.trouble import Trouble
+from pileus.kit.sockets import listen
 from pileus.processes.build_guest_image import begin_build
 from pileus.processes.state import Choices, StateFolder, default_folder
 from pileus.sandbox import Sandbox, SandboxError
@@ -38,6 +39,7 @@ def base_url(choices: Choices) -> str:
 def up(given: argparse.Namespace) -> int:
     state = state_of(given)
     if running(state) is not None:
+        mend(state)
         print(f"The cloud in {state.folder} runs already: {base_url(state.choices())}")
         return 0
     began = time.monotonic()
@@ -48,6 +50,14 @@ def up(given: argparse.Namespace) -> int:
         return 0
     with locked(state):
         return serve(state, choices, ready=lambda: tell_ready(state, choices, time.monotonic() - began))
+
+
+def mend(state: StateFolder) -> None:
+    """Hold the networks of a running cloud, and link them to this machine, where whoever did it was killed."""
+    try:
+        Sandbox(state.folder).ensure([state.choices().port])
+    except SandboxError as error:
+        raise Trouble(str(error)) from error
 
 
 def prepare(given: argparse.Namespace, state: StateFolder) -> Choices:
@@ -88,15 +98,17 @@ def serve(state: StateFolder, choices: Choices, *, ready) -> int:
     if choices.driver != "fake":
         begin_build(state)
     try:
+        # A socket belongs to the network it was made in: this one stays with the machine, and needs no forwarding.
+        listener = listen("127.0.0.1", choices.port)
         sandbox = Sandbox(state.folder)
-        sandbox.ensure([choices.port])
+        sandbox.ensure([])
         sandbox.enter()
-    except SandboxError as error:
+    except (OSError, SandboxError) as error:
         raise Trouble(str(error)) from error
     # Only now: libraries of the whole program start threads, and a process with threads cannot join a sandbox.
     from pileus.processes import embedded  # noqa: PLC0415
     try:
-        return embedded.main(state, choices, ready=ready)
+        return embedded.main(state, choices, listener, ready=ready)
     except embedded.CannotStart as error:
         raise Trouble(str(error)) from error
 

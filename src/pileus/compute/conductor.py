@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import msgspec
 
 from pileus.compute.drivers.base import GuestSeen
 from pileus.compute.drivers.base import Power as GuestPower
-from pileus.compute.messages import EnsureNoGuest, HostSeen
+from pileus.compute.faults import ServerNotFound
+from pileus.compute.messages import EnsureNoGuest, HostSeen, ListGuests
 from pileus.compute.model import hosts, servers
 from pileus.compute.model.hosts import Host
-from pileus.compute.model.servers import Power, Seen, ServerFault, State
+from pileus.compute.model.servers import Power, Seen, ServerAction, ServerFault, State
 from pileus.compute.runtime import Compute
 from pileus.compute.sagas.power_server import PowerServer, Wanted
-from pileus.kit import db
+from pileus.kit import context, db
 from pileus.kit.bus import Handlers
 from pileus.placement.client import Inventory
 
 log = logging.getLogger(__name__)
 handlers = Handlers()
-SETTLED_SECONDS = 30.0          # news may be older than what was done since; younger rows are left alone
 
 
 @handlers.on(HostSeen)
 async def host_seen(compute: Compute, message: HostSeen) -> None:
+    guests = {guest.id: guest for guest in message.guests}
     async with compute.db.write() as tx:
         before = await hosts.find(tx, message.host)
         host = await hosts.record_seen(tx, message.host, msgspec.to_builtins(message.facts), list(message.can),
                                        message.address, message.boot_id, compute.clock())
+        if before is not None and before.boot_id != message.boot_id:
+            await _run_again(compute, tx, host, guests)
     await _publish(compute, host, message)
-    restarted = before is not None and before.boot_id != message.boot_id
-    await _compare_guests(compute, host, {guest.id: guest for guest in message.guests}, restarted=restarted)
+    await _compare_guests(compute, host, guests)
+
+
+async def _run_again(compute: Compute, tx: db.Connection, host: Host, guests: dict[str, GuestSeen]) -> None:
+    """Start what ran when the host went down. In the transaction that notes its new boot: this is asked only once."""
+    for seen in await servers.on_host(tx, host.name):
+        guest = guests.get(seen.id)
+        off = guest is not None and guest.power == GuestPower.OFF
+        if off and seen.doing is None and seen.server.state == State.ACTIVE:
+            await compute.sagas.start(tx, PowerServer(server_id=seen.id, wanted=Wanted.START), seen.id)
 
 
 async def _publish(compute: Compute, host: Host, message: HostSeen) -> None:
@@ -57,46 +67,54 @@ def trait_of(ability: str) -> str:
     return "CUSTOM_" + ability.upper().replace("-", "_")
 
 
-async def _compare_guests(compute: Compute, host: Host, guests: dict[str, GuestSeen], *, restarted: bool) -> None:
+async def _compare_guests(compute: Compute, host: Host, told: dict[str, GuestSeen]) -> None:
     """Bring what is written and what is there together; a server that a saga works on is left to that saga."""
     async with compute.db.read() as reader:
         rows = {seen.id: seen for seen in await servers.on_host(reader, host.name)}
-    for guest_id in guests.keys() - rows.keys():
+    for guest_id in told.keys() - rows.keys():
         log.info("guest of no server is removed", extra={"server": guest_id, "host": host.name})
         await compute.bus.cast(EnsureNoGuest(guest_id=guest_id), host=host.name)
+    if not any(_differs(seen, told.get(seen.id)) for seen in rows.values()):
+        return
+    # What was told may be older than the rows; what the host answers now is not.
+    guests = {guest.id: guest for guest in await compute.bus.call(ListGuests(), host=host.name)}
     for seen in rows.values():
-        settled = restarted or compute.clock() - seen.server.updated_at > SETTLED_SECONDS
-        if seen.doing is None and settled:
-            await _compare(compute, host, seen, guests.get(seen.id), restarted=restarted)
+        guest = guests.get(seen.id)
+        if _differs(seen, guest):
+            await _settle(compute, host, seen, guest)
 
 
-async def _compare(compute: Compute, host: Host, seen: Seen, guest: GuestSeen | None, *, restarted: bool) -> None:
-    state = seen.server.state
+def _differs(seen: Seen, guest: GuestSeen | None) -> bool:
+    if seen.doing is not None:
+        return False
     if guest is None:
-        if state in (State.ACTIVE, State.STOPPED):
-            await _change(compute, seen, state=State.ERROR, power=Power.NONE, fault=ServerFault(
-                code=500, message=f"The guest is gone from host {host.name}.", created_at=compute.clock()))
-    elif guest.power == GuestPower.OFF and state == State.ACTIVE:
-        if restarted:
-            await _power(compute, seen, Wanted.START)
-        else:
-            await _change(compute, seen, state=State.STOPPED, power=Power.SHUTDOWN)
-    elif guest.power == GuestPower.RUNNING and state == State.STOPPED:
-        await _power(compute, seen, Wanted.STOP)
+        return seen.server.state in (State.ACTIVE, State.STOPPED)
+    return (guest.power == GuestPower.OFF and seen.server.state == State.ACTIVE
+            or guest.power == GuestPower.RUNNING and seen.server.state == State.STOPPED)
 
 
-async def _change(compute: Compute, seen: Seen, **values: Any) -> None:
-    """Somebody may be faster; then the next sign of life looks again."""
+async def _settle(compute: Compute, host: Host, seen: Seen, guest: GuestSeen | None) -> None:
+    """Unless somebody was faster: the server's row has to be what it was before the host was asked."""
+    now = compute.clock()
     try:
         async with compute.db.write() as tx:
-            await servers.change(tx, seen.server, compute.clock(), **values)
-    except db.Stale:
+            latest = await servers.see(tx, seen.id)
+            if latest.doing is not None or latest.server.generation != seen.server.generation:
+                return
+            if guest is None:
+                await servers.change(tx, latest.server, now, state=State.ERROR, power=Power.NONE, fault=ServerFault(
+                    code=500, message=f"The guest is gone from host {host.name}.", created_at=now))
+            elif guest.power == GuestPower.OFF:
+                await servers.change(tx, latest.server, now, state=State.STOPPED, power=Power.SHUTDOWN)
+                await servers.record_action(tx, _stopped_by_itself(seen, guest, now))
+            else:
+                await compute.sagas.start(tx, PowerServer(server_id=seen.id, wanted=Wanted.STOP), seen.id)
+    except (db.Stale, db.Taken, ServerNotFound):
         log.info("server changed meanwhile", extra={"server": seen.id})
 
 
-async def _power(compute: Compute, seen: Seen, wanted: Wanted) -> None:
-    try:
-        async with compute.db.write() as tx:
-            await compute.sagas.start(tx, PowerServer(server_id=seen.id, wanted=wanted), seen.id)
-    except db.Taken:
-        log.info("something else is done to the server already", extra={"server": seen.id})
+def _stopped_by_itself(seen: Seen, guest: GuestSeen, now: float) -> ServerAction:
+    """So that users find the reason where they look for what happened to their server."""
+    return ServerAction(
+        server_id=seen.id, request_id=context.request_id.get(), action="stop", project_id=seen.project_id,
+        user_id=seen.user_id, started_at=now, message=f"The guest stopped by itself: {guest.reason or 'it is off'}.")

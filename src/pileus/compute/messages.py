@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -60,6 +60,13 @@ class RebootGuest(Message, kw_only=True, frozen=True):
     reply: ClassVar[type] = GuestSeen
     guest_id: str
     hard: bool
+
+
+class ListGuests(Message, kw_only=True, frozen=True):
+    """All guests on the host, as they are now."""
+
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[Any] = tuple[GuestSeen, ...]
 
 
 class ReadConsole(Message, kw_only=True, frozen=True):

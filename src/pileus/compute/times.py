@@ -9,12 +9,14 @@ from pileus.kit.faults import BadRequest
 
 def iso(seconds: float) -> str:
     """2026-11-21T08:00:00Z; seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")[:-6] + "Z"
 
 
 def iso_micro(seconds: float | None) -> str | None:
     """2026-11-21T08:00:00.000000, without a zone, as extension attributes have it."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6]
 
 
 def parse(text: str) -> float:

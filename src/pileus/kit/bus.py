@@ -20,7 +20,8 @@ from pileus.kit import context
 from pileus.kit.ids import new_uuid
 
 log = logging.getLogger(__name__)
-REMEMBERED = 10_000             # ids of messages a listener recognises as repeats
+REMEMBERED = 10_000             # messages a listener recognises as repeats, with the answers it gave
+REMEMBERED_BYTES = 64 << 20
 
 
 class Message(msgspec.Struct, kw_only=True, frozen=True):
@@ -94,27 +95,54 @@ class Listener:
 
     def __init__(self, handlers: Handlers, handler_context: Any):
         self.handlers, self.context = handlers, handler_context
-        self.answers: collections.OrderedDict[str, asyncio.Future[Answer]] = collections.OrderedDict()
+        self._running: dict[str, asyncio.Task[Answer]] = {}
+        self._answers: collections.OrderedDict[str, Answer] = collections.OrderedDict()
+        self._answer_bytes = 0
 
     async def receive(self, wire: bytes) -> Answer:
         """Handle the message, or wait for and repeat the answer if it came before."""
         envelope = msgspec.msgpack.decode(wire, type=Envelope)
-        known = self.answers.get(envelope.id)
-        if known is None:
-            known = self.answers[envelope.id] = asyncio.ensure_future(self._handle(envelope))
-            while len(self.answers) > REMEMBERED:
-                self.answers.popitem(last=False)
-        return await asyncio.shield(known)
+        if (known := self._answers.get(envelope.id)) is not None:
+            return known
+        task = self._running.get(envelope.id)
+        if task is None:
+            task = self._running[envelope.id] = asyncio.create_task(self._handle(envelope))
+        return await asyncio.shield(task)
 
     async def _handle(self, envelope: Envelope) -> Answer:
         context.request_id.set(envelope.request_id)
         try:
+            answer = await self._answer(envelope)
+            self._remember(envelope.id, answer)
+            return answer
+        finally:
+            del self._running[envelope.id]
+
+    async def _answer(self, envelope: Envelope) -> Answer:
+        try:
             kind, handler = self.handlers.by_name[envelope.kind]
             result = await handler(self.context, msgspec.msgpack.decode(envelope.body, type=kind))
             return Answer(body=msgspec.msgpack.encode(result))
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            return Answer(failed="Cancelled", text="the handler was cancelled from within")
         except Exception as error:
             log.info("%s failed: %s", envelope.kind, error, exc_info=error)
             return Answer(failed=type(error).__name__, text=str(error) or repr(error))
+
+    def _remember(self, message_id: str, answer: Answer) -> None:
+        self._answers[message_id] = answer
+        self._answer_bytes += len(answer.body)
+        while len(self._answers) > REMEMBERED or self._answer_bytes > REMEMBERED_BYTES and len(self._answers) > 1:
+            self._answer_bytes -= len(self._answers.popitem(last=False)[1].body)
+
+    async def close(self) -> None:
+        """Cancel what still runs."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def address(topic: str, host: str) -> str:
@@ -174,6 +202,8 @@ class MemoryBus:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for listener in self.listeners.values():
+            await listener.close()
 
 
 class ChaosBus(MemoryBus):

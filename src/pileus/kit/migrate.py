@@ -13,9 +13,28 @@ from alembic.operations import Operations
 from pileus.kit import migrations as kit_migrations
 from pileus.kit.db import Db
 
+LOCK = 0x50494C455553           # of PostgreSQL's advisory locks, which belong to one database
+LOCK_SECONDS = 600
+
 
 def _names(package: ModuleType) -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[:4].isdigit())
+
+
+def lock(conn: sa.Connection) -> None:
+    """One process migrates a database at a time; the others wait and then find nothing to do."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+    elif conn.dialect.name in ("mysql", "mariadb"):
+        got = conn.execute(sa.text("SELECT GET_LOCK(CONCAT('pileus.', MD5(DATABASE())), :s)"), {"s": LOCK_SECONDS})
+        if got.scalar() != 1:
+            raise TimeoutError(f"another process has been migrating this database for {LOCK_SECONDS} s")
+
+
+def unlock(conn: sa.Connection) -> None:
+    """MariaDB's lock belongs to the connection; PostgreSQL's ends with the transaction."""
+    if conn.dialect.name in ("mysql", "mariadb"):
+        conn.execute(sa.text("SELECT RELEASE_LOCK(CONCAT('pileus.', MD5(DATABASE())))"))
 
 
 def upgrade(conn: sa.Connection, package: ModuleType) -> list[str]:
@@ -35,4 +54,8 @@ def upgrade(conn: sa.Connection, package: ModuleType) -> list[str]:
 async def bring_up_to_date(db: Db, package: ModuleType) -> list[str]:
     """Bring a service's database to this release: the kit's own tables, then the service's."""
     async with db.write() as tx:
-        return [*await tx.run_sync(upgrade, kit_migrations), *await tx.run_sync(upgrade, package)]
+        await tx.run_sync(lock)
+        try:
+            return [*await tx.run_sync(upgrade, kit_migrations), *await tx.run_sync(upgrade, package)]
+        finally:
+            await tx.run_sync(unlock)

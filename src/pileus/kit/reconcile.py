@@ -57,4 +57,5 @@ class Runner:
             except Exception:
                 log.warning("reconciler %s failed; it runs again", each.name, exc_info=True)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), each.every * random.uniform(0.9, 1.1))
+                async with asyncio.timeout(each.every * random.uniform(0.9, 1.1)):     # wait_for may lose a cancel
+                    await woken.wait()

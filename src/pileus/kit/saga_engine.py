@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -74,6 +75,7 @@ class Engine:
         self._clock = clock
         self._nudge = asyncio.Event()
         self._working: dict[str, _Work] = {}
+        self._leases: set[str] = set()
         self.reach: Reach = nothing
         self.wake_others: Callable[[], None] = lambda: None       # how workers in other processes hear of new work
 
@@ -141,11 +143,16 @@ class Engine:
             while True:
                 self._nudge.clear()
                 await slots.acquire()
-                row = await self.claim()
+                try:
+                    row = await self.claim()
+                    pause = await self._until_next() if row is None else 0.0
+                except (db.Collision, exc.DBAPIError, OSError):
+                    log.warning("the database does not answer the engine", exc_info=True)
+                    row, pause = None, 1.0
                 if row is None:
                     slots.release()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._nudge.wait(), await self._until_next())
+                        await asyncio.wait_for(self._nudge.wait(), pause)
                     continue
                 task = asyncio.create_task(self._work(row), name=f"saga {row['name']}")
                 running.add(task)
@@ -155,6 +162,14 @@ class Engine:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.shield(self._let_go())
+
+    async def _let_go(self) -> None:
+        """A cancellation may have come between taking a lease and working, or while one was given back."""
+        leases, self._leases = self._leases, set()
+        if leases:
+            async with self.db.write() as tx:
+                await tx.execute(sagas.update().where(sagas.c.lease.in_(leases)).values(lease=None, lease_until=0.0))
 
     async def run_one(self) -> bool:
         row = await self.claim()
@@ -186,20 +201,26 @@ class Engine:
             row = (await tx.execute(due)).first()
             if row is None:
                 return None
+            self._leases.add(token)
             taken = await db.update(tx, sagas.update().where(
                 sagas.c.id == row.id, sagas.c.lease_until == row.lease_until,
             ).values(lease=token, lease_until=now + self.lease, wake_at=NOT_POKED))
-        return dict(row._mapping, lease=token) if taken == 1 else None
+        if taken == 1:
+            return dict(row._mapping, lease=token)
+        self._leases.discard(token)
+        return None
 
     async def _work(self, row: dict[str, Any]) -> None:
         """Run a claimed saga until it ends, waits, or is lost to another worker."""
-        work = self._working[row["subject"]] = _Work(row)
+        work, token = _Work(row), row["lease"]
+        self._working[row["subject"]] = work
         known = context.request_id.set(row["request_id"])
         keeper = asyncio.create_task(self._keep_lease(work))
         try:
             with contextlib.suppress(LeaseLost):
                 while await self._turn(work):
                     pass
+            self._leases.discard(token)
         finally:
             keeper.cancel()
             context.request_id.reset(known)
@@ -232,6 +253,8 @@ class Engine:
             return await self._cancelled(work, kind, index)
         except Wait as wait:
             return await self._waits(row, state, wait)
+        except db.Collision:                       # nobody's fault, and nothing happened: no try is spent
+            return await self._waits(row, state, Wait(random.uniform(0.02, 0.2)))
         except Exception as error:
             return await self._failed(row, current, forward, error)
 
@@ -370,7 +393,7 @@ class Engine:
                 if work.task is not None:
                     work.task.cancel()
                 return
-            except (exc.DBAPIError, OSError):
+            except (db.Collision, exc.DBAPIError, OSError):
                 log.warning("the lease of saga %s could not be renewed", work.row["id"], exc_info=True)
 
     def _interrupt(self, subject: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
 import time
@@ -21,7 +22,7 @@ from pileus.kit.db import Collision
 from pileus.kit.ids import new_request_id
 from pileus.kit.routes import Page, Route, RouteTree
 from pileus.kit.service import Runtime
-from pileus.kit.versions import Version, at, moved, parse
+from pileus.kit.versions import Version, at, moved, outside, parse
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class Ctx:
         self.headers: dict[str, str] = {}            # added to the answer
         self.status: int | None = None               # instead of the route's
         self.spans: list[tuple[str, float, float]] = []
+        self._allowed: dict[str, bool] = {}          # rules asked of no target in particular
+        self.handler = ""                            # its name, once the route is found
         self._mark = time.time()
 
     def span(self, name: str) -> None:
@@ -49,8 +52,13 @@ class Ctx:
         now = time.time()
         self.spans.append((name, self._mark, now))
         self._mark = now
+        self.reach(f"{name}:after")
 
-    @property
+    def reach(self, moment: str) -> None:
+        """A point at which a crash must do no harm, as in sagas: for fault injection."""
+        self.sagas.reach(f"{self.app.service.name}.api:{self.handler}:{moment}")
+
+    @functools.cached_property
     def base_url(self) -> str:
         """Scheme, host and mount point of this service, as the client addressed it; no slash at the end."""
         return f"{self.origin}{self.request.scope.get('root_path', '')}"
@@ -60,8 +68,11 @@ class Ctx:
         return f"{self.request.scope.get('scheme', 'http')}://{self.request.headers.get('host', 'localhost')}"
 
     def allows(self, rule: str, target: dict[str, Any] | None = None) -> bool:
-        facts = self.caller.credentials if target is None else target
-        return self.app.policy.allows(rule, self.caller.credentials, facts)
+        if target is not None:
+            return self.app.policy.allows(rule, self.caller.credentials, target)
+        if rule not in self._allowed:
+            self._allowed[rule] = self.app.policy.allows(rule, self.caller.credentials, self.caller.credentials)
+        return self._allowed[rule]
 
     def must_allow(self, rule: str, target: dict[str, Any] | None = None) -> None:
         if not self.allows(rule, target):
@@ -141,6 +152,8 @@ class WebApp:
         else:
             raw = None
             route, names = self._by_method(ctx, by_method)
+        ctx.handler = route.handler.__name__
+        ctx.reach("authenticate:before")
         params: dict[str, Any] = dict(zip(names, values, strict=True))
         if route.policy is not None:
             ctx.caller = await self.authenticate(ctx.request.headers.get("x-auth-token", ""))
@@ -152,6 +165,7 @@ class WebApp:
         if route.body is not None and not route.stream:
             params["body"], single = self._read(ctx, route, await self._body(ctx) if raw is None else raw)
         result = await self._run(ctx, route, params)
+        ctx.reach("answer:before")
         if isinstance(result, Response):
             return result
         status = ctx.status or route.status
@@ -313,22 +327,29 @@ class WebApp:
         return value if narrow is route.query else moved(value, route.query)
 
     def _write(self, ctx: Ctx, route: Route, result: Any) -> bytes:
-        narrow = at(route.item, ctx.version)
         fields = ctx.request.query_params.getlist("fields") if self.service.field_selection else []
         if isinstance(result, Page):
-            items = [self._view(item, route.item, narrow, fields) for item in result.items]
+            items = [self._view(item, route.item, ctx.version, fields) for item in result.items]
             links = self.service.page_links(ctx, route, result.next_marker)
             return msgspec.json.encode({route.envelope: items} | links | result.extra)
         if isinstance(result, list):
-            views: Any = [self._view(item, route.item, narrow, fields) for item in result]
+            views: Any = [self._view(item, route.item, ctx.version, fields) for item in result]
             key = route.bulk or route.envelope
         else:
-            views, key = self._view(result, route.item, narrow, fields), route.envelope
+            views, key = self._view(result, route.item, ctx.version, fields), route.envelope
         return msgspec.json.encode({key: views} if key else views)
 
     @staticmethod
-    def _view(item: Any, kind: Any, narrow: Any, fields: list[str]) -> Any:
-        view = item if narrow is kind else moved(item, narrow)
+    def _view(item: Any, kind: Any, version: Version, fields: list[str]) -> Any:
+        narrow = at(kind, version)
+        view = item
+        if narrow is not kind:
+            unknown = outside(kind, version)
+            if unknown is None:
+                view = moved(item, narrow)
+            else:
+                for name in unknown:
+                    setattr(item, name, msgspec.UNSET)
         if fields:
             whole = msgspec.to_builtins(view)
             return {name: whole[name] for name in fields if name in whole}

@@ -43,8 +43,8 @@ async def host_seen(network: Network, message: HostSeen) -> None:
             if message.seq > known.seq:                  # it outlived our database: begin behind its last number
                 values |= {"seq": message.seq, "digest": ""}
             await db.update(tx, hosts.update().where(hosts.c.name == message.host).values(**values))
-        if known is None or known.seq != message.seq or known.underlay_ip != message.underlay_ip or (
-                now - known.seen_at >= network.config.host_dead_after):
+        if known is None or not known.seq == known.confirmed == message.seq or (
+                known.underlay_ip != message.underlay_ip) or now - known.seen_at >= network.config.host_dead_after:
             network.changed(tx)
 
 

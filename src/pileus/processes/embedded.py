@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -15,9 +16,9 @@ import uvloop
 from pileus.kit import config, log
 from pileus.kit.bus import MemoryBus
 from pileus.kit.config import BadConfig
-from pileus.kit.saga_engine import Reach, nothing
-from pileus.kit.serve import Server, listen
-from pileus.processes import guest_images
+from pileus.kit.serve import Server
+from pileus.kit.sockets import listen
+from pileus.processes import fault_points, guest_images
 from pileus.processes.nodes import Nodes
 from pileus.processes.services import Services
 from pileus.processes.settings import Settings
@@ -25,25 +26,25 @@ from pileus.processes.state import Choices, StateFolder
 from pileus.sandbox.processes import Process
 
 logger = logging.getLogger(__name__)
-INSIDE = "0.0.0.0"               # of the sandbox, which only the forwarded port leads into
-KILL_AT = "PILEUS_KILL_AT"       # a point of a saga at which this process kills itself: for tests of exactly that
+INSIDE = "0.0.0.0"               # of the sandbox, for those who are in there
 
 
 class CannotStart(Exception):
     """Says why, and what to do."""
 
 
-def main(state: StateFolder, choices: Choices, *, ready: Callable[[], None]) -> int:
-    """Be the cloud until SIGTERM or SIGINT. `ready` is called when it answers. To be called inside the sandbox."""
+def main(state: StateFolder, choices: Choices, outside: socket.socket, *, ready: Callable[[], None]) -> int:
+    """Be the cloud until SIGTERM or SIGINT. `ready` is called when it answers. To be called inside the sandbox;
+    `outside` listens on the machine itself."""
     log.set_up(state.log)
     try:
         settings = settings_of(state, choices)
-        listener = listen(INSIDE, choices.port)
+        listeners = [outside, listen(INSIDE, choices.port)]
     except (BadConfig, OSError) as error:
         raise CannotStart(str(error)) from error
     with listed(state):
         try:
-            uvloop.run(Embedded(state, choices, settings).run(listener, ready))
+            uvloop.run(Embedded(state, choices, settings).run(listeners, ready))
         except Exception:
             logger.exception("the cloud ends by an error of its own")
             raise
@@ -74,33 +75,21 @@ def listed(state: StateFolder) -> Iterator[None]:
         state.process_file.unlink(missing_ok=True)
 
 
-def killer() -> Reach:
-    """The fault injector that PILEUS_KILL_AT asks for."""
-    wanted = os.environ.get(KILL_AT)
-    if not wanted:
-        return nothing
-
-    def reach(point: str) -> None:
-        if point == wanted:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return reach
-
-
 class Embedded:
     def __init__(self, state: StateFolder, choices: Choices, settings: Settings):
         self.state, self.choices = state, choices
         self.base_url = f"http://127.0.0.1:{choices.port}"
-        self.services = Services(state, settings, MemoryBus(), reach=killer())
+        self.services = Services(state, settings, MemoryBus(), reach=fault_points.from_environment())
         self.nodes = Nodes(self.services, choices)
 
-    async def run(self, listener, ready: Callable[[], None]) -> None:
+    async def run(self, listeners: list[socket.socket], ready: Callable[[], None]) -> None:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         passwords = self.state.passwords()
         await self.services.prepare(self.base_url, passwords)
         self.state.write_credentials(self.base_url, passwords)
-        server = Server(self.services.site, listener)
+        server = Server(self.services.site, listeners)
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.run_until_stopped())
             tasks = [group.create_task(each) for each in self.services.endless()]

@@ -17,6 +17,8 @@ RESOLVER = "198.51.100.3"
 
 # Numbers of namespaces are given out again as soon as they are free; this file in them is what nobody else has.
 TOKEN = Path("/run/pileus-sandbox")
+# The sandbox's own network, kept by the mounts: guests live in other networks, and one of them may be all that is left.
+NETWORK = Path("/run/pileus-network")
 
 
 def mount_private(state_dir: Path) -> None:
@@ -29,6 +31,8 @@ def mount_private(state_dir: Path) -> None:
     handles = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in kept if path.exists()}
     syscalls.mount("tmpfs", "/run", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=755,size=64m")
     TOKEN.write_text(uuid.uuid4().hex)
+    NETWORK.touch()
+    syscalls.mount("/proc/self/ns/net", str(NETWORK), None, syscalls.MS_BIND)
     Path("/run/netns").mkdir()
     Path("/run/lock").mkdir(mode=0o1777)
     for path, handle in handles.items():
@@ -82,10 +86,13 @@ def make(state_dir: Path) -> bool:
 
 
 def join(pid: int) -> bool:
-    """Hold the namespaces of a process that is in them, with all its mounts as they are."""
+    """Hold the namespaces of a process that has their mounts, whichever of the networks in there it is in."""
     own_user = os.stat(f"/proc/{pid}/ns/user").st_ino != os.stat("/proc/self/ns/user").st_ino
     fd = os.pidfd_open(pid)
     syscalls.setns(fd, syscalls.joined_flags(own_user))
+    os.close(fd)
+    fd = os.open(NETWORK, os.O_RDONLY | os.O_CLOEXEC)
+    syscalls.setns(fd, syscalls.CLONE_NEWNET)
     os.close(fd)
     return own_user
 

@@ -17,9 +17,13 @@ def namespace_of(pid: int | str, kind: str) -> int | None:
 
 
 def anchor(namespaces: dict[str, int], token: str) -> Process | None:
-    """A process in all of these namespaces that proves by the token in there that they are still the same ones."""
+    """A process that has the mounts of these namespaces, and with them the token that nobody else has.
+
+    It may be in another network: those of guests are not the sandbox's own.
+    """
+    inside = {kind: number for kind, number in namespaces.items() if kind != "net"}
     for process in _running():
-        if all(namespace_of(process.pid, kind) == number for kind, number in namespaces.items()):
+        if all(namespace_of(process.pid, kind) == number for kind, number in inside.items()):
             try:
                 found = Path(f"/proc/{process.pid}/root{TOKEN}").read_text()
             except OSError:

@@ -59,13 +59,12 @@ class Sandbox:
         holder = self._holder()
         return holder is not None and namespace_of("self", "mnt") == holder.namespaces["mnt"]
 
-    def ensure(self, ports: Iterable[int], reach: Iterable[int] = ()) -> None:
+    def ensure(self, ports: Iterable[int]) -> None:
         """Make what is not there. Lasting processes and networks inside are kept; changed ports restart only the link.
 
-        `ports` of the machine's 127.0.0.1 lead to the same ports inside; `reach` are ports of the machine's 127.0.0.1
-        that processes inside find on theirs.
+        `ports` of the machine's 127.0.0.1 lead to the same ports inside.
         """
-        wanted = Uplink(tuple(sorted(set(ports))), tuple(sorted(set(reach))))
+        wanted = Uplink(tuple(sorted(set(ports))))
         self._make_folders()
         with self._locked() as lock:
             if self.inside:
@@ -172,7 +171,7 @@ class Sandbox:
         """The link that runs, and what it leads to."""
         record = _read(self.run_dir / "pasta.json")
         if record and (process := Process(**record["process"])).alive:
-            return process, Uplink(tuple(record["ports"]), tuple(record["reach"]))
+            return process, Uplink(tuple(record["ports"]))
         return None, Uplink()
 
     def _link(self, holder: Holder, wanted: Uplink) -> None:
@@ -181,7 +180,7 @@ class Sandbox:
             return
         self._end_pasta(holder)
         pasta = uplink.start(wanted, holder.process, holder.own_user, self.log_dir / "pasta.log")
-        text = json.dumps({"process": vars(pasta), "ports": wanted.ports, "reach": wanted.reach})
+        text = json.dumps({"process": vars(pasta), "ports": wanted.ports})
         replace(self.run_dir / "pasta.json", text)
         replace(self.run_dir / "pasta.pid", f"{pasta.pid}\n")
 

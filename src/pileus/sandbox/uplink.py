@@ -23,10 +23,9 @@ START_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Uplink:
-    """`ports` of the machine's 127.0.0.1 lead inside; `reach` are ports of it that inside finds on its own."""
+    """`ports` of the machine's 127.0.0.1 lead inside."""
 
     ports: tuple[int, ...] = ()
-    reach: tuple[int, ...] = ()
 
     def argv(self, holder: Process, own_user_namespace: bool) -> list[str]:
         argv = ["pasta", "--foreground", "--quiet", "--ipv4-only", "--config-net", "--ns-ifname", NAME]
@@ -35,18 +34,12 @@ class Uplink:
         if not has_default_route():
             # Without one pasta finds no interface to copy from, and gives up unless told which.
             argv += ["--interface", "lo"]
-        argv += _forwards("--tcp-ports", self.ports, "127.0.0.1/") + ["--udp-ports", "none"]
-        argv += _forwards("--tcp-ns", self.reach, "") + ["--udp-ns", "none"]
+        forwards = [word for port in self.ports for word in ("--tcp-ports", f"127.0.0.1/{port}")]
+        argv += [*(forwards or ["--tcp-ports", "none"]), "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"]
         if own_user_namespace:
             return [*argv, str(holder.pid)]
         # Root's pasta would become nobody and then may not open the network; it is handed over as standard input.
         return [*argv, "--runas", "0", "--netns-only", "--netns", "/proc/self/fd/0"]
-
-
-def _forwards(option: str, ports: tuple[int, ...], prefix: str) -> list[str]:
-    if not ports:
-        return [option, "none"]
-    return [word for port in ports for word in (option, f"{prefix}{port}")]
 
 
 def mark(holder: Process) -> str:

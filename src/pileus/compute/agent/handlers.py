@@ -11,6 +11,7 @@ from pileus.compute.messages import (
     EnsureGuest,
     EnsureImage,
     EnsureNoGuest,
+    ListGuests,
     PowerGuest,
     ReadConsole,
     RebootGuest,
@@ -65,6 +66,11 @@ async def power_guest(agent: Agent, message: PowerGuest) -> GuestSeen:
 async def reboot_guest(agent: Agent, message: RebootGuest) -> GuestSeen:
     async with agent.turn(message.guest_id):
         return await agent.driver.reboot(message.guest_id, hard=message.hard)
+
+
+@handlers.on(ListGuests)
+async def list_guests(agent: Agent, message: ListGuests) -> tuple[GuestSeen, ...]:
+    return tuple(await agent.driver.guests())
 
 
 @handlers.on(ReadConsole)

@@ -147,7 +147,7 @@ async def create_routers(ctx: Ctx, body: list[RouterCreate]) -> list[RouterView]
             row = Router(id=new_uuid(), project_id=project_id, created_at=now, updated_at=now, name=each.name or "",
                          description=each.description or "", admin_state_up=each.admin_state_up is not False)
             await db.add(tx, routers.routers, row)
-            if each.external_gateway_info and each.external_gateway_info.network_id is not None:
+            if isinstance(each.external_gateway_info, GatewayAsked) and each.external_gateway_info.network_id:
                 await _must_see(ctx, tx, each.external_gateway_info)
                 values = await legs.set_gateway(tx, row, each.external_gateway_info, config.mac_prefix, now)
                 await db.update(tx, routers.routers.update().where(routers.routers.c.id == row.id).values(**values))

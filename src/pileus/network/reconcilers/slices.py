@@ -33,7 +33,6 @@ GATHER = 0.01                # seconds in which further changes join the same re
 async def slices(network: Network) -> None:
     await asyncio.sleep(GATHER)
     await _place_routers(network)
-    await _legs_of_routers_switched_off(network)
     async with network.db.read() as reader:
         known = await host_model.every(reader)
         found = await read_records(reader, known)
@@ -62,6 +61,7 @@ async def _settle(network: Network, host: Host, wanted: Slice, digest: str) -> N
                 return
         seq += 1
     elif host.confirmed == host.seq:
+        await _finish_resting_legs(network, host.name)
         return
     before = network.sent.get(host.name)
     if before is not None and before[0] == seq and time.monotonic() - before[1] < network.resend_after:
@@ -70,15 +70,18 @@ async def _settle(network: Network, host: Host, wanted: Slice, digest: str) -> N
     await network.bus.cast(ApplySlice(snapshot=Snapshot(seq=seq, slice=wanted)), host=host.name)
 
 
-async def _legs_of_routers_switched_off(network: Network) -> None:
-    """No host is told of a router that is switched off, so none could report its legs: there is nothing to wait for."""
-    legs = sa.select(interfaces.c.port_id).join(routers, routers.c.id == interfaces.c.router_id).where(
-        sa.not_(routers.c.admin_state_up), routers.c.host.is_not(None))
+async def _finish_resting_legs(network: Network, host: str) -> None:
+    """A router that is administratively down has no legs on its host. Once the host has made its slice so, all that
+    was wanted of their ports is done; no engine will ever speak of them."""
+    query = sa.select(ports.c.id).join(interfaces, interfaces.c.port_id == ports.c.id).join(
+        routers, routers.c.id == interfaces.c.router_id).where(
+            routers.c.host == host, ~routers.c.admin_state_up, ports.c.status != ACTIVE)
     async with network.db.read() as reader:
-        waiting = await db.scalars(reader, sa.select(ports.c.id).where(ports.c.id.in_(legs), ports.c.status != ACTIVE))
-    for part in chunks(sorted(waiting)):
+        waiting = await db.scalars(reader, query)
+    if waiting:
         async with network.db.write() as tx:
-            await tx.execute(ports.update().where(ports.c.id.in_(part), ports.c.id.in_(legs)).values(status=ACTIVE))
+            for part in chunks(waiting):
+                await tx.execute(ports.update().where(ports.c.id.in_(part)).values(status=ACTIVE))
 
 
 async def _place_routers(network: Network) -> None:

@@ -1,0 +1,76 @@
+"""The clouds of this ring: one that is hurt again and again, and fresh ones for what changes a cloud as a whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pileus import guest_image
+from pileus.processes.build_guest_image import PREBUILT, disk_of
+from tests.fault.audit import Links
+from tests.fault.cloud import Cloud
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Path]:
+    """A folder with the guest image, built once for all clouds."""
+    if given := os.environ.get(PREBUILT):
+        yield Path(given)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="pileus-fault-image-"))
+    guest_image.build(folder, folder / "packages", print)
+    assert disk_of(folder).exists()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def make_cloud(image: Path) -> Iterator[Callable[..., Cloud]]:
+    """Clouds in folders with short names, for sockets; gone at the end, whatever became of them."""
+    made: list[tuple[Path, Cloud]] = []
+
+    def make(driver: str = "qemu") -> Cloud:
+        folder = Path(tempfile.mkdtemp(prefix="pileus-fault-"))
+        made.append((folder, Cloud(folder / "cloud", image, driver=driver)))
+        return made[-1][1]
+
+    yield make
+    for folder, cloud in made:
+        if cloud.state.folder.exists():
+            cloud.destroy()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def hurt(make_cloud: Callable[..., Cloud]) -> Cloud:
+    cloud = make_cloud()
+    cloud.up()
+    cloud.image()
+    return cloud
+
+
+@pytest.fixture(scope="session")
+def empty(hurt: Cloud) -> Links:
+    """What a cloud that had its first server, and has none, keeps on the machine."""
+    server_id = hurt.boot("first")
+    hurt.delete(server_id)
+    hurt.await_gone(server_id)
+    return hurt.links()
+
+
+@pytest.fixture
+def cloud(hurt: Cloud, empty: Links) -> Iterator[Cloud]:
+    """The cloud that is hurt, running and without servers; what a failed test left is cleared away."""
+    if hurt.process() is None:
+        hurt.up()
+    yield hurt
+    if hurt.process() is None:
+        hurt.up()
+    for server_id in hurt.servers():
+        hurt.api("admin").call("DELETE", "compute", f"/servers/{server_id}", accept=(404,))
+        hurt.await_gone(server_id)

@@ -1,0 +1,98 @@
+"""kill -9 before and after each step of deleting, stopping, starting and rebooting; and while many boot at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pileus.compute.sagas.boot_server import BootServer
+from pileus.compute.sagas.delete_server import DeleteServer
+from pileus.compute.sagas.power_server import PowerServer
+from tests.fault.audit import Links, audit
+from tests.fault.cloud import Cloud, wait
+from tests.fault.points import harmless, points_of
+
+DELETE, POWER = points_of(DeleteServer), points_of(PowerServer)
+MANY = 10
+
+
+@pytest.fixture(autouse=True)
+def disarmed(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "cloud" in request.fixturenames:
+        request.getfixturevalue("cloud").arm("")
+
+
+@pytest.mark.parametrize("point", DELETE)
+def test_deletion_is_killed_at(cloud: Cloud, empty: Links, point: str):
+    cloud.arm(point)
+    server_id = cloud.boot("deleted")
+    cloud.delete(server_id)
+    cloud.await_death()
+    cloud.up()
+    cloud.await_gone(server_id)
+    audit(cloud, empty)
+
+
+@pytest.mark.parametrize("first", ["os-stop", "os-start"])
+def test_stopping_and_starting_are_killed(cloud: Cloud, empty: Links, first: str):
+    """By turns, so that each is killed at each point in one of the two rounds."""
+    server_id = cloud.boot("powered")
+    cloud.await_login(server_id)
+    action = first
+    if first == "os-start":
+        cloud.act(server_id, "os-stop")
+        cloud.status(server_id, "SHUTOFF")
+    for number in range(len(POWER)):
+        said = cloud.console(server_id)
+        killed_while(cloud, number, server_id, action)
+        cloud.status(server_id, "ACTIVE" if action == "os-start" else "SHUTOFF")
+        audit(cloud, empty)
+        if action == "os-start":
+            cloud.await_login(server_id, said)
+        action = "os-stop" if action == "os-start" else "os-start"
+
+
+def test_rebooting_is_killed(cloud: Cloud, empty: Links):
+    server_id = cloud.boot("rebooted")
+    for number in range(len(POWER)):
+        killed_while(cloud, number, server_id, "reboot", {"type": "HARD"})
+        cloud.status(server_id, "ACTIVE")
+        audit(cloud, empty)
+
+
+def killed_while(cloud: Cloud, number: int, server_id: str, action: str, body: Any = None) -> None:
+    """Of the points of power sagas, the one with this number; then the cloud is up again, armed for the next one."""
+    point, following = POWER[number], POWER[number + 1:][:1]
+    cloud.arm(point)
+    cloud.act(server_id, action, body)
+    cloud.await_death()
+    cloud.up(kill_at=following[0] if following and harmless(point, following[0]) else "")
+
+
+@pytest.fixture(scope="module")
+def crowd(make_cloud: Callable[..., Cloud]) -> Iterator[tuple[Cloud, Links]]:
+    """A cloud whose hosts only pretend, and what it has on the machine without servers."""
+    cloud = make_cloud(driver="fake")
+    cloud.up()
+    cloud.image()
+    yield cloud, cloud.links()
+    cloud.destroy()
+
+
+@pytest.mark.parametrize("point", ["claim:after", "define_guest:before", "mark_active:after"])
+def test_many_boots_are_killed_at_once(crowd: tuple[Cloud, Links], point: str):
+    """When the first of ten comes by the point, the others are anywhere."""
+    cloud, empty = crowd
+    cloud.arm(f"{BootServer.name}:{point}")
+    cloud.ask(cloud.body("many", min_count=MANY))
+    cloud.await_death()
+    cloud.up()
+    wait("ten servers", lambda: [server["status"] for server in cloud.servers().values()] == ["ACTIVE"] * MANY)
+    audit(cloud, empty)
+    for server_id in cloud.servers():
+        cloud.delete(server_id)
+    wait("no server", lambda: not cloud.servers())
+    audit(cloud, empty)

@@ -1,0 +1,175 @@
+"""What a cloud makes of being stopped and started, of guests that end by themselves, and of a network that is cut."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pileus.commands.inside import login
+from tests.fault.audit import Links, audit
+from tests.fault.cloud import Cloud, wait
+
+NOTICED_SECONDS = 20.0
+
+
+@pytest.fixture
+def reachable(cloud: Cloud) -> tuple[str, str]:
+    """A server one can log in to, and its floating IP."""
+    key = cloud.state.folder / "demo-key"
+    if not key.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    api = cloud.api()
+    api.post("compute", "/os-keypairs", {"keypair": {
+        "name": "demo", "type": "ssh", "public_key": key.with_suffix(".pub").read_text()}}, accept=(409,))
+    group = api.get("network", "/v2.0/security-groups", name="default", project_id=api.project_id)["security_groups"][0]
+    for rule in ({"protocol": "icmp"}, {"protocol": "tcp", "port_range_min": 22, "port_range_max": 22}):
+        api.post("network", "/v2.0/security-group-rules", {"security_group_rule": {
+            "security_group_id": group["id"], "direction": "ingress", "ethertype": "IPv4", **rule}}, accept=(409,))
+    server_id = cloud.boot("reachable", key_name="demo")
+    return server_id, floating_ip(cloud, server_id)
+
+
+def floating_ip(cloud: Cloud, server_id: str) -> str:
+    api = cloud.api()
+    public = api.get("network", "/v2.0/networks", **{"router:external": "true"})["networks"][0]
+    port = api.get("network", "/v2.0/ports", device_id=server_id)["ports"][0]
+    made = api.post("network", "/v2.0/floatingips", {"floatingip": {
+        "floating_network_id": public["id"], "port_id": port["id"]}})
+    return made["floatingip"]["floating_ip_address"]
+
+
+def give_back(cloud: Cloud, address: str) -> None:
+    for found in cloud.api().get("network", "/v2.0/floatingips", floating_ip_address=address)["floatingips"]:
+        cloud.api().call("DELETE", "network", f"/v2.0/floatingips/{found['id']}")
+
+
+def log_in(cloud: Cloud, address: str, *words: str) -> str | None:
+    command = cloud.sandbox.argv(login(cloud.state, address, [*words], patient=True))
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def addresses(server: dict[str, Any]) -> list[str]:
+    return [each["addr"] for each in server["addresses"]["private"]]
+
+
+def test_down_and_up(cloud: Cloud, empty: Links, reachable: tuple[str, str]):
+    """Servers that ran run again, stopped ones do not; all keep their addresses, and the way in works again."""
+    runs, address = reachable
+    stopped = cloud.boot("stopped")
+    cloud.await_login(stopped)
+    cloud.act(stopped, "os-stop")
+    cloud.status(stopped, "SHUTOFF")
+    wait("the first login", lambda: log_in(cloud, address, "uname"), 120.0)
+    before = {server_id: cloud.settled(server_id) for server_id in (runs, stopped)}
+    cloud.down()
+    assert cloud.guests() == {}
+    assert cloud.process() is None and not cloud.sandbox.alive
+    cloud.up()
+    wait("the guest that ran", lambda: runs in cloud.guests())
+    for server_id, status in ((runs, "ACTIVE"), (stopped, "SHUTOFF")):
+        after = cloud.status(server_id, status)
+        assert addresses(after) == addresses(before[server_id])
+        assert "fault" not in after
+    assert wait("the second login", lambda: log_in(cloud, address, "uname"), 120.0) == "Linux\n"
+    audit(cloud, empty)
+    cloud.act(stopped, "os-start")
+    cloud.status(stopped, "ACTIVE")
+    audit(cloud, empty)
+    give_back(cloud, address)
+
+
+def test_a_guest_that_powers_itself_off(cloud: Cloud, empty: Links, reachable: tuple[str, str]):
+    server_id, address = reachable
+    wait("a login", lambda: log_in(cloud, address, "sudo", "poweroff") is not None, 120.0)
+    wait("the guest's end", lambda: server_id not in cloud.guests())
+    cloud.status(server_id, "SHUTOFF", NOTICED_SECONDS)
+    assert "shut down by the guest" in last_words(cloud, server_id)
+    audit(cloud, empty)
+    cloud.act(server_id, "os-start")
+    cloud.status(server_id, "ACTIVE")
+    audit(cloud, empty)
+    give_back(cloud, address)
+
+
+def test_a_guest_whose_qemu_is_killed(cloud: Cloud, empty: Links):
+    """At once after it became active, when news may still be older than what was done."""
+    server_id = cloud.boot("shot")
+    os.kill(cloud.guests()[server_id][0], signal.SIGKILL)
+    cloud.status(server_id, "SHUTOFF", NOTICED_SECONDS)
+    assert "SIGKILL" in last_words(cloud, server_id)
+    audit(cloud, empty)
+
+
+def test_a_guest_that_ends_while_the_cloud_is_dead(cloud: Cloud, empty: Links):
+    server_id = cloud.boot("orphaned")
+    pid = cloud.guests()[server_id][0]
+    cloud.kill()
+    os.kill(pid, signal.SIGKILL)
+    cloud.up()
+    cloud.status(server_id, "SHUTOFF", NOTICED_SECONDS)
+    assert "nobody watched" in last_words(cloud, server_id)
+    audit(cloud, empty)
+
+
+def last_words(cloud: Cloud, server_id: str) -> str:
+    """Why the server stopped, as its user can read it."""
+    found = cloud.api().get("compute", f"/servers/{server_id}/os-instance-actions")["instanceActions"]
+    return found[0]["message"] or ""
+
+
+@pytest.mark.parametrize("names", [["sandbox"], ["pasta"], ["sandbox", "pasta"]], ids="+".join)
+@pytest.mark.parametrize("running", [True, False], ids=["cloud runs", "cloud is dead"])
+def test_the_sandbox_is_hurt(cloud: Cloud, empty: Links, names: list[str], running: bool):
+    """Its holder and its link to the machine are found dead by the next `up`, which keeps what lives."""
+    server_id = cloud.boot("inside")
+    before = cloud.guests()
+    if not running:
+        cloud.kill()
+    for name in names:
+        os.kill(int((cloud.state.run / f"{name}.pid").read_text()), signal.SIGKILL)
+    cloud.up()
+    assert cloud.settled(server_id)["status"] == "ACTIVE"
+    assert cloud.guests() == before
+    audit(cloud, empty)
+
+
+def machine() -> dict[str, str]:
+    """What of this machine's own network could be changed."""
+    commands = (("ip", "-br", "link"), ("ip", "-br", "addr"), ("ip", "route", "show", "table", "all"), ("ip", "rule"),
+                ("nft", "-s", "list", "ruleset"))
+    found = {" ".join(command): subprocess.run(command, capture_output=True, text=True, check=True).stdout
+             for command in commands}
+    for path in sorted(Path("/proc/sys/net").rglob("*")):
+        if path.is_file() and os.access(path, os.R_OK) and "conntrack_count" not in path.name:
+            found[str(path)] = setting(path)
+    return found
+
+
+def setting(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:               # some can only be written
+        return str(error)
+
+
+def test_the_machine_stays_as_it_was(cloud: Cloud, make_cloud: Any):
+    """A whole life beside the one that runs already: up, a server, down, up, destroy."""
+    before = machine()
+    other = make_cloud()
+    other.up()
+    server_id = other.boot("short")
+    assert machine() == before
+    other.down()
+    assert machine() == before
+    other.up()
+    other.status(server_id, "ACTIVE")
+    assert machine() == before
+    other.destroy()
+    assert machine() == before
+    assert not other.state.folder.exists()

@@ -1,0 +1,66 @@
+CREATE TABLE image (
+    id VARCHAR(36) NOT NULL,
+    name VARCHAR(255),
+    owner VARCHAR(255),
+    status VARCHAR(16) NOT NULL,
+    visibility VARCHAR(16) NOT NULL,
+    disk_format VARCHAR(20),
+    container_format VARCHAR(20),
+    size BIGINT,
+    virtual_size BIGINT,
+    checksum VARCHAR(32),
+    os_hash_algo VARCHAR(16),
+    os_hash_value VARCHAR(128),
+    min_disk INTEGER NOT NULL,
+    min_ram INTEGER NOT NULL,
+    protected BOOLEAN NOT NULL,
+    os_hidden BOOLEAN NOT NULL,
+    store VARCHAR(64),
+    data_id VARCHAR(36),
+    busy_until DOUBLE NOT NULL,
+    tags TEXT NOT NULL,
+    properties TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    CONSTRAINT image_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX image_by_age ON image (created_at, id);
+
+CREATE INDEX image_by_owner ON image (owner, created_at, id);
+
+CREATE INDEX image_by_status ON image (status, busy_until);
+
+CREATE INDEX image_by_visibility ON image (visibility, created_at, id);
+
+CREATE TABLE image_member (
+    image_id VARCHAR(36) NOT NULL,
+    member_id VARCHAR(255) NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    CONSTRAINT image_member_pk PRIMARY KEY (image_id, member_id),
+    CONSTRAINT image_member_image_id_fk FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE CASCADE
+);
+
+CREATE INDEX image_member_by_member ON image_member (member_id, status);
+
+CREATE TABLE image_property (
+    image_id VARCHAR(36) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    value TEXT NOT NULL,
+    CONSTRAINT image_property_pk PRIMARY KEY (image_id, name),
+    CONSTRAINT image_property_image_id_fk FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE CASCADE
+);
+
+CREATE INDEX image_property_by_name ON image_property (name);
+
+CREATE TABLE image_tag (
+    image_id VARCHAR(36) NOT NULL,
+    tag VARCHAR(255) NOT NULL,
+    CONSTRAINT image_tag_pk PRIMARY KEY (image_id, tag),
+    CONSTRAINT image_tag_image_id_fk FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE CASCADE
+);
+
+CREATE INDEX image_tag_by_tag ON image_tag (tag);

@@ -1,0 +1,287 @@
+CREATE TABLE address (
+    subnet_id VARCHAR(36) NOT NULL,
+    number VARCHAR(32) NOT NULL,
+    ip VARCHAR(45) NOT NULL,
+    port_id VARCHAR(36) NOT NULL,
+    place INTEGER NOT NULL,
+    CONSTRAINT address_pk PRIMARY KEY (subnet_id, number),
+    CONSTRAINT address_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id) ON DELETE CASCADE,
+    CONSTRAINT address_subnet_id_fk FOREIGN KEY(subnet_id) REFERENCES subnet (id)
+);
+
+CREATE INDEX address_ip_ix ON address (ip);
+
+CREATE INDEX address_port_id_ix ON address (port_id);
+
+CREATE TABLE floatingip (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    floating_network_id VARCHAR(36) NOT NULL,
+    floating_ip_address VARCHAR(45) NOT NULL,
+    floating_port_id VARCHAR(36) NOT NULL,
+    port_id VARCHAR(36),
+    fixed_ip_address VARCHAR(45),
+    router_id VARCHAR(36),
+    status VARCHAR(16) NOT NULL,
+    dns_name VARCHAR(255) NOT NULL,
+    dns_domain VARCHAR(255) NOT NULL,
+    CONSTRAINT floatingip_pk PRIMARY KEY (id),
+    CONSTRAINT floatingip_floating_network_id_fk FOREIGN KEY(floating_network_id) REFERENCES network (id),
+    CONSTRAINT floatingip_floating_port_id_fk FOREIGN KEY(floating_port_id) REFERENCES port (id),
+    CONSTRAINT floatingip_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id) ON DELETE SET NULL,
+    CONSTRAINT floatingip_router_id_fk FOREIGN KEY(router_id) REFERENCES router (id),
+    CONSTRAINT floatingip_floating_network_id_port_id_fixed_ip_address_uq UNIQUE (floating_network_id, port_id, fixed_ip_address),
+    CONSTRAINT floatingip_floating_port_id_uq UNIQUE (floating_port_id)
+);
+
+CREATE INDEX floatingip_by_project ON floatingip (project_id, id);
+
+CREATE INDEX floatingip_floating_ip_address_ix ON floatingip (floating_ip_address);
+
+CREATE INDEX floatingip_floating_network_id_ix ON floatingip (floating_network_id);
+
+CREATE INDEX floatingip_port_id_ix ON floatingip (port_id);
+
+CREATE INDEX floatingip_router_id_ix ON floatingip (router_id);
+
+CREATE TABLE host (
+    name VARCHAR(255) NOT NULL,
+    id VARCHAR(36) NOT NULL,
+    underlay_ip VARCHAR(45) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    started_at DOUBLE NOT NULL,
+    seen_at DOUBLE NOT NULL,
+    seq BIGINT NOT NULL,
+    digest VARCHAR(64) NOT NULL,
+    confirmed BIGINT NOT NULL,
+    error VARCHAR(255) NOT NULL,
+    CONSTRAINT host_pk PRIMARY KEY (name),
+    CONSTRAINT host_id_uq UNIQUE (id)
+);
+
+CREATE TABLE network (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    admin_state_up BOOLEAN NOT NULL,
+    shared BOOLEAN NOT NULL,
+    external BOOLEAN NOT NULL,
+    is_default BOOLEAN NOT NULL,
+    mtu INTEGER NOT NULL,
+    port_security_enabled BOOLEAN NOT NULL,
+    dns_domain VARCHAR(255) NOT NULL,
+    network_type VARCHAR(16) NOT NULL,
+    physical_network VARCHAR(64),
+    segmentation_id INTEGER,
+    segment VARCHAR(120) NOT NULL,
+    CONSTRAINT network_pk PRIMARY KEY (id),
+    CONSTRAINT network_segment_uq UNIQUE (segment)
+);
+
+CREATE INDEX network_by_project ON network (project_id, id);
+
+CREATE TABLE port (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    network_id VARCHAR(36) NOT NULL,
+    mac_address VARCHAR(17) NOT NULL,
+    admin_state_up BOOLEAN NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    device_id VARCHAR(255) NOT NULL,
+    device_owner VARCHAR(255) NOT NULL,
+    port_security_enabled BOOLEAN NOT NULL,
+    host VARCHAR(255) NOT NULL,
+    vnic_type VARCHAR(64) NOT NULL,
+    vif_type VARCHAR(64) NOT NULL,
+    vif_details TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    allowed_address_pairs TEXT NOT NULL,
+    extra_dhcp_opts TEXT NOT NULL,
+    dns_name VARCHAR(255) NOT NULL,
+    dns_domain VARCHAR(255) NOT NULL,
+    CONSTRAINT port_pk PRIMARY KEY (id),
+    CONSTRAINT port_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id),
+    CONSTRAINT port_network_id_mac_address_uq UNIQUE (network_id, mac_address)
+);
+
+CREATE INDEX port_by_project ON port (project_id, id);
+
+CREATE INDEX port_device_id_ix ON port (device_id);
+
+CREATE INDEX port_host_ix ON port (host);
+
+CREATE TABLE port_security_group (
+    port_id VARCHAR(36) NOT NULL,
+    security_group_id VARCHAR(36) NOT NULL,
+    CONSTRAINT port_security_group_pk PRIMARY KEY (port_id, security_group_id),
+    CONSTRAINT port_security_group_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id) ON DELETE CASCADE,
+    CONSTRAINT port_security_group_security_group_id_fk FOREIGN KEY(security_group_id) REFERENCES security_group (id)
+);
+
+CREATE INDEX port_security_group_security_group_id_ix ON port_security_group (security_group_id);
+
+CREATE TABLE project (
+    id VARCHAR(64) NOT NULL,
+    default_group_id VARCHAR(36) NOT NULL,
+    CONSTRAINT project_pk PRIMARY KEY (id)
+);
+
+CREATE TABLE quota (
+    project_id VARCHAR(64) NOT NULL,
+    resource VARCHAR(32) NOT NULL,
+    max_count INTEGER NOT NULL,
+    CONSTRAINT quota_pk PRIMARY KEY (project_id, resource)
+);
+
+CREATE TABLE router (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    admin_state_up BOOLEAN NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    enable_snat BOOLEAN NOT NULL,
+    gateway_port_id VARCHAR(36),
+    gateway_network_id VARCHAR(36),
+    routes TEXT NOT NULL,
+    host VARCHAR(255),
+    CONSTRAINT router_pk PRIMARY KEY (id),
+    CONSTRAINT router_gateway_network_id_fk FOREIGN KEY(gateway_network_id) REFERENCES network (id),
+    CONSTRAINT router_gateway_port_id_fk FOREIGN KEY(gateway_port_id) REFERENCES port (id)
+);
+
+CREATE INDEX router_by_project ON router (project_id, id);
+
+CREATE INDEX router_gateway_network_id_ix ON router (gateway_network_id);
+
+CREATE INDEX router_gateway_port_id_ix ON router (gateway_port_id);
+
+CREATE INDEX router_host_ix ON router (host);
+
+CREATE TABLE router_interface (
+    port_id VARCHAR(36) NOT NULL,
+    router_id VARCHAR(36) NOT NULL,
+    CONSTRAINT router_interface_pk PRIMARY KEY (port_id),
+    CONSTRAINT router_interface_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id),
+    CONSTRAINT router_interface_router_id_fk FOREIGN KEY(router_id) REFERENCES router (id)
+);
+
+CREATE INDEX router_interface_router_id_ix ON router_interface (router_id);
+
+CREATE TABLE security_group (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    stateful BOOLEAN NOT NULL,
+    default_of VARCHAR(64),
+    CONSTRAINT security_group_pk PRIMARY KEY (id),
+    CONSTRAINT security_group_default_of_uq UNIQUE (default_of)
+);
+
+CREATE INDEX security_group_by_project ON security_group (project_id, id);
+
+CREATE TABLE security_group_rule (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    security_group_id VARCHAR(36) NOT NULL,
+    direction VARCHAR(8) NOT NULL,
+    ethertype VARCHAR(8) NOT NULL,
+    protocol VARCHAR(40),
+    port_range_min INTEGER,
+    port_range_max INTEGER,
+    remote_ip_prefix VARCHAR(64),
+    remote_group_id VARCHAR(36),
+    meaning VARCHAR(255) NOT NULL,
+    CONSTRAINT security_group_rule_pk PRIMARY KEY (id),
+    CONSTRAINT security_group_rule_remote_group_id_fk FOREIGN KEY(remote_group_id) REFERENCES security_group (id) ON DELETE CASCADE,
+    CONSTRAINT security_group_rule_security_group_id_fk FOREIGN KEY(security_group_id) REFERENCES security_group (id) ON DELETE CASCADE,
+    CONSTRAINT security_group_rule_security_group_id_meaning_uq UNIQUE (security_group_id, meaning)
+);
+
+CREATE INDEX security_group_rule_by_project ON security_group_rule (project_id, id);
+
+CREATE INDEX security_group_rule_remote_group_id_ix ON security_group_rule (remote_group_id);
+
+CREATE TABLE subnet (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    network_id VARCHAR(36) NOT NULL,
+    ip_version INTEGER NOT NULL,
+    cidr VARCHAR(64) NOT NULL,
+    gateway_ip VARCHAR(45),
+    enable_dhcp BOOLEAN NOT NULL,
+    ipv6_ra_mode VARCHAR(16),
+    ipv6_address_mode VARCHAR(16),
+    allocation_pools TEXT NOT NULL,
+    dns_nameservers TEXT NOT NULL,
+    host_routes TEXT NOT NULL,
+    subnetpool_id VARCHAR(36),
+    last_given VARCHAR(32) NOT NULL,
+    CONSTRAINT subnet_pk PRIMARY KEY (id),
+    CONSTRAINT subnet_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id),
+    CONSTRAINT subnet_subnetpool_id_fk FOREIGN KEY(subnetpool_id) REFERENCES subnetpool (id)
+);
+
+CREATE INDEX subnet_by_project ON subnet (project_id, id);
+
+CREATE INDEX subnet_network_id_ix ON subnet (network_id);
+
+CREATE INDEX subnet_subnetpool_id_ix ON subnet (subnetpool_id);
+
+CREATE TABLE subnetpool (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    ip_version INTEGER NOT NULL,
+    prefixes TEXT NOT NULL,
+    default_prefixlen INTEGER NOT NULL,
+    min_prefixlen INTEGER NOT NULL,
+    max_prefixlen INTEGER NOT NULL,
+    default_quota INTEGER,
+    shared BOOLEAN NOT NULL,
+    is_default BOOLEAN NOT NULL,
+    CONSTRAINT subnetpool_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX subnetpool_by_project ON subnetpool (project_id, id);
+
+CREATE TABLE tag (
+    resource_id VARCHAR(36) NOT NULL,
+    tag VARCHAR(255) NOT NULL,
+    CONSTRAINT tag_pk PRIMARY KEY (resource_id, tag)
+);
