@@ -41,7 +41,8 @@ def trace(given: argparse.Namespace) -> int:
 
 
 def _events(api: Api, wanted: str) -> list[dict[str, Any]]:
-    return [event for service in SERVICES for event in (_ask(api, service, f"/trace/{wanted}") or {"events": []})["events"]]
+    return [event for service in SERVICES
+            for event in (_ask(api, service, f"/trace/{wanted}") or {"events": []})["events"]]
 
 
 def render(events: list[dict[str, Any]]) -> str:
