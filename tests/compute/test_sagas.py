@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -27,16 +27,16 @@ async def worlds(tmp_path) -> AsyncIterator[Worlds]:
 class Worlds:
     """What `prove` takes: the runtime of compute, and what is so in its cloud."""
 
-    def __init__(self, make: Callable[[], Any]):
+    def __init__(self, make: Callable[[], Awaitable[WholeCloud]]):
         self.make = make
         self.cloud: WholeCloud | None = None
         self.network_id = ""
 
     async def asked_for(self) -> Compute:
         """A world with a server that was asked for."""
-        self.cloud = await self.make()
-        self.network_id = await self.cloud.add_server()
-        return self.cloud.compute
+        self.cloud = cloud = await self.make()
+        self.network_id = await cloud.add_server()
+        return cloud.compute
 
     def boot(self) -> BootServer:
         return BootServer(server_id=SERVER, wishes=[NicWish(network_id=self.network_id, port_id=PORT)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,22 @@ def test_down_and_up(cloud: Cloud, empty: Links, reachable: tuple[str, str]):
     cloud.status(stopped, "ACTIVE")
     audit(cloud, empty)
     give_back(cloud, address)
+
+
+@pytest.mark.parametrize("step", ["await_ports", "run_guest"])
+def test_down_while_a_guest_waits_for_its_network(cloud: Cloud, empty: Links, step: str):
+    """The host loses the paused guest; the boot goes on with a new one."""
+    cloud.pause_at.write_text(f"compute.boot_server:{step}:before")
+    server_id = cloud.ask(cloud.body("waits"))
+    wait("the paused guest", lambda: cloud.rows(
+        "compute", "select step from saga where subject = ? and lease is null", server_id) == [(step,)])
+    cloud.down()
+    cloud.pause_at.write_text("")
+    with contextlib.closing(sqlite3.connect(cloud.state.folder / "db" / "compute.sqlite")) as connection, connection:
+        connection.execute("update saga set wake_at = 0 where subject = ?", (server_id,))
+    cloud.up()
+    assert cloud.settled(server_id)["status"] == "ACTIVE"
+    audit(cloud, empty)
 
 
 def test_a_guest_that_powers_itself_off(cloud: Cloud, empty: Links, reachable: tuple[str, str]):

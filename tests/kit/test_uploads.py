@@ -34,7 +34,7 @@ async def pieces(number):
 
 @pytest.fixture
 def transport(world):
-    world.service = dataclasses.replace(boxes.SERVICE, routes=routes, refusal=refusal)
+    world.service = dataclasses.replace(boxes.SERVICE, routes=routes, envelope=refusal)
     return AsgiTransport(WebApp(world, boxes.authenticate))
 
 

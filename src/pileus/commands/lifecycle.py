@@ -53,7 +53,7 @@ def up(given: argparse.Namespace) -> int:
 
 
 def mend(state: StateFolder) -> None:
-    """Hold the networks of a running cloud, and link them to this machine, where whoever did it was killed."""
+    """Hold the networks of a running cloud, and link them to this machine, where whoever did so was killed."""
     try:
         Sandbox(state.folder).ensure([])
     except SandboxError as error:

@@ -46,8 +46,9 @@ async def ensure_guest(agent: Agent, message: EnsureGuest) -> GuestSeen:
 
 @handlers.on(RunGuest)
 async def run_guest(agent: Agent, message: RunGuest) -> GuestSeen:
+    """Also one that the host lost meanwhile, by a restart of its own: it has all it needs to start again."""
     async with agent.turn(message.guest_id):
-        return await agent.driver.run(message.guest_id)
+        return await agent.driver.power(message.guest_id, "on")
 
 
 @handlers.on(EnsureNoGuest)

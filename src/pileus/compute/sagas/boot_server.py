@@ -132,7 +132,7 @@ class BootServer(Saga, kw_only=True):
         spec = await guest_spec.build(turn.services, await self._server(turn), admin_password=self.admin_password)
         await ask(turn.services, EnsureGuest(spec=spec), host=self.host, seconds=590)
 
-    @step
+    @step(timeout=600)
     async def await_ports(self, turn: Turn) -> None:
         down = await nics.not_up(turn.services, self.server_id)
         now = turn.services.clock()
@@ -142,6 +142,7 @@ class BootServer(Saga, kw_only=True):
         if now - self.waiting_since > turn.services.config.port_timeout:
             raise Abort(f"The network did not bring port {down[0]} up on host {self.host} "
                         f"within {turn.services.config.port_timeout} s.")
+        await self.define_guest.do(self, turn)    # its host may have lost it, and its interfaces, meanwhile
         raise Wait(PORT_POLL_SECONDS)
 
     @step
