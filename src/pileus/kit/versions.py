@@ -68,10 +68,14 @@ def until(version: Version) -> Window:
     return Window(until=version)
 
 
-@functools.cache
 def at(kind: Any, version: Version, *, strict: bool = True) -> Any:
     """The same type as clients of `version` know it: fields outside their window are gone. Unless `strict`, fields it
     does not know are passed over."""
+    return _at(kind, version, strict)
+
+
+@functools.cache
+def _at(kind: Any, version: Version, strict: bool) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _struct_at(kind, version, strict)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
@@ -79,9 +83,9 @@ def at(kind: Any, version: Version, *, strict: bool = True) -> Any:
         return kind
     if origin is Annotated:
         rest = tuple(a for a in args[1:] if not isinstance(a, Window))
-        inner = at(args[0], version, strict=strict)
+        inner = _at(args[0], version, strict)
         return Annotated[(inner, *rest)] if rest else inner
-    narrowed = tuple(at(a, version, strict=strict) if a is not Ellipsis else a for a in args)
+    narrowed = tuple(_at(a, version, strict) if a is not Ellipsis else a for a in args)
     if narrowed == args:
         return kind
     if origin in (typing.Union, types.UnionType):
@@ -100,7 +104,7 @@ def _struct_at(kind: type[msgspec.Struct], version: Version, strict: bool) -> ty
         if not all(w.holds(version) for w in windows):
             changed = True
             continue
-        narrow = at(hint, version, strict=strict)
+        narrow = _at(hint, version, strict)
         stripped = _without_windows(hint)
         changed = changed or narrow is not stripped and narrow != stripped
         fields.append((field.name, narrow, _same_field(field)))
