@@ -42,6 +42,11 @@ async def test_version_windows(world):
     assert painted.json()["box"]["color"] == "blue"
 
 
+def test_a_type_has_one_form_as_of_a_version():
+    document = openapi(boxes.SERVICE, parse("1.0"))
+    assert openapi(boxes.SERVICE, parse("1.2")) != document == openapi(boxes.SERVICE, parse("1.0"))
+
+
 async def test_paths_of_before_versions(world):
     made = await world.http.post("/old/boxes", headers=NEWEST, json={"box": {"name": "x", "color": "red", "nope": 1}})
     assert made.json()["box"] == {"id": made.json()["box"]["id"], "name": "x", "state": "new"}
