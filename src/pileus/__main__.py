@@ -48,10 +48,10 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
     if name == "destroy":
         each.add_argument("--yes", action="store_true", help="do not ask")
     if name == "shell":
-        each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this instead of a shell")
+        each.add_argument("words", nargs="*", metavar="COMMAND", help="run this instead of a shell; options after --")
     if name == "ssh":
         each.add_argument("server", help="name or id")
-        each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the server")
+        each.add_argument("words", nargs="*", metavar="COMMAND", help="run this in the server; options after --")
     if name == "trace":
         each.add_argument("id", help="a request id (req-…), or the id of a server")
     if name == "saga":

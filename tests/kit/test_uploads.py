@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import msgspec
 import pytest
 
 from pileus.kit import faults
@@ -55,9 +54,3 @@ def test_extra_rules_are_known_to_policy():
     assert service.policy({"toys:extra": "@"}).allows("toys:extra", {"roles": []}, {})
     with pytest.raises(BadConfig):
         boxes.SERVICE.policy({"toys:extra": "@"})
-
-
-def test_a_service_without_an_envelope_of_its_own_still_answers():
-    service = dataclasses.replace(boxes.SERVICE, envelope=type(boxes.SERVICE).envelope)
-    body, media = service.envelope(faults.NotFound(), "req-1")
-    assert msgspec.json.decode(body)["error"]["code"] == 404 and media == "application/json"

@@ -30,3 +30,11 @@ def test_what_is_unset_stays_unset():
     narrow = at(Jar, LEDGER.oldest)
     assert msgspec.json.encode(moved(jar, narrow)) == b'{"lids":[{},{"size":3}]}'
     assert moved(moved(jar, narrow), Jar) == Jar(lids=[Lid(), Lid(size=3)])
+
+
+def test_a_narrow_type_is_the_same_wherever_it_stands():
+    narrow = at(Lid, LEDGER.oldest)
+    assert narrow is not Lid
+    assert at(Lid, LEDGER.oldest, strict=True) is narrow
+    assert at(list[Lid], LEDGER.oldest) == list[narrow]
+    assert at(Jar, LEDGER.oldest).__annotations__["lids"] == list[narrow]

@@ -32,7 +32,8 @@ STEPS = {      # of the boot, as `os-instance-actions` names them: what a user m
     "make_disks": "root disk and config drive", "define_guest": "guest defined, tap plugged, paused",
     "await_ports": "network reports the ports up", "run_guest": "guest runs", "mark_active": "ACTIVE"}
 ASK = ("uname -a; ip -4 -o addr show scope global; "
-       "curl -s http://169.254.169.254/openstack/latest/meta_data.json")
+       "for each in instance-id local-ipv4 public-ipv4 hostname; do "
+       "echo $each: $(curl -s http://169.254.169.254/latest/meta-data/$each); done")
 
 console = Console(stderr=False)
 
@@ -64,7 +65,7 @@ def demo(given: argparse.Namespace) -> int:
 
 
 def say(text: str) -> None:
-    console.print(text, highlight=False)
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def _install(yes: bool) -> None:

@@ -55,7 +55,7 @@ def up(given: argparse.Namespace) -> int:
 def mend(state: StateFolder) -> None:
     """Hold the networks of a running cloud, and link them to this machine, where whoever did it was killed."""
     try:
-        Sandbox(state.folder).ensure([state.choices().port])
+        Sandbox(state.folder).ensure([])
     except SandboxError as error:
         raise Trouble(str(error)) from error
 
@@ -197,7 +197,7 @@ def stop(state: StateFolder) -> None:
 def status(given: argparse.Namespace) -> int:
     state = state_of(given)
     process, sandbox = running(state), Sandbox(state.folder)
-    if not (state.folder / "choices.json").exists():
+    if not state.exists:
         print(f"There is no cloud in {state.folder}. 'pileus up' makes one.")
         return 3
     choices = state.choices()
@@ -213,7 +213,7 @@ def destroy(given: argparse.Namespace) -> int:
     if not state.folder.is_dir():
         print(f"There is no cloud in {state.folder}.")
         return 0
-    if not (state.folder / "choices.json").exists():
+    if not state.exists:
         raise Trouble(f"{state.folder} is no state folder of Pileus; nothing was touched")
     if not given.yes:
         if not sys.stdin.isatty():

@@ -29,16 +29,20 @@ def _ask(api: Api, service: str, path: str, **query: Any) -> Any:
 def trace(given: argparse.Namespace) -> int:
     """Every step of every service, in the order of time, with how long it took."""
     api = Api(state_of(given), "admin")
-    events: list[dict[str, Any]] = []
-    wanted = {given.id}
-    for service in SERVICES:
-        events += (_ask(api, service, f"/trace/{given.id}") or {"events": []})["events"]
-    if not given.id.startswith("req-"):                    # the same request went on in other services
-        wanted |= {event["request_id"] for event in events if event["request_id"]}
+    events = _events(api, given.id)
+    for request_id in {event["request_id"] for event in events if event["request_id"]} - {given.id}:
+        known = {(event["saga_id"], event["step"], event["began_at"]) for event in events}
+        events += [event for event in _events(api, request_id)          # the same request went on in other services
+                   if (event["saga_id"], event["step"], event["began_at"]) not in known]
     if not events:
         raise Trouble(f"nothing is known of {given.id}")
     print(render(sorted(events, key=lambda event: event["began_at"])))
     return 0
+
+
+def _events(api: Api, wanted: str) -> list[dict[str, Any]]:
+    return [event for service in SERVICES
+            for event in (_ask(api, service, f"/trace/{wanted}") or {"events": []})["events"]]
 
 
 def render(events: list[dict[str, Any]]) -> str:

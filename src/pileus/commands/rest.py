@@ -17,6 +17,8 @@ class Api:
     """One user of the cloud in a state folder: `demo` in project demo, or `admin`."""
 
     def __init__(self, state: StateFolder, user: str = "demo"):
+        if not state.exists:
+            raise Trouble(f"there is no cloud in {state.folder}; 'pileus up' makes one")
         self.base = f"http://127.0.0.1:{state.choices().port}"
         self.user = user
         self.http = httpx.Client(timeout=60.0)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from pileus.kit.faults import BadRequest, Conflict, Fault, Forbidden, NotFound, TooLarge
 
+if TYPE_CHECKING:
+    from pileus.kit.web import Ctx
 
-def envelope(fault: Fault, request_id: str) -> tuple[bytes, str]:
+
+def envelope(ctx: Ctx, fault: Fault) -> tuple[bytes, str]:
     """{"itemNotFound": {"code": 404, "message": …}}, the shape of the Compute API."""
     return msgspec.json.encode({fault.code: {"code": fault.status, "message": str(fault)}}), "application/json"
 

@@ -45,5 +45,7 @@ SERVICE = Service(
                   security_groups.routes, operations.routes),
     rules=(*servers.RULES, *server_create.RULES, *server_items.RULES, *limits.RULES),
     envelope=envelope, page_links=page_links, sagas=(BootServer, DeleteServer, PowerServer),
-    reconcilers=(abandoned_servers, orphaned_claims, forgotten), handlers=conductor.handlers, topic=CONDUCTOR,
+    reconcilers=(abandoned_servers, orphaned_claims, forgotten,
+                 operations.forgotten_sagas),
+    handlers=conductor.handlers, topic=CONDUCTOR,
     legacy=("/v2", "/v2.1"), headers=lambda ctx: {"x-compute-request-id": ctx.request_id})

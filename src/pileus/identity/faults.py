@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pileus.kit.faults import BadRequest, Conflict, Fault, Forbidden, NotFound, PolicyRefused
+
+if TYPE_CHECKING:
+    from pileus.kit.web import Ctx
 
 
 class Missing(NotFound):
@@ -38,7 +42,7 @@ class InvalidBody(BadRequest):
     message = "{reason}"
 
 
-def envelope(fault: Fault, request_id: str) -> tuple[bytes, str]:
+def envelope(ctx: Ctx, fault: Fault) -> tuple[bytes, str]:
     text = str(fault)
     if isinstance(fault, PolicyRefused):
         text = f"You are not authorized to perform the requested action: {fault.facts['rule']}."

@@ -50,7 +50,7 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(msgspec.json.encode(content), status, headers, "application/json")
 
 
-def refusal(ctx: Ctx, fault: faults.Fault) -> tuple[bytes, str]:
+def envelope(ctx: Ctx, fault: faults.Fault) -> tuple[bytes, str]:
     title = HTTPStatus(fault.status).phrase
     if isinstance(fault, faults.Unauthorized):
         body = {"error": {"code": 401, "title": title, "message": str(fault)}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pileus.image import migrations
 from pileus.image.access import COMMUNITIZE_IMAGE, PUBLICIZE_IMAGE
-from pileus.image.answers import refusal
+from pileus.image.answers import envelope
 from pileus.image.api import files, images, members, root, tags
 from pileus.image.model.tables import metadata
 from pileus.image.reconcilers.stored_data import abandoned_uploads, orphaned_data
@@ -16,4 +16,4 @@ SERVICE = Service(
     name="image", type="image", ledger=LEDGER, metadata=metadata, migrations=migrations,
     routes=Routes(root.routes, images.routes, files.routes, tags.routes, members.routes),
     rules=(PUBLICIZE_IMAGE, COMMUNITIZE_IMAGE),
-    reconcilers=(abandoned_uploads, orphaned_data), refusal=refusal, body_bytes=1 << 20)
+    reconcilers=(abandoned_uploads, orphaned_data), envelope=envelope, body_bytes=1 << 20)

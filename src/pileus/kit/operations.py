@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from pileus.kit import saga_history
 from pileus.kit.faults import NotFound
 from pileus.kit.policy import ADMIN, Rule
+from pileus.kit.reconcile import reconciler
 from pileus.kit.routes import Page, Routes
 from pileus.kit.saga import Event
 from pileus.kit.saga_history import Backlog, SagaRow
 from pileus.kit.web import Ctx
 
+if TYPE_CHECKING:
+    from pileus.kit.service import Runtime
+
 routes = Routes()
+KEPT_SECONDS = 7 * 86400.0              # for which finished work can still be traced
 
 
 class NoStuckSaga(NotFound):
@@ -56,3 +61,12 @@ async def show_backlog(ctx: Ctx) -> Backlog:
     """What an alarm looks at."""
     async with ctx.db.read() as reader:
         return await saga_history.backlog(reader, ctx.clock())
+
+
+@reconciler(every=3600)
+async def forgotten_sagas(runtime: Runtime) -> None:
+    """Finished work is not kept for ever."""
+    before, more = runtime.clock() - KEPT_SECONDS, True
+    while more:
+        async with runtime.db.write() as tx:
+            more = bool(await saga_history.prune(tx, before))

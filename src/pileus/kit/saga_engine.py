@@ -152,7 +152,8 @@ class Engine:
                 if row is None:
                     slots.release()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._nudge.wait(), pause)
+                        async with asyncio.timeout(pause):
+                            await self._nudge.wait()
                     continue
                 task = asyncio.create_task(self._work(row), name=f"saga {row['name']}")
                 running.add(task)

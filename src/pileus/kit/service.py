@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import sqlalchemy as sa
 
 from pileus.kit.bus import Bus, Handlers
@@ -31,10 +30,6 @@ def no_links(ctx: Ctx, route: Route, next_marker: str | None) -> dict[str, Any]:
     return {}
 
 
-def plain_envelope(fault: Fault, request_id: str) -> tuple[bytes, str]:
-    return msgspec.json.encode({"error": {"code": fault.status, "message": str(fault)}}), "application/json"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """Everything a service consists of, in explicit lists."""
@@ -45,8 +40,7 @@ class Service:
     metadata: sa.MetaData
     migrations: ModuleType
     routes: Routes
-    envelope: Callable[[Fault, str], tuple[bytes, str]] = plain_envelope     # (fault, request id) -> body, content type
-    refusal: Callable[[Ctx, Fault], tuple[bytes, str]] | None = None  # instead, where the answer depends on the request
+    envelope: Callable[[Ctx, Fault], tuple[bytes, str]]   # the body and content type of a fault
     page_links: Callable[[Ctx, Route, str | None], dict[str, Any]] = no_links
     rules: tuple[Rule, ...] = ()                          # asked of policy by handlers, beside those of the routes
     sagas: tuple[type[Saga], ...] = ()

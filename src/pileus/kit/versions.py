@@ -70,7 +70,7 @@ def until(version: Version) -> Window:
 
 def at(kind: Any, version: Version, *, strict: bool = True) -> Any:
     """The same type as clients of `version` know it: fields outside their window are gone. Unless `strict`, fields it
-    does not know are passed over."""
+    does not know are passed over. The same question is always answered with the very same type."""
     return _at(kind, version, strict)
 
 

@@ -123,10 +123,7 @@ class WebApp:
             return self._refuse(ctx, faults.Fault())
 
     def _refuse(self, ctx: Ctx, fault: faults.Fault) -> Response:
-        if self.service.refusal is not None:
-            body, media = self.service.refusal(ctx, fault)
-        else:
-            body, media = self.service.envelope(fault, ctx.request_id)
+        body, media = self.service.envelope(ctx, fault)
         if isinstance(fault, faults.Unauthorized):
             fault.headers.setdefault("www-authenticate", f'Keystone uri="{ctx.origin}/identity/v3"')
         return Response(body, fault.status, fault.headers, media)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from pileus.kit import faults
 from pileus.kit.faults import BadRequest, Conflict, Fault, Forbidden, NotFound, PreconditionFailed
+
+if TYPE_CHECKING:
+    from pileus.kit.web import Ctx
 
 _KIT_TYPES = {
     "badRequest": "HTTPBadRequest", "itemNotFound": "HTTPNotFound", "forbidden": "PolicyNotAuthorized",
@@ -14,7 +19,7 @@ _KIT_TYPES = {
     "serviceUnavailable": "ServiceUnavailable", "preconditionFailed": "HTTPPreconditionFailed"}
 
 
-def envelope(fault: Fault, request_id: str) -> tuple[bytes, str]:
+def envelope(ctx: Ctx, fault: Fault) -> tuple[bytes, str]:
     if isinstance(fault, faults.Unauthorized):
         found = {"error": {"code": 401, "title": "Unauthorized", "message": str(fault)}}
     else:

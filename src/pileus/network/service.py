@@ -1,5 +1,6 @@
 """The manifest of the network service."""
 
+from pileus.kit import operations
 from pileus.kit.routes import Routes
 from pileus.kit.service import Service
 from pileus.network import faults, migrations, reports
@@ -21,12 +22,14 @@ from pileus.network.api.policies import RULES
 from pileus.network.messages import CONDUCTOR
 from pileus.network.model.base import metadata
 from pileus.network.reconcilers.slices import slices
+from pileus.network.sagas.tell_compute import TellCompute
 from pileus.network.versions import LEDGER
 
 SERVICE = Service(
     name="network", type="network", ledger=LEDGER, metadata=metadata, migrations=migrations,
     routes=Routes(
         versions.routes, networks.routes, subnets.routes, ports.routes, port_details.routes, routers.routes,
-        floating_ips.routes, security_groups.routes, subnet_pools.routes, quotas.routes, agents.routes, tags.routes),
-    reconcilers=(slices,), handlers=reports.handlers, topic=CONDUCTOR,
+        floating_ips.routes, security_groups.routes, subnet_pools.routes, quotas.routes, agents.routes, tags.routes,
+        operations.routes),
+    sagas=(TellCompute,), reconcilers=(slices, operations.forgotten_sagas), handlers=reports.handlers, topic=CONDUCTOR,
     rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json", body_bytes=1 << 20)

@@ -25,4 +25,4 @@ SERVICE = Service(
     routes=Routes(root.routes, providers.routes, inventories.routes, aggregates.routes, traits.routes,
                   resource_classes.routes, allocations.routes, usages.routes, allocation_candidates.routes,
                   reshaper.routes),
-    refusal=root.refusal, headers=root.cache_headers, body_bytes=4 << 20)
+    envelope=root.envelope, headers=root.cache_headers, body_bytes=4 << 20)

@@ -49,6 +49,11 @@ class StateFolder:
         for each in (self.run, self.log, self.folder / "db"):
             each.mkdir(mode=0o700, exist_ok=True)
 
+    @property
+    def exists(self) -> bool:
+        """Whether a cloud was ever started here."""
+        return (self.folder / "choices.json").exists()
+
     def database(self, service: str) -> str:
         return f"sqlite:///{self.folder}/db/{service}.sqlite"
 

@@ -192,7 +192,7 @@ async def versions(ctx: Ctx) -> dict[str, str]:
     return {"newest": str(LEDGER.newest), "self": ctx.base_url}
 
 
-def envelope(fault: faults.Fault, request_id: str) -> tuple[bytes, str]:
+def envelope(ctx: Ctx, fault: faults.Fault) -> tuple[bytes, str]:
     return msgspec.json.encode({fault.code: {"code": fault.status, "message": str(fault)}}), "application/json"
 
 

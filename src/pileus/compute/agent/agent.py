@@ -90,7 +90,8 @@ class Agent:
             context.request_id.set(new_request_id())
             await self.report()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), SIGN_OF_LIFE_SECONDS)
+                async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
+                    await self._news.wait()
 
     async def _watch_guests(self) -> None:
         async for stopped in self.driver.events():

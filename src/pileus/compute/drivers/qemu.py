@@ -4,10 +4,11 @@ import asyncio
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import IO, ClassVar, Literal
 
 import msgspec
 from qemu.qmp import Message
@@ -51,6 +52,18 @@ BAD_STATUSES = {
 }
 LOOK_SECONDS = 5.0
 SHUT_DOWN = "shut down by the guest"
+
+
+# A process that was killed just now may have left a child that has yet to become another program.
+LOCK_SECONDS = 2.0
+
+
+def locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class QemuSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,11 +112,12 @@ class QemuDriver:
         self._version = ""
         settings.instances.mkdir(parents=True, exist_ok=True)
         self._lock = open(settings.instances / ".driver", "w")  # noqa: SIM115 - held until close
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.close()
-            raise HostInUse(f"another process has charge of the guests in {settings.instances}") from error
+        give_up = time.monotonic() + LOCK_SECONDS
+        while not locked(self._lock):
+            if time.monotonic() > give_up:
+                self._lock.close()
+                raise HostInUse(f"another process has charge of the guests in {settings.instances}")
+            time.sleep(0.01)
 
     @property
     def can(self) -> frozenset[Can]:

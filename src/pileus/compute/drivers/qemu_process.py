@@ -226,8 +226,10 @@ async def connect(folder: GuestFolder) -> QMPClient:
             await client.connect(folder.connect(MONITOR))
     except TimeoutError as error:
         raise QemuFailed(f"QEMU did not answer within {START_SECONDS:.0f} s") from error
-    except (QMPError, OSError, EOFError) as error:
-        raise QemuFailed("QEMU ended before it answered" if isinstance(error, QMPError) else str(error)) from error
+    except (QMPError, OSError, EOFError, AssertionError) as error:
+        # The library asserts that a session it has just made lasts; QEMU may have ended in between.
+        told = str(error) if isinstance(error, OSError) else "QEMU ended before it answered"
+        raise QemuFailed(told) from error
     return client
 
 

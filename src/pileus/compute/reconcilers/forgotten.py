@@ -1,10 +1,9 @@
-"""Deleted servers and finished sagas are kept for a while and then forgotten."""
+"""Deleted servers are kept for a while and then forgotten."""
 
 from __future__ import annotations
 
 from pileus.compute.model import servers
 from pileus.compute.runtime import Compute
-from pileus.kit import saga_history
 from pileus.kit.reconcile import reconciler
 
 
@@ -14,4 +13,4 @@ async def forgotten(compute: Compute) -> None:
     more = True
     while more:
         async with compute.db.write() as tx:
-            more = bool(await servers.prune_deleted(tx, before) + await saga_history.prune(tx, before))
+            more = bool(await servers.prune_deleted(tx, before))

@@ -39,6 +39,7 @@ class BootServer(Saga, kw_only=True):
 
     @accept.undo
     async def mark_error(self, turn: Turn) -> None:
+        self.admin_password = None
         server = await servers.get(turn.tx, self.server_id)
         now = turn.services.clock()
         fault = ServerFault(code=500, message=turn.why, created_at=now)

@@ -40,6 +40,7 @@ from pileus.network.model.ports import FLOATING_IP, Port
 from pileus.network.model.routers import FloatingIp, interfaces
 from pileus.network.model.subnets import addresses
 from pileus.network.new_ports import NewPort, add_ports
+from pileus.network.sagas.tell_compute import tell_compute
 
 routes = Routes()
 
@@ -142,6 +143,7 @@ async def create_floating_ips(ctx: Ctx, body: list[FloatingIpCreate]) -> list[Fl
             await _add(tx, row)
             made.append(row)
         app(ctx).changed(tx)
+        await tell_compute(ctx.sagas, tx, *(row.port_id for row in made))
         return await views(tx, made)
 
 
@@ -254,6 +256,7 @@ async def update_floating_ip(ctx: Ctx, floating: FloatingIp, body: FloatingIpUpd
             values |= {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
         row = await base.change(tx, routers.floating_ips, floating, ctx.clock(), **values)
         app(ctx).changed(tx)
+        await tell_compute(ctx.sagas, tx, floating.port_id, row.port_id)
         return (await views(tx, [row]))[0]
 
 
@@ -264,3 +267,4 @@ async def delete_floating_ip(ctx: Ctx, floating: FloatingIp) -> None:
         await base.remove(tx, routers.floating_ips, floating.id)
         await base.remove(tx, ports.ports, floating.floating_port_id)
         app(ctx).changed(tx)
+        await tell_compute(ctx.sagas, tx, floating.port_id)

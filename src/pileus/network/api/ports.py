@@ -40,6 +40,7 @@ from pileus.network.model import base, networks, ports, quotas, routers, securit
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import AddressPair, Port
 from pileus.network.new_ports import MadePort, NewPort, add_ports, readdress
+from pileus.network.sagas.tell_compute import tell_compute
 
 routes = Routes()
 BOUND = ("host", "device_id", "device_owner")      # what making a port again changes
@@ -216,6 +217,7 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
         row = await base.change(tx, ports.ports, port, now, **values)
         if fixed_ips is not None:
             await _new_addresses(tx, row, fixed_ips)
+            await tell_compute(ctx.sagas, tx, row.id)
         if groups is not UNSET:
             await tx.execute(ports.port_groups.delete().where(ports.port_groups.c.port_id == port.id))
             await ports.set_groups(tx, {port.id: have})

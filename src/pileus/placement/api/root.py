@@ -60,7 +60,7 @@ def json_answer(raw: bytes) -> Response:
     return Response(raw, 200, media_type="application/json")
 
 
-def refusal(ctx: Ctx, fault: kit_faults.Fault) -> tuple[bytes, str]:
+def envelope(ctx: Ctx, fault: kit_faults.Fault) -> tuple[bytes, str]:
     """The API working group's error object."""
     error: dict[str, Any] = {
         "status": fault.status, "title": HTTPStatus(fault.status).phrase, "detail": str(fault),

@@ -1,0 +1,119 @@
+"""Every saga of compute survives a crash before and after each step, and unwinds from each, with real services."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from pileus.compute.drivers.base import Power as GuestPower
+from pileus.compute.model.servers import Power, State
+from pileus.compute.nics import NicWish
+from pileus.compute.runtime import Compute
+from pileus.compute.sagas.boot_server import BootServer
+from pileus.compute.sagas.delete_server import DeleteServer
+from pileus.compute.sagas.power_server import PowerServer, Wanted
+from pileus.kit.saga_testing import prove
+from tests.compute.whole_cloud import HOST, PORT, SERVER, WholeCloud, whole_clouds
+
+
+@pytest.fixture
+async def worlds(tmp_path) -> AsyncIterator[Worlds]:
+    async with whole_clouds(tmp_path) as make:
+        yield Worlds(make)
+
+
+class Worlds:
+    """What `prove` takes: the runtime of compute, and what is so in its cloud."""
+
+    def __init__(self, make: Callable[[], Any]):
+        self.make = make
+        self.cloud: WholeCloud | None = None
+        self.network_id = ""
+
+    async def asked_for(self) -> Compute:
+        """A world with a server that was asked for."""
+        self.cloud = await self.make()
+        self.network_id = await self.cloud.add_server()
+        return self.cloud.compute
+
+    def boot(self) -> BootServer:
+        return BootServer(server_id=SERVER, wishes=[NicWish(network_id=self.network_id, port_id=PORT)])
+
+    async def active(self) -> Compute:
+        """A world with a server that runs."""
+        compute = await self.asked_for()
+        async with compute.db.write() as tx:
+            await compute.sagas.start(tx, self.boot(), SERVER)
+        await compute.sagas.drain()
+        assert (await self.facts(compute))["state"] == State.ACTIVE
+        return compute
+
+    async def stopped(self) -> Compute:
+        compute = await self.active()
+        async with compute.db.write() as tx:
+            await compute.sagas.start(tx, PowerServer(server_id=SERVER, wanted=Wanted.STOP), SERVER)
+        await compute.sagas.drain()
+        assert (await self.facts(compute))["state"] == State.STOPPED
+        return compute
+
+    async def facts(self, world: Compute) -> dict[str, Any]:
+        assert self.cloud is not None
+        return await self.cloud.facts()
+
+    async def facts_but_power(self, world: Compute) -> dict[str, Any]:
+        """What a host did is not taken back where the rest fails: its next sign of life corrects what is written."""
+        facts = await self.facts(world)
+        return facts | {"guests": list(facts["guests"])}
+
+
+async def test_boot_server(worlds: Worlds):
+    compute = await worlds.active()
+    facts = await worlds.facts(compute)
+    assert facts == {
+        "state": State.ACTIVE, "power": Power.RUNNING, "host": HOST, "nics": [PORT], "fault": False,
+        "claims": ["DISK_GB", "MEMORY_MB", "VCPU"], "ports": [(PORT, HOST, "ACTIVE")],
+        "guests": {SERVER: GuestPower.RUNNING}}
+    await prove(worlds.asked_for, worlds.boot(), worlds.facts, unwound={"state": State.ERROR, "fault": True})
+
+
+async def test_delete_server(worlds: Worlds):
+    await prove(worlds.active, DeleteServer(server_id=SERVER), worlds.facts)
+    assert worlds.cloud is not None
+    assert await worlds.cloud.facts() == {
+        "state": None, "power": None, "host": None, "nics": None, "fault": None, "claims": [], "ports": [],
+        "guests": {}}
+
+
+@pytest.mark.parametrize("wanted", [Wanted.REBOOT, Wanted.HARD_REBOOT])
+async def test_reboot_server(worlds: Worlds, wanted: Wanted):
+    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=wanted), worlds.facts)
+
+
+async def test_stop_server(worlds: Worlds):
+    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=Wanted.STOP), worlds.facts_but_power)
+    assert (await worlds.facts(await worlds.stopped()))["guests"] == {SERVER: GuestPower.OFF}
+
+
+async def test_start_server(worlds: Worlds):
+    await prove(worlds.stopped, PowerServer(server_id=SERVER, wanted=Wanted.START), worlds.facts_but_power)
+
+
+async def test_what_a_host_did_is_written_down_though_the_saga_failed(worlds: Worlds):
+    compute = await worlds.active()
+    assert worlds.cloud is not None
+    await worlds.cloud.driver.power(SERVER, "off")
+    await worlds.cloud.sign_of_life()
+    facts = await worlds.facts(compute)
+    assert (facts["state"], facts["power"]) == (State.STOPPED, Power.SHUTDOWN)
+
+
+async def test_what_ran_on_a_host_runs_again_after_its_reboot(worlds: Worlds):
+    compute = await worlds.active()
+    assert worlds.cloud is not None
+    await worlds.cloud.driver.power(SERVER, "off")
+    await worlds.cloud.sign_of_life(boot_id="2")
+    await compute.sagas.drain()
+    facts = await worlds.facts(compute)
+    assert (facts["state"], facts["guests"]) == (State.ACTIVE, {SERVER: GuestPower.RUNNING})

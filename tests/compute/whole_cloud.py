@@ -1,0 +1,172 @@
+"""Compute with real placement, network and image services in one process, on a host that only pretends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from pileus.compute import conductor
+from pileus.compute.agent.agent import Agent, HostIdentity
+from pileus.compute.agent.handlers import handlers
+from pileus.compute.config import ComputeConfig
+from pileus.compute.drivers.fake import FakeDriver
+from pileus.compute.drivers.image_cache import ImageCache
+from pileus.compute.messages import AGENT, EnsureGuest, HostSeen
+from pileus.compute.model import flavors, servers
+from pileus.compute.model.servers import FlavorCopy, ImageFacts, Server
+from pileus.compute.model.tables import servers as server_table
+from pileus.identity.service_tokens import fixed_id
+from pileus.image.client import ImageClient
+from pileus.kit import db
+from pileus.kit.bus import Handlers, MemoryBus
+from pileus.network.agent.fake_host import FakeHost
+from pileus.network.agent.handlers import Agent as NetworkAgent
+from pileus.network.config import NetworkConfig
+from pileus.network.model.networks import networks
+from pileus.network.model.ports import ACTIVE, ports
+from pileus.placement.model.tables import allocations
+from pileus.processes.services import Services
+from pileus.processes.settings import Settings
+from pileus.processes.state import Passwords, StateFolder
+
+HOST = "host-1"
+SERVER, PORT = "5e24e24e-0000-4000-8000-000000000001", "90470000-0000-4000-8000-000000000001"
+FOREVER = 1e9
+SETTLE_SECONDS = 20.0
+
+
+class WholeCloud:
+    """`compute` is the world of its sagas. Guests of its one host are in `driver`."""
+
+    def __init__(self, folder: Path):
+        state = StateFolder(folder)
+        state.prepare()
+        settings = Settings(
+            compute=ComputeConfig(driver="fake", host_silent_after=FOREVER),
+            network=NetworkConfig(engine="fake", host_dead_after=FOREVER))
+        settings = msgspec.structs.replace(
+            settings, image=msgspec.structs.replace(settings.image, directory=str(state.images)))
+        self.services = Services(state, settings, MemoryBus())
+        self.compute, self.network = self.services.compute, self.services.network
+        self.driver = FakeDriver(HOST, folder / "guests")
+        self.agent = Agent(
+            HostIdentity(name=HOST, address="192.0.2.1", boot_id="1"), driver=self.driver, bus=self.services.bus,
+            images=self.services.client(ImageClient, "/image", "compute"), cache=ImageCache(folder / "cache"))
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def prepare(self) -> None:
+        """What a fresh cloud holds, one host, and an image."""
+        await self.services.prepare("http://127.0.0.1:5000", Passwords(admin="admin", demo="demo"))
+        await self.start()
+        await self.sign_of_life()
+        path = self.services.state.folder / "disk"
+        path.write_bytes(bytes(512))
+        await self.services.client(ImageClient, "/image", "image").ensure_image("small", path)
+
+    async def sign_of_life(self, boot_id: str = "1") -> None:
+        """Of the host; another boot means that it was restarted."""
+        await conductor.host_seen(self.compute, HostSeen(
+            host=HOST, address="192.0.2.1", boot_id=boot_id, facts=await self.driver.host_facts(),
+            guests=tuple(await self.driver.guests())))
+
+    async def start(self) -> None:
+        """The parts that sagas talk to; sagas and reconcilers of compute are left to the test."""
+        listeners = Handlers()
+        listeners.by_name |= handlers.by_name
+        listeners.on(EnsureGuest)(self._ensure_guest)
+        await self.services.bus.listen(AGENT, listeners, self.agent, host=HOST)
+        topic = self.network.service.topic
+        await self.services.bus.listen(topic, self.network.service.handlers, self.network)
+        agent = NetworkAgent(HOST, "192.0.2.1", FakeHost(HOST), self.services.bus)
+        self._tasks = [asyncio.create_task(each) for each in (self.network.reconcilers.run(), agent.run())]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.driver.close()
+        await self.agent.cache.close()
+        await self.services.close()
+
+    async def _ensure_guest(self, agent: Agent, message: EnsureGuest) -> Any:
+        """Time stands still for the sagas here, so the network gets the time it needs before they go on."""
+        seen = await handlers.by_name["EnsureGuest"][1](agent, message)
+        give_up = time.monotonic() + SETTLE_SECONDS
+        while await self.waiting_ports():
+            assert time.monotonic() < give_up, "the network does not bring ports up"
+            await asyncio.sleep(0.005)
+        return seen
+
+    async def waiting_ports(self) -> list[str]:
+        async with self.network.db.read() as reader:
+            return await db.scalars(reader, sa.select(ports.c.id).where(ports.c.host == HOST, ports.c.status != ACTIVE))
+
+    # -- what sagas need, and what they leave -----------------------------------------------
+
+    async def add_server(self) -> str:
+        """A server that was just asked for; the id of the network it is to be on."""
+        now = self.compute.clock()
+        image = await self.compute.image.find_by_name("small")
+        assert image is not None
+        async with self.compute.db.write() as tx:
+            flavor = await flavors.get(tx, "42")
+            await db.add(tx, server_table, Server(
+                id=SERVER, project_id=fixed_id("project", "demo"), user_id=fixed_id("user", "demo"), name="one",
+                hostname="one", flavor_id="42", vcpus=flavor.vcpus, memory_mb=flavor.memory_mb,
+                flavor=FlavorCopy(id="42", name=flavor.name, vcpus=flavor.vcpus, memory_mb=flavor.memory_mb,
+                                  disk_gb=flavor.disk_gb),
+                image_id=image.id, image=ImageFacts(id=image.id, disk_format="raw", size_bytes=512,
+                                                    sha512=image.os_hash_value or ""),
+                reservation_id="r-1", created_at=now, updated_at=now))
+        async with self.network.db.read() as reader:
+            found = await db.scalar(reader, sa.select(networks.c.id).where(networks.c.name == "private"))
+        return str(found)
+
+    async def facts(self) -> dict[str, Any]:
+        """All that a saga of compute may touch."""
+        async with self.compute.db.read() as reader:
+            server = await servers.find(reader, SERVER)
+        async with self.services.placement.db.read() as reader:
+            claims = await db.scalars(reader, sa.select(allocations.c.resource_class).where(
+                allocations.c.consumer_id == SERVER).order_by(allocations.c.resource_class))
+        async with self.network.db.read() as reader:
+            rows = await reader.execute(sa.select(ports.c.id, ports.c.host, ports.c.status).where(
+                ports.c.device_id == SERVER))
+            bound = [tuple(row) for row in rows]
+        return {
+            "state": server and server.state, "power": server and server.power, "host": server and server.host,
+            "nics": server and [nic.port_id for nic in server.nics], "fault": server and bool(server.fault),
+            "claims": list(claims), "ports": bound,
+            "guests": {guest.id: guest.power for guest in await self.driver.guests()}}
+
+
+@contextlib.asynccontextmanager
+async def whole_clouds(folder: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Makes clouds that are all alike, one at a time: each ends when the next one is made."""
+    first = WholeCloud(folder / "first")
+    await first.prepare()
+    await first.close()
+    last: list[WholeCloud] = []
+
+    async def make() -> WholeCloud:
+        for cloud in last:
+            await cloud.close()
+            shutil.rmtree(cloud.services.state.folder)
+        copy = folder / uuid.uuid4().hex[:8]
+        shutil.copytree(folder / "first", copy)
+        last[:] = [WholeCloud(copy)]
+        await last[0].start()
+        return last[0]
+
+    yield make
+    for cloud in last:
+        await cloud.close()
