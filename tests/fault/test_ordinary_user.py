@@ -67,10 +67,10 @@ def person(image: Path) -> Iterator[Person]:
 
 def test_the_demo_reaches_the_login(person: Person):
     """With /dev/net/tun open to all, as distributions have it."""
-    assert os.stat("/dev/net/tun").st_mode & 0o666 == 0o666, "chmod 0666 /dev/net/tun, as udev does"
+    os.chmod("/dev/net/tun", 0o666)
     done = person.pileus("demo", "--port", str(free_port()))
     assert done.returncode == 0, done.stdout + done.stderr + person.said()
     assert "| Linux " in done.stdout
-    assert '"uuid"' in done.stdout, "the guest's metadata"
+    assert "| instance-id: i-" in done.stdout, "the guest's metadata"
     status = person.pileus("status")
     assert status.returncode == 0, status.stdout
