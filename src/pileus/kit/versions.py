@@ -74,7 +74,6 @@ def at(kind: Any, version: Version, *, strict: bool = True) -> Any:
     return _at(kind, version, strict)
 
 
-@functools.cache
 def _at(kind: Any, version: Version, strict: bool) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _struct_at(kind, version, strict)
@@ -93,6 +92,7 @@ def _at(kind: Any, version: Version, strict: bool) -> Any:
     return typing.cast(Any, origin)[narrowed]
 
 
+@functools.cache           # of structs alone: `int | str` and `str | int` would be one key, whichever came first
 def _struct_at(kind: type[msgspec.Struct], version: Version, strict: bool) -> type[msgspec.Struct]:
     hints = typing.get_type_hints(kind, include_extras=True)
     fields: list[tuple] = []
