@@ -163,6 +163,7 @@ def sandbox(state_dir: Path, ports: Iterable[int]) -> Iterator[Row]:
         "state folder": (checks.state_folder(state_dir), f"{state_dir} can be written"),
         "user namespaces": (checks.user_namespaces(), _namespaces()),
         "network cards": (checks.tun(), f"{checks.TUN} opens"),
+        "bridge filter": (checks.bridge_filter(), "the kernel filters bridged packets"),
     }
     tests |= {f"port {port}": (checks.port(port), "free") for port in ports}
     for name, (missing, fine) in tests.items():

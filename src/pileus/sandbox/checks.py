@@ -11,6 +11,7 @@ from pathlib import Path
 from pileus.sandbox import syscalls
 
 TUN = Path("/dev/net/tun")
+BRIDGE_FILTER = Path("/proc/sys/net/bridge")
 SYSCTLS = Path("/proc/sys")
 
 
@@ -33,7 +34,7 @@ class SandboxError(Exception):
 
 
 def all_missing(state_dir: Path, ports: list[int]) -> list[Missing]:
-    found = [state_folder(state_dir), user_namespaces(), tun(), pasta(), *map(port, ports)]
+    found = [state_folder(state_dir), user_namespaces(), tun(), bridge_filter(), pasta(), *map(port, ports)]
     return [missing for missing in found if missing]
 
 
@@ -70,6 +71,17 @@ def tun() -> Missing | None:
     except OSError as error:
         return Missing(str(TUN), f"it does not open: {error.strerror}", "sudo modprobe tun")
     return None
+
+
+def bridge_filter() -> Missing | None:
+    """Bridged packets meet the filters of security groups only where the kernel has this part, often a module."""
+    if BRIDGE_FILTER.exists():
+        return None
+    return Missing(
+        "br_netfilter",
+        "the kernel filters no bridged packets, so security groups would not hold",
+        "sudo modprobe br_netfilter; echo br_netfilter | sudo tee /etc/modules-load.d/pileus.conf",
+    )
 
 
 def user_namespaces() -> Missing | None:
