@@ -53,7 +53,7 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
         each.add_argument("server", help="name or id")
         each.add_argument("words", nargs="*", metavar="COMMAND", help="run this in the server; options after --")
     if name == "trace":
-        each.add_argument("id", help="a request id (req-…), or the id of a server")
+        each.add_argument("id", help="a request id (req-…), or a server, by name or id")
     if name == "saga":
         each.add_argument("action", choices=["list", "retry"])
         each.add_argument("id", nargs="?", help="of the saga to retry")

@@ -10,6 +10,7 @@ import msgspec
 from pileus.commands.lifecycle import state_of
 from pileus.commands.rest import Api
 from pileus.commands.trouble import Trouble
+from pileus.kit.ids import is_uuid
 
 __all__ = ["Trouble", "saga", "trace"]
 SERVICES = ("compute", "network", "image", "identity", "placement")
@@ -29,8 +30,9 @@ def _ask(api: Api, service: str, path: str, **query: Any) -> Any:
 def trace(given: argparse.Namespace) -> int:
     """Every step of every service, in the order of time, with how long it took."""
     api = Api(state_of(given), "admin")
-    events = _events(api, given.id)
-    for request_id in {event["request_id"] for event in events if event["request_id"]} - {given.id}:
+    wanted = given.id if is_uuid(given.id.removeprefix("req-")) else api.server(given.id, everywhere=True)["id"]
+    events = _events(api, wanted)
+    for request_id in {event["request_id"] for event in events if event["request_id"]} - {wanted}:
         known = {(event["saga_id"], event["step"], event["began_at"]) for event in events}
         events += [event for event in _events(api, request_id)          # the same request went on in other services
                    if (event["saga_id"], event["step"], event["began_at"]) not in known]

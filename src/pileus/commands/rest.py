@@ -60,9 +60,10 @@ class Api:
     def post(self, service: str, path: str, body: Any, *, accept: tuple[int, ...] = ()) -> Any:
         return self.call("POST", service, path, body, accept=accept)
 
-    def server(self, name_or_id: str) -> dict[str, Any]:
-        """By id or by name. Raises Trouble when there is none, or several."""
-        found = self.get("compute", "/servers/detail", name=f"^{re.escape(name_or_id)}$")["servers"]
+    def server(self, name_or_id: str, *, everywhere: bool = False) -> dict[str, Any]:
+        """By id or by name, `everywhere` in all projects. Raises Trouble when there is none, or several."""
+        scope = {"all_tenants": "1"} if everywhere else {}
+        found = self.get("compute", "/servers/detail", name=f"^{re.escape(name_or_id)}$", **scope)["servers"]
         if not found and re.fullmatch(r"[0-9a-f-]{36}", name_or_id):
             one = self.call("GET", "compute", f"/servers/{name_or_id}", accept=(404,))
             found = [one["server"]] if one and "server" in one else []
