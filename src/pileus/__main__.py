@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -67,6 +68,9 @@ def main(argv: list[str] | None = None) -> int:
         return getattr(module, given.command)(given)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:              # whoever read has read enough; Python would complain again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except module.Trouble as trouble:
         print(f"pileus: {trouble}", file=sys.stderr)
         return 1
