@@ -35,8 +35,12 @@ class Runner:
         self.reconcilers, self.services = reconcilers, services
         self._woken = {r.name: asyncio.Event() for r in reconcilers}
 
-    def wake(self, name: str) -> None:
-        self._woken[name].set()
+    def wake(self, name: str, *, after: float = 0.0) -> None:
+        """Run it now, or `after` seconds, without waiting for its turn."""
+        if after:
+            asyncio.get_running_loop().call_later(after, self._woken[name].set)
+        else:
+            self._woken[name].set()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:

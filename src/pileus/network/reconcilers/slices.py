@@ -67,6 +67,7 @@ async def _settle(network: Network, host: Host, wanted: Slice, digest: str) -> N
     if before is not None and before[0] == seq and time.monotonic() - before[1] < network.resend_after:
         return
     network.sent[host.name] = (seq, time.monotonic())
+    network.reconcilers.wake("slices", after=network.resend_after)       # confirmed by then, or sent again
     await network.bus.cast(ApplySlice(snapshot=Snapshot(seq=seq, slice=wanted)), host=host.name)
 
 
