@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
@@ -54,13 +55,16 @@ def demo(given: argparse.Namespace) -> int:
     server = _boot(api, image, key)
     address = _floating_ip(api, server)
     _log_in(state, address)
+    command = "pileus" if shutil.which("pileus") else "./pileus"          # installed, or run from a clone
+    where = f" --state {state.folder}" if given.state else ""
     say(f"\nFrom nothing to a login in {time.monotonic() - began:.0f} s. Try next:\n"
         f"  export OS_CLIENT_CONFIG_FILE={state.folder}/clouds.yaml OS_CLOUD=pileus\n"
         f"  openstack server list                # the unmodified client: pip install python-openstackclient\n"
-        f"  pileus ssh {server['name']}                      # a login in the guest\n"
-        f"  pileus shell                         # a shell where floating IPs answer: ping {address}\n"
-        f"  pileus trace {server['id']}\n"
-        f"  pileus down; pileus destroy          # stop it; remove every trace of it")
+        f"  {command} ssh{where} {server['name']}      # a login in the guest\n"
+        f"  {command} shell{where}           # a shell where floating IPs answer: ping {address}\n"
+        f"  {command} trace{where} {server['name']}    # what happened, step by step\n"
+        f"  {command} down{where}            # stop it, to be started again by 'up'\n"
+        f"  {command} destroy{where}         # remove every trace of it")
     return 0
 
 
