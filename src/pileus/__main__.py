@@ -49,10 +49,10 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
     if name == "destroy":
         each.add_argument("--yes", action="store_true", help="do not ask")
     if name == "shell":
-        each.add_argument("words", nargs="*", metavar="COMMAND", help="run this instead of a shell; options after --")
+        each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this instead of a shell")
     if name == "ssh":
         each.add_argument("server", help="name or id")
-        each.add_argument("words", nargs="*", metavar="COMMAND", help="run this in the server; options after --")
+        each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the server")
     if name == "trace":
         each.add_argument("id", help="a request id (req-…), or a server, by name or id")
     if name == "saga":
@@ -61,8 +61,18 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
         each.add_argument("--stuck", action="store_true", help="only those that wait for an operator")
 
 
+def _take_ours(given: argparse.Namespace) -> None:
+    """The words of a command to run are its own, but for what stands before its first: --state DIR, and --."""
+    if given.words[:1] == ["--state"] and len(given.words) > 1:
+        given.state, given.words = Path(given.words[1]), given.words[2:]
+    if given.words[:1] == ["--"]:
+        given.words = given.words[1:]
+
+
 def main(argv: list[str] | None = None) -> int:
     given = parser().parse_args(argv)
+    if "words" in given:
+        _take_ours(given)
     module = import_module(f"pileus.commands.{COMMANDS[given.command][0]}")
     try:
         return getattr(module, given.command)(given)
