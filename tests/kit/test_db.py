@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.kit import db
-from pileus.kit.db import Db
+from pileus.kit.db import Db, Unreachable
+from pileus.kit.faults import OutOfSpace
 
 metadata = db.metadata()
 things = sa.Table(
@@ -120,7 +121,8 @@ async def test_the_databases_clock_is_ours(database):
 
 WRITER = """
 import asyncio, sys
-from pileus.kit.db import Db
+from pileus.kit.db import Db, Unreachable
+from pileus.kit.faults import OutOfSpace
 from tests.kit.test_db import things
 
 async def main():
@@ -146,3 +148,34 @@ async def test_two_processes_write(database):
     await own.close()
     assert [await asyncio.wait_for(writer.wait(), 60) for writer in writers] == [0, 0]
     assert (await get(database, "1")).rank == 300
+
+
+async def test_a_full_disk_harms_nothing_and_passes(tmp_path):
+    database = Db(f"sqlite:///{tmp_path}/small.db")
+    async with database.write() as tx:
+        await tx.run_sync(metadata.create_all)
+        pages = await db.scalar(tx, sa.text("PRAGMA page_count"))
+        await tx.execute(sa.text(f"PRAGMA max_page_count = {pages + 3}"))
+    with pytest.raises(OutOfSpace):
+        async with database.write() as tx:
+            await db.add(tx, things, Thing(id="small"))
+            await db.add(tx, things, Thing(id="large", text="x" * 100_000))
+    async with database.read() as reader:
+        assert await db.many(reader, sa.select(things), Thing) == []
+    async with database.write() as tx:
+        await db.add(tx, things, Thing(id="small"))
+    async with database.read() as reader:
+        assert await db.scalars(reader, sa.select(things.c.id)) == ["small"]
+    await database.close()
+
+
+async def test_a_database_that_does_not_let_us_in_is_named_without_its_password(database, tmp_path):
+    await database.must_answer()
+    url = sa.make_url(database.url)
+    wrong = (url.set(database=f"{tmp_path}/no/such/folder/x.db") if database.dialect == "sqlite"
+             else url.set(password="not this", database="nowhere"))
+    nobody = Db(wrong.render_as_string(hide_password=False))
+    with pytest.raises(Unreachable) as caught:
+        await nobody.must_answer()
+    assert "cannot be used" in str(caught.value) and "not this" not in str(caught.value)
+    await nobody.close()
