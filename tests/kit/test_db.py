@@ -1,6 +1,7 @@
 """Databases: what services rely on holds alike on all three."""
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from pileus.kit import db
 from pileus.kit.db import Db, Unreachable
-from pileus.kit.faults import OutOfSpace
+from pileus.kit.faults import BadRequest, OutOfSpace
 
 metadata = db.metadata()
 things = sa.Table(
@@ -122,7 +123,7 @@ async def test_the_databases_clock_is_ours(database):
 WRITER = """
 import asyncio, sys
 from pileus.kit.db import Db, Unreachable
-from pileus.kit.faults import OutOfSpace
+from pileus.kit.faults import BadRequest, OutOfSpace
 from tests.kit.test_db import things
 
 async def main():
@@ -179,3 +180,15 @@ async def test_a_database_that_does_not_let_us_in_is_named_without_its_password(
         await nobody.must_answer()
     assert "cannot be used" in str(caught.value) and "not this" not in str(caught.value)
     await nobody.close()
+
+
+@pytest.mark.parametrize("number", [2**63, 2**70, -(2**70), 10**30])
+async def test_numbers_that_no_database_holds_are_the_clients_mistake(database, number):
+    async with database.read() as reader:
+        with contextlib.nullcontext() if database.dialect == "mysql" else pytest.raises(BadRequest):
+            assert await db.scalars(reader, sa.select(things.c.id).where(things.c.rank == number)) == []
+    with pytest.raises(BadRequest):
+        async with database.write() as tx:
+            await db.add(tx, things, Thing(id="a", rank=number))
+    async with database.read() as reader:
+        assert await db.scalars(reader, sa.select(things.c.id)) == []

@@ -128,6 +128,9 @@ class _Remote:
         self.callbacks.append(callback)
 
 
+TOO_LARGE = "A number or a text is too large."
+
+
 class Unreachable(Exception):
     """A database does not let us in. The message names it, without its password."""
 
@@ -135,6 +138,7 @@ class Unreachable(Exception):
 # SQLSTATEs of PostgreSQL, error numbers of MariaDB, names of SQLite
 _NUL_IN_TEXT = "22021"                                  # PostgreSQL alone minds
 _COLLISIONS = {"40001", "40P01", 1205, 1213, 1020}
+_TOO_LARGE = {"22000", "22001", "22003", 1264, 1406}
 _FULL = {"53100", 1021, 1114, "SQLITE_FULL", "SQLITE_IOERR_WRITE"}
 
 
@@ -144,8 +148,12 @@ def _translated():
         yield
     except exc.IntegrityError as error:
         raise Taken(str(error.orig)) from error
+    except OverflowError as error:                           # SQLite's driver: more than 64 bits
+        raise BadRequest(reason=TOO_LARGE) from error
     except exc.DBAPIError as error:
         state = _state(error.orig)
+        if state in _TOO_LARGE:
+            raise BadRequest(reason=TOO_LARGE) from error
         if state in _COLLISIONS:
             raise Collision(str(error.orig)) from error
         if state in _FULL:
