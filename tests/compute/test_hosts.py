@@ -28,7 +28,8 @@ async def seen(cloud, name, **more):
 def server_row(name, host="n1", **more):
     return {"id": f"id-{name}", "project_id": "p1", "user_id": "u", "name": name, "hostname": name, "state": "active",
            "power": 1, "flavor_id": "1", "vcpus": 2, "memory_mb": 512, "host": host, "config_drive": False,
-           "flavor": {"name": "small", "disk_gb": 10, "ephemeral_gb": 1}, "metadata": {}, "security_groups": [],
+           "flavor": {"id": "1", "name": "small", "vcpus": 2, "memory_mb": 512, "disk_gb": 10, "ephemeral_gb": 1},
+           "metadata": {}, "security_groups": [],
            "nics": [], "locked": False, "disk_config": "AUTO", "reservation_id": "r-1", "launch_index": 0,
            "created_at": 1.0, "updated_at": 1.0, "launched_at": 1.0, "alive": True, "generation": 1} | more
 
