@@ -48,3 +48,13 @@ def test_every_entry_of_the_ledger_has_a_name(service):
     ledger = importlib.import_module(f"pileus.{service}.versions").LEDGER
     nameless = set(ledger.entries) - {ledger.oldest} - set(names_of(service).values())
     assert nameless == set(), "LEDGER.add(…) without a name: nothing can use it, and no test can cover it"
+
+
+def test_the_table_of_microversions_is_that_of_the_ledger():
+    ledger = importlib.import_module("pileus.compute.versions").LEDGER
+    lines = (TESTS.parent / "docs" / "compute-microversions.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| 2.")]
+    assert [row[0] for row in rows] == [f"2.{minor}" for minor in range(2, ledger.newest.minor + 1)]
+    done = {row[0] for row in rows if row[2].startswith("done")}
+    assert done - {"2.18"} == {str(version) for version in ledger.entries if version != ledger.oldest}
+    assert all(row[2].startswith(("done", "not there")) for row in rows)
