@@ -83,7 +83,7 @@ async def list_hosts(ctx: Ctx, query: HostsQuery) -> list[HostName]:
         found = await hosts.every(reader)
     services = [*control_views(ctx), *(view(ctx, host) for host in found)]
     return [HostName(host_name=one.host, service=one.binary.removeprefix("nova-"), zone=one.zone)
-            for one in services if query.zone in (None, one.zone)]
+            for one in services if not query.zone or query.zone == one.zone]
 
 
 @routes.get("/v2.1/os-hosts/{name}", envelope="host", window=until(versions.NO_HOSTS),
