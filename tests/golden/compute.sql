@@ -103,7 +103,7 @@ CREATE TABLE server (
     launched_at DOUBLE,
     deleted_at DOUBLE,
     alive BOOLEAN,
-    generation INTEGER NOT NULL,
+    generation INTEGER NOT NULL, disk_tags TEXT,
     CONSTRAINT server_pk PRIMARY KEY (id)
 );
 

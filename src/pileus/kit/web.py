@@ -226,6 +226,8 @@ class WebApp:
         if not alive:
             raise faults.NotFound()
         if ctx.request.method not in alive:
+            if ctx.request.scope["path"].endswith("/"):       # a thing whose id is empty, not the list of all
+                raise faults.NotFound()
             fault = faults.MethodNotAllowed(method=ctx.request.method)
             fault.headers["allow"] = ", ".join(sorted(alive))
             raise fault

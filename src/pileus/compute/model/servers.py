@@ -95,6 +95,7 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int = 1500
     ours: bool = True
     addresses: tuple[Address, ...] = ()
+    tag: str | None = None
 
 
 class ServerFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +123,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     power: Power = Power.NONE
     image_id: str | None = None
     image: ImageFacts | None = None
+    disk_tags: dict[str, str] | None = None
     key_name: str | None = None
     key: dict[str, str] | None = None
     user_data: str | None = None
