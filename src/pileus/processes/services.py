@@ -71,7 +71,8 @@ class Services:
         self.site.mounts["/metadata"] = MetadataApp(self.compute, self.metadata_secret)
 
     def _db(self, service: str) -> Db:
-        return Db(self.state.database(service))
+        found = self.settings.database
+        return Db(found.of(service) or self.state.database(service), connections=found.connections)
 
     def _engine(self, database: Db) -> Engine:
         engine = Engine(database)
@@ -104,6 +105,7 @@ class Services:
     async def prepare(self, base_url: str, passwords: Passwords) -> None:
         """Databases of this release, what a fresh cloud holds, and no lease of a process that is dead."""
         for runtime in self.runtimes:
+            await runtime.db.must_answer()
             for name in await migrate.bring_up_to_date(runtime.db, runtime.service.migrations):
                 log.info("migrated %s: %s", runtime.service.name, name)
             await runtime.sagas.forget_leases()
