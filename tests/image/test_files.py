@@ -1,6 +1,7 @@
 """Contents: up, down, in pieces, and all that can go wrong on the way, after which nothing half-made is left."""
 
 import asyncio
+import errno
 import hashlib
 import os
 
@@ -124,6 +125,20 @@ class FullStore(FileStore):
             os.close(writing.fd)
             writing.fd = os.open("/dev/full", os.O_WRONLY)
         return writing
+
+
+@pytest.mark.parametrize("why", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_disk_too_full_to_begin(make_world, tmp_path, why):
+    def no_room(path, flags, mode):
+        raise OSError(why, os.strerror(why), str(path))
+
+    store = FileStore(tmp_path / "images", opener=no_room)
+    world = await make_world(store=store)
+    image = await world.image()
+    refused = await world.http.put(f"/v2/images/{image}/file", content=b"x", headers=OCTETS)
+    assert refused.status_code == 413 and "not enough disk space" in refused.text
+    store.opener = os.open
+    await assert_as_if_nothing_happened(world, image)
 
 
 async def test_full_disk(make_world, tmp_path):

@@ -43,7 +43,9 @@ class Reading(Protocol):
 class Store(Protocol):
     name: ClassVar[str]
 
-    async def write(self, data_id: str) -> Writing: ...
+    async def write(self, data_id: str) -> Writing:
+        """Raises StoreFull."""
+        ...
 
     async def read(self, data_id: str) -> Reading:
         """Raises NoSuchData."""

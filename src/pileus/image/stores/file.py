@@ -7,7 +7,8 @@ import errno
 import os
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,16 @@ from pileus.kit.ids import is_uuid
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 SMALL = 1 << 16                 # reads up to this size are not worth a thread
 _VECTOR = 512                   # pieces per system call
+
+
+@contextmanager
+def _telling_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFull(str(error)) from error
+        raise
 
 
 def _write_all(fd: int, pieces: list[bytes]) -> None:
@@ -31,19 +42,15 @@ def _write_all(fd: int, pieces: list[bytes]) -> None:
 
 
 class FileWriting:
-    def __init__(self, draft: Path, final: Path):
+    def __init__(self, draft: Path, final: Path, opened: int):
         self.draft, self.final = draft, final
-        self.fd: int | None = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.fd: int | None = opened
 
     def write(self, pieces: Iterable[bytes]) -> None:
         if self.fd is None:
             raise OSError(errno.EBADF, "written to after the end", str(self.draft))
-        try:
+        with _telling_full():
             _write_all(self.fd, list(pieces))
-        except OSError as error:
-            if error.errno in _FULL:
-                raise StoreFull(str(error)) from error
-            raise
 
     async def finish(self) -> None:
         await asyncio.to_thread(self._finish)
@@ -51,14 +58,10 @@ class FileWriting:
     def _finish(self) -> None:
         if self.fd is None:
             return
-        try:
+        with _telling_full():
             os.fdatasync(self.fd)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise StoreFull(str(error)) from error
-            raise
-        self._close()
-        self.draft.rename(self.final)
+            self._close()
+            self.draft.rename(self.final)
         folder = os.open(self.final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
@@ -96,8 +99,8 @@ class FileReading:
 class FileStore:
     name: ClassVar[str] = "file"
 
-    def __init__(self, directory: Path):
-        self.data, self.drafts = directory / "data", directory / "incoming"
+    def __init__(self, directory: Path, *, opener: Callable[[Path, int, int], int] = os.open):
+        self.data, self.drafts, self.opener = directory / "data", directory / "incoming", opener
         for folder in (self.data, self.drafts):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -107,7 +110,10 @@ class FileStore:
         return self.data / data_id
 
     async def write(self, data_id: str) -> FileWriting:
-        return FileWriting(self.drafts / f"{data_id}.{uuid.uuid4().hex}", self.path(data_id))
+        draft = self.drafts / f"{data_id}.{uuid.uuid4().hex}"
+        with _telling_full():
+            opened = self.opener(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        return FileWriting(draft, self.path(data_id), opened)
 
     async def read(self, data_id: str) -> FileReading:
         return FileReading(self.path(data_id))
