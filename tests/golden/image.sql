@@ -64,3 +64,57 @@ CREATE TABLE image_tag (
 );
 
 CREATE INDEX image_tag_by_tag ON image_tag (tag);
+
+CREATE TABLE metadef_association (
+    namespace_id VARCHAR(36) NOT NULL,
+    resource_type VARCHAR(80) NOT NULL,
+    prefix VARCHAR(80),
+    properties_target VARCHAR(80),
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    CONSTRAINT metadef_association_pk PRIMARY KEY (namespace_id, resource_type),
+    CONSTRAINT metadef_association_namespace_id_fk FOREIGN KEY(namespace_id) REFERENCES metadef_namespace (id) ON DELETE CASCADE,
+    CONSTRAINT metadef_association_resource_type_fk FOREIGN KEY(resource_type) REFERENCES metadef_resource_type (name)
+);
+
+CREATE INDEX metadef_association_by_type ON metadef_association (resource_type);
+
+CREATE TABLE metadef_entry (
+    id VARCHAR(36) NOT NULL,
+    namespace_id VARCHAR(36) NOT NULL,
+    kind VARCHAR(16) NOT NULL,
+    name VARCHAR(80) NOT NULL,
+    content TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    CONSTRAINT metadef_entry_pk PRIMARY KEY (id),
+    CONSTRAINT metadef_entry_namespace_id_kind_name_uq UNIQUE (namespace_id, kind, name),
+    CONSTRAINT metadef_entry_namespace_id_fk FOREIGN KEY(namespace_id) REFERENCES metadef_namespace (id) ON DELETE CASCADE
+);
+
+CREATE INDEX metadef_entry_by_age ON metadef_entry (namespace_id, kind, created_at, name);
+
+CREATE TABLE metadef_namespace (
+    id VARCHAR(36) NOT NULL,
+    namespace VARCHAR(80) NOT NULL,
+    display_name VARCHAR(80),
+    description VARCHAR(500),
+    visibility VARCHAR(16) NOT NULL,
+    protected BOOLEAN NOT NULL,
+    owner VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    CONSTRAINT metadef_namespace_pk PRIMARY KEY (id),
+    CONSTRAINT metadef_namespace_namespace_uq UNIQUE (namespace)
+);
+
+CREATE INDEX metadef_namespace_by_age ON metadef_namespace (created_at, namespace);
+
+CREATE TABLE metadef_resource_type (
+    name VARCHAR(80) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    CONSTRAINT metadef_resource_type_pk PRIMARY KEY (name)
+);

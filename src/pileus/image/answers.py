@@ -50,6 +50,11 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(msgspec.json.encode(content), status, headers, "application/json")
 
 
+def path_with(ctx: Ctx, marker: str | None) -> str:
+    """This request's path from `marker` on, without the mount point, which clients add themselves."""
+    return ctx.url_with(marker=marker).removeprefix(ctx.base_url)
+
+
 def envelope(ctx: Ctx, fault: faults.Fault) -> tuple[bytes, str]:
     title = HTTPStatus(fault.status).phrase
     if isinstance(fault, faults.Unauthorized):

@@ -21,6 +21,23 @@ class SchemaNotFound(faults.NotFound):
     message = "No schema is called {name}."
 
 
+class NamespaceNotFound(faults.NotFound):
+    message = "Metadata definition namespace={namespace} was not found."
+
+
+class NamespaceProtected(faults.Forbidden):
+    message = "Metadata definition namespace {namespace} is protected and cannot be deleted."
+
+
+class DefinitionNotFound(faults.NotFound):
+    message = "The metadata definition {kind} with name={name} was not found in namespace={namespace}."
+
+
+class AssociationNotFound(faults.NotFound):
+    message = ("The metadata definition resource-type association of resource-type={name} to namespace={namespace}"
+               " was not found.")
+
+
 class OneStore(faults.NotFound):
     message = "Multi backend is not supported at this site."
 

@@ -26,13 +26,8 @@ async def list_images(ctx: Ctx, query: dict[str, list[str]]) -> Response:
     async with ctx.db.read() as reader:
         found, marker = await listing.page(reader, query, ctx.caller)
     body = {"images": [answers.view(image) for image in found], "schema": "/v2/schemas/images",
-            "first": _path(ctx, None)}
-    return answers.json_answer(body | ({"next": _path(ctx, marker)} if marker else {}))
-
-
-def _path(ctx: Ctx, marker: str | None) -> str:
-    """This request's path without the mount point, which clients add themselves."""
-    return ctx.url_with(marker=marker).removeprefix(ctx.base_url)
+            "first": answers.path_with(ctx, None)}
+    return answers.json_answer(body | ({"next": answers.path_with(ctx, marker)} if marker else {}))
 
 
 def _must_not_mean_one(ctx: Ctx) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from pileus.image import attributes, faults
+from pileus.image import attributes, faults, metadef_types
 from pileus.image.answers import json_answer
 from pileus.image.versions import ANNOUNCED
 from pileus.kit import policy
@@ -40,6 +40,14 @@ async def show_schema(ctx: Ctx, name: str) -> dict[str, Any]:
     image, member = attributes.image_schema(), attributes.member_schema()
     known = {"image": image, "member": member, "images": attributes.list_schema("images", image),
              "members": attributes.list_schema("members", member)}
+    if name not in known:
+        raise faults.SchemaNotFound(name=name)
+    return known[name]
+
+
+@routes.get("/v2/schemas/metadefs/{name}", policy=ANYBODY)
+async def show_metadef_schema(ctx: Ctx, name: str) -> dict[str, Any]:
+    known = metadef_types.schemas()
     if name not in known:
         raise faults.SchemaNotFound(name=name)
     return known[name]
