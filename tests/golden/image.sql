@@ -22,7 +22,7 @@ CREATE TABLE image (
     properties TEXT NOT NULL,
     created_at DOUBLE NOT NULL,
     updated_at DOUBLE NOT NULL,
-    generation INTEGER NOT NULL,
+    generation INTEGER NOT NULL, stores TEXT, importing_to TEXT, failed_import TEXT,
     CONSTRAINT image_pk PRIMARY KEY (id)
 );
 
@@ -64,6 +64,27 @@ CREATE TABLE image_tag (
 );
 
 CREATE INDEX image_tag_by_tag ON image_tag (tag);
+
+CREATE TABLE image_task (
+    id VARCHAR(36) NOT NULL,
+    type VARCHAR(32) NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    owner VARCHAR(255),
+    user_id VARCHAR(255),
+    request_id VARCHAR(64) NOT NULL,
+    image_id VARCHAR(36) NOT NULL,
+    input TEXT NOT NULL,
+    result TEXT,
+    message TEXT,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    CONSTRAINT image_task_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX image_task_by_age ON image_task (created_at, id);
+
+CREATE INDEX image_task_by_image ON image_task (image_id, created_at);
 
 CREATE TABLE metadef_association (
     namespace_id VARCHAR(36) NOT NULL,

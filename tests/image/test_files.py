@@ -238,20 +238,6 @@ async def test_orphaned_contents_go_and_others_stay(world):
     assert (await world.http.get(f"/v2/images/{image}/file")).content == b"kept"
 
 
-async def test_stage_and_import(world):
-    image = await world.image()
-    url = f"/v2/images/{image}"
-    body = {"method": {"name": "glance-direct"}}
-    assert (await world.http.post(url + "/import", json=body)).status_code == 409
-    assert (await world.http.put(url + "/stage", content=b"data", headers=OCTETS)).status_code == 204
-    assert (await world.shown(image))["status"] == "uploading"
-    assert (await world.http.get(url + "/file")).status_code == 204
-    assert (await world.http.post(url + "/import", json={"method": {"name": "web-download"}})).status_code == 400
-    assert (await world.http.post(url + "/import", json=body | {"stores": ["nope"]})).status_code == 400
-    assert (await world.http.post(url + "/import", json=body | {"all_stores": True})).status_code == 202
-    assert (await world.http.get(url + "/file")).content == b"data"
-
-
 async def test_client(world, tmp_path):
     path = tmp_path / "guest.img"
     path.write_bytes(os.urandom(3_000_000))

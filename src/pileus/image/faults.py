@@ -38,8 +38,12 @@ class AssociationNotFound(faults.NotFound):
                " was not found.")
 
 
-class OneStore(faults.NotFound):
-    message = "Multi backend is not supported at this site."
+class TaskNotFound(faults.NotFound):
+    message = "No task found with ID {task_id}"
+
+
+class StoreNotFound(faults.NotFound):
+    message = "Store {store} does not hold image {image_id}."
 
 
 class BadRequest(faults.BadRequest):

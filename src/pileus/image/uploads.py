@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from pileus.image.inspection import Inspection
 from pileus.image.model import images
 from pileus.image.model.images import ACTIVE, NO_DATA, QUEUED, SAVING, Image
 from pileus.image.runtime import Images
-from pileus.image.stores.base import StoreFull, Writing
+from pileus.image.stores.base import Store, StoreFull, Writing
 from pileus.kit import db
 from pileus.kit.ids import new_uuid
 
@@ -31,18 +31,24 @@ class Taken(msgspec.Struct, frozen=True):
     checksum: str
     os_hash_value: str
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As the image has it."""
+        return msgspec.structs.asdict(self) | {"os_hash_algo": "sha512"}
+
 
 async def upload(app: Images, image: Image, pieces: AsyncIterator[bytes], *, declared: int | None, then: str = ACTIVE,
-                 ) -> Image:
+                 store: Store | None = None) -> Image:
     """Bring `pieces` into the store and the image to the status `then`; back to queued if anything goes wrong."""
+    store = store or app.store
     started = await begin(app, image)
     writing: Writing | None = None
     done = False
     try:
-        writing = await app.store.write(started.data_id or "")
-        taken = await _take(app, started, writing, pieces, declared)
+        writing = await store.write(started.data_id or "")
+        taken = await take(app, started, writing, pieces, declared, lambda: _renew(app, started))
         await writing.finish()
-        ended = await _end(app, started, taken, then)
+        ended = await _end(app, started, taken, then, store)
         done = True
         return ended
     except StoreFull as error:
@@ -66,8 +72,9 @@ async def begin(app: Images, image: Image) -> Image:
         raise faults.WrongStatus(found="another upload", wanted=SAVING) from error
 
 
-async def _take(app: Images, image: Image, writing: Writing, pieces: AsyncIterator[bytes], declared: int | None,
-                ) -> Taken:
+async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterator[bytes], declared: int | None,
+               renew: Callable[[], Awaitable[None]]) -> Taken:
+    """Write `pieces`, and find out about them on the way; `renew` is called now and then meanwhile."""
     inspection = Inspection(image.disk_format, image.container_format)
     md5, sha = hashlib.md5(usedforsecurity=False), hashlib.sha512()
     size, held, block, renew_at = 0, 0, list[bytes](), app.clock() + RENEW_EVERY
@@ -93,7 +100,7 @@ async def _take(app: Images, image: Image, writing: Writing, pieces: AsyncIterat
                 working, block, held = work(block), [], 0
                 if app.clock() > renew_at:
                     renew_at = app.clock() + RENEW_EVERY
-                    await _renew(app, image)
+                    await renew()
         if working is not None:
             await asyncio.shield(working)
         if held > SMALL:
@@ -122,15 +129,14 @@ async def _renew(app: Images, image: Image) -> None:
             raise faults.Gone(image_id=image.id)
 
 
-async def _end(app: Images, image: Image, taken: Taken, status: str) -> Image:
+async def _end(app: Images, image: Image, taken: Taken, status: str, store: Store) -> Image:
     """Tell the image of its bytes, if it still waits for them (its name or tags may have changed meanwhile)."""
     async with app.db.write() as tx:
         found = await images.find(tx, image.id)
         if found is None or found.data_id != image.data_id or found.status != SAVING:
             raise faults.Gone(image_id=image.id)
         return await images.change(
-            tx, found, app.clock(), status=status, size=taken.size, virtual_size=taken.virtual_size,
-            checksum=taken.checksum, os_hash_algo="sha512", os_hash_value=taken.os_hash_value, store=app.store.name)
+            tx, found, app.clock(), status=status, store=store.name, stores=[store.name], **taken.columns)
 
 
 async def _clean(app: Images, image: Image, writing: Writing | None) -> None:
@@ -142,4 +148,4 @@ async def _clean(app: Images, image: Image, writing: Writing | None) -> None:
         if found is not None and found.data_id == image.data_id and found.status == SAVING:
             found = await images.change(tx, found, app.clock(), **NO_DATA | {"status": QUEUED, "busy_until": 0.0})
     if found is None or found.data_id != image.data_id:
-        await app.store.remove(image.data_id or "")
+        await app.forget(image.data_id or "")

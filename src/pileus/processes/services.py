@@ -55,7 +55,8 @@ class Services:
             IdentityConfig(keys=state.folder / "keys", credential_keys=state.folder / "credential-keys"),
             db=self._db("identity"), bus=bus)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
-        self.image = Images(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
+        images = self._db("image")
+        self.image = Images(IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images))
         self.network = self._network()
         self.compute = self._compute()
         self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute)

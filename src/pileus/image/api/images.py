@@ -44,16 +44,17 @@ async def delete_nothing(ctx: Ctx) -> None:
 
 @routes.post("/v2/images", status=201, policy=access.ADD_IMAGE)
 async def create_image(ctx: Ctx, body: dict[str, Any]) -> Response:
-    image = _new(ctx, body)
+    image = new_image(ctx, body)
     access.must_allow_visibility(ctx, image, image.visibility)
     async with ctx.db.write() as tx:
         await images.add(tx, image)
     return answers.json_answer(answers.view(image), 201, {
         "location": f"{ctx.base_url}/v2/images/{image.id}",
-        "openstack-image-import-methods": ",".join(IMPORT_METHODS)})
+        "openstack-image-import-methods": ",".join(IMPORT_METHODS),
+        "openstack-image-store-ids": ",".join(ctx.app.stores)})
 
 
-def _new(ctx: Ctx, body: dict[str, Any]) -> Image:
+def new_image(ctx: Ctx, body: dict[str, Any]) -> Image:
     values = {name: attributes.check(name, value) for name, value in body.items()}
     columns: dict[str, Any] = {name: values.pop(name) for name in list(values) if name in attributes.ATTRIBUTES}
     attributes.check_counts(columns.get("tags", []), values)
@@ -94,7 +95,7 @@ async def delete_image(ctx: Ctx, image_id: str) -> None:
     async with ctx.db.write() as tx:
         await images.remove(tx, image)
     if image.data_id is not None:
-        await ctx.app.store.remove(image.data_id)
+        await ctx.app.forget(image.data_id)
 
 
 @routes.post(ONE + "/actions/deactivate", status=204, policy=access.DEACTIVATE, check=False)

@@ -14,7 +14,7 @@ from pileus.kit.policy import Rule
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
 
-IMPORT_METHODS = ("glance-direct",)
+IMPORT_METHODS = ("glance-direct", "web-download", "copy-image", "glance-download")
 ANYBODY = Rule("default", policy.ANYONE)
 routes = Routes()
 
@@ -57,9 +57,3 @@ async def show_metadef_schema(ctx: Ctx, name: str) -> dict[str, Any]:
 async def show_import_methods(ctx: Ctx) -> dict[str, Any]:
     return {"import-methods": {"description": "Import methods available.", "type": "array",
                                "value": list(IMPORT_METHODS)}}
-
-
-@routes.get("/v2/info/stores", policy=ANYBODY)
-async def show_stores(ctx: Ctx) -> dict[str, Any]:
-    """Clients take an answer for several stores, and then look for `stores` in images and wait for each."""
-    raise faults.OneStore()

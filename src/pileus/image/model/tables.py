@@ -34,6 +34,9 @@ images = sa.Table(
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("updated_at", sa.Double, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("stores", db.Json, nullable=True),         # all that hold the bytes; null: only `store`
+    sa.Column("importing_to", db.Json, nullable=True),   # stores an import has yet to bring the bytes to
+    sa.Column("failed_import", db.Json, nullable=True),  # stores it could not
     sa.Index("image_by_age", "created_at", "id"),
     sa.Index("image_by_owner", "owner", "created_at", "id"),
     sa.Index("image_by_visibility", "visibility", "created_at", "id"),
@@ -63,6 +66,25 @@ members = sa.Table(
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("updated_at", sa.Double, nullable=False),
     sa.Index("image_member_by_member", "member_id", "status"),
+)
+
+tasks = sa.Table(
+    "image_task", metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("owner", sa.String(255)),
+    sa.Column("user_id", sa.String(255)),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("image_id", sa.String(36), nullable=False),
+    sa.Column("input", db.Json, nullable=False),
+    sa.Column("result", db.Json, nullable=True),
+    sa.Column("message", db.LongText),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Index("image_task_by_age", "created_at", "id"),
+    sa.Index("image_task_by_image", "image_id", "created_at"),
 )
 
 namespaces = sa.Table(

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
 
 from pileus.image.stores.base import NoSuchData, StoreFull
 from pileus.kit.ids import is_uuid
@@ -97,9 +96,8 @@ class FileReading:
 
 
 class FileStore:
-    name: ClassVar[str] = "file"
-
-    def __init__(self, directory: Path, *, opener: Callable[[Path, int, int], int] = os.open):
+    def __init__(self, directory: Path, *, name: str = "file", opener: Callable[[Path, int, int], int] = os.open):
+        self.name = name
         self.data, self.drafts, self.opener = directory / "data", directory / "incoming", opener
         for folder in (self.data, self.drafts):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -120,6 +118,9 @@ class FileStore:
 
     async def remove(self, data_id: str) -> None:
         await asyncio.to_thread(self.path(data_id).unlink, missing_ok=True)
+
+    def details(self) -> dict[str, str]:
+        return {"data_dir": str(self.data)}
 
     async def contents(self, older_than: float) -> list[str]:
         return [path.name for path in await asyncio.to_thread(_older, self.data, older_than)]
