@@ -34,6 +34,19 @@ CREATE INDEX image_by_status ON image (status, busy_until);
 
 CREATE INDEX image_by_visibility ON image (visibility, created_at, id);
 
+CREATE TABLE image_cached (
+    image_id VARCHAR(36) NOT NULL,
+    status VARCHAR(8) NOT NULL,
+    hits BIGINT NOT NULL,
+    size BIGINT NOT NULL,
+    accessed_at DOUBLE NOT NULL,
+    changed_at DOUBLE NOT NULL,
+    CONSTRAINT image_cached_pk PRIMARY KEY (image_id),
+    CONSTRAINT image_cached_image_id_fk FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE CASCADE
+);
+
+CREATE INDEX image_cached_by_access ON image_cached (status, accessed_at);
+
 CREATE TABLE image_member (
     image_id VARCHAR(36) NOT NULL,
     member_id VARCHAR(255) NOT NULL,

@@ -28,6 +28,8 @@ COPY_IMAGE = Rule("copy_image", policy.ADMIN)
 DELETE_FROM_STORE = Rule("delete_image_location", policy.PROJECT_MEMBER)
 STORES_DETAIL = Rule("stores_info_detail", policy.ADMIN)
 GET_TASK, GET_TASKS, ADD_TASK = (Rule(name, policy.ADMIN) for name in ("get_task", "get_tasks", "add_task"))
+CACHE_LIST, CACHE_IMAGE, CACHE_DELETE = (
+    Rule(name, policy.ADMIN) for name in ("cache_list", "cache_image", "cache_delete"))
 PUBLICIZE_IMAGE = Rule("publicize_image", policy.ADMIN)
 COMMUNITIZE_IMAGE = Rule("communitize_image", policy.PROJECT_MEMBER)
 ADD_MEMBER = Rule("add_member", policy.PROJECT_MEMBER)

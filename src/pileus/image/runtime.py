@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.image.config import ImageConfig
+from pileus.image.model import cached
 from pileus.image.model.images import Image
 from pileus.image.stores.base import NoSuchData, Reading, Store
 from pileus.image.stores.file import FileStore
@@ -22,13 +23,23 @@ class Images(Runtime):
         self.config = config or ImageConfig()
         self.store: Store = store or FileStore(Path(self.config.directory))
         found = [self.store, *(FileStore(Path(folder), name=name) for name, folder in self.config.more_stores.items())]
+        self.cache = FileStore(Path(self.config.cache_directory or f"{self.config.directory}/cache"), name="cache")
         self.stores: dict[str, Store] = {each.name: each for each in self.by_weight(found)}
 
     def by_weight(self, stores: list[Store]) -> list[Store]:
         return sorted(stores, key=lambda store: -self.config.store_weights.get(store.name, 0))
 
     async def read(self, image: Image) -> Reading:
-        """The image's bytes, from the first of its stores that has them. Raises NoSuchData."""
+        """The image's bytes, from the cache or the first of its stores that has them. Raises NoSuchData."""
+        try:
+            reading = await self.cache.read(image.data_id or "")
+        except NoSuchData:
+            return await self.read_stored(image)
+        async with self.db.write() as tx:
+            await cached.hit(tx, image.id, self.clock())
+        return reading
+
+    async def read_stored(self, image: Image) -> Reading:
         for name in [name for name in self.stores if name in image.kept_in]:
             try:
                 return await self.stores[name].read(image.data_id or "")
@@ -41,3 +52,5 @@ class Images(Runtime):
         for name, store in self.stores.items():
             if name not in but:
                 await store.remove(data_id)
+        if not but:
+            await self.cache.remove(data_id)

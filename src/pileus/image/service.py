@@ -6,6 +6,7 @@ from pileus.image import migrations
 from pileus.image.access import COMMUNITIZE_IMAGE, COPY_IMAGE, PUBLICIZE_IMAGE
 from pileus.image.answers import envelope
 from pileus.image.api import (
+    cache,
     files,
     images,
     imports,
@@ -18,6 +19,7 @@ from pileus.image.api import (
     tasks,
 )
 from pileus.image.model.tables import metadata
+from pileus.image.reconcilers.cached_images import cached_images
 from pileus.image.reconcilers.stored_data import abandoned_uploads, orphaned_data
 from pileus.image.sagas.import_image import ImportImage
 from pileus.image.versions import LEDGER
@@ -29,7 +31,8 @@ SERVICE = Service(
     name="image", type="image", ledger=LEDGER, metadata=metadata, migrations=migrations,
     routes=Routes(root.routes, images.routes, files.routes, tags.routes, members.routes,
                   metadef_namespaces.routes, metadef_entries.routes,
-                  imports.routes, stores.routes, tasks.routes),
+                  imports.routes, stores.routes, tasks.routes, cache.routes, operations.routes),
     rules=(PUBLICIZE_IMAGE, COMMUNITIZE_IMAGE, COPY_IMAGE),
     sagas=(ImportImage,),
-    reconcilers=(abandoned_uploads, orphaned_data, operations.forgotten_sagas), envelope=envelope, body_bytes=1 << 20)
+    reconcilers=(abandoned_uploads, orphaned_data, cached_images, operations.forgotten_sagas),
+    envelope=envelope, body_bytes=1 << 20)

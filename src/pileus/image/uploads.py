@@ -11,8 +11,8 @@ import msgspec
 
 from pileus.image import faults
 from pileus.image.inspection import Inspection
-from pileus.image.model import images
-from pileus.image.model.images import ACTIVE, NO_DATA, QUEUED, SAVING, Image
+from pileus.image.model import images, usage
+from pileus.image.model.images import ACTIVE, NO_DATA, QUEUED, SAVING, UPLOADING, Image
 from pileus.image.runtime import Images
 from pileus.image.stores.base import Store, StoreFull, Writing
 from pileus.kit import db
@@ -41,7 +41,7 @@ async def upload(app: Images, image: Image, pieces: AsyncIterator[bytes], *, dec
                  store: Store | None = None) -> Image:
     """Bring `pieces` into the store and the image to the status `then`; back to queued if anything goes wrong."""
     store = store or app.store
-    started = await begin(app, image)
+    started = await begin(app, image, declared, then)
     writing: Writing | None = None
     done = False
     try:
@@ -58,7 +58,7 @@ async def upload(app: Images, image: Image, pieces: AsyncIterator[bytes], *, dec
             await asyncio.shield(_clean(app, started, writing))
 
 
-async def begin(app: Images, image: Image) -> Image:
+async def begin(app: Images, image: Image, declared: int | None = None, then: str = ACTIVE) -> Image:
     """Take the image for an upload: nobody else can begin one while this is renewed."""
     now = app.clock()
     abandoned = image.status == SAVING and image.busy_until < now
@@ -66,6 +66,8 @@ async def begin(app: Images, image: Image) -> Image:
         raise faults.WrongStatus(found=image.status, wanted=SAVING)
     try:
         async with app.db.write() as tx:
+            await usage.must_fit(tx, image.owner, app.config.limits, image_count_uploading=1, **{
+                usage.STAGED if then == UPLOADING else usage.SIZE: -(-(declared or 0) // usage.MIB)})
             return await images.change(tx, image, now, **NO_DATA | {
                 "status": SAVING, "data_id": new_uuid(), "busy_until": now + BUSY_FOR})
     except db.Stale as error:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from pileus.image import access, answers, attributes, faults, patches
 from pileus.image.api.root import IMPORT_METHODS
-from pileus.image.model import images, listing
+from pileus.image.model import images, listing, usage
 from pileus.image.model.images import ACTIVE, DEACTIVATED, Image
 from pileus.kit.faults import MethodNotAllowed
 from pileus.kit.ids import new_uuid
@@ -47,6 +47,7 @@ async def create_image(ctx: Ctx, body: dict[str, Any]) -> Response:
     image = new_image(ctx, body)
     access.must_allow_visibility(ctx, image, image.visibility)
     async with ctx.db.write() as tx:
+        await usage.must_fit(tx, image.owner, ctx.app.config.limits, image_count_total=1)
         await images.add(tx, image)
     return answers.json_answer(answers.view(image), 201, {
         "location": f"{ctx.base_url}/v2/images/{image.id}",

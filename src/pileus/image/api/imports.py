@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from pileus.image import access, answers, faults, fetching
-from pileus.image.model import images, tasks
+from pileus.image.model import images, tasks, usage
 from pileus.image.model.images import ACTIVE, IMPORTING, QUEUED, UPLOADING, Image
 from pileus.image.model.tasks import Task
 from pileus.image.sagas.import_image import COPY, DIRECT, REGION, WEB, ImportImage
@@ -124,6 +124,9 @@ async def begin(ctx: Ctx, image: Image, wish: Wish, *, new: bool = False) -> Tas
         changes |= {"status": IMPORTING, "data_id": data_id}
     try:
         async with ctx.db.write() as tx:
+            limits = ctx.app.config.limits
+            await usage.must_fit(tx, image.owner, limits, image_size_total=-(-(image.size or 0) // usage.MIB),
+                                 image_count_uploading=int(image.status == QUEUED), image_count_total=int(new))
             if new:
                 await images.add(tx, image)
             await images.change(tx, image, now, **changes)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pileus.image import access, faults
 from pileus.image.api.root import ANYBODY
-from pileus.image.model import images
+from pileus.image.model import images, usage
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
 
@@ -27,6 +27,15 @@ async def show_stores(ctx: Ctx) -> dict[str, Any]:
 async def show_stores_detail(ctx: Ctx) -> dict[str, Any]:
     return {"stores": [each | {"type": "file", "properties": ctx.app.stores[each["id"]].details()}
                        for each in _shown(ctx)]}
+
+
+@routes.get("/v2/info/usage", policy=ANYBODY)
+async def show_usage(ctx: Ctx) -> dict[str, Any]:
+    async with ctx.db.read() as reader:
+        used = await usage.of(reader, ctx.caller.project_id)
+    limits = ctx.app.config.limits
+    return {"usage": {name: {"limit": limits.get(name, usage.UNLIMITED), "usage": used[name]}
+                      for name in usage.RESOURCES}}
 
 
 @routes.delete("/v2/stores/{store}/{image_id}", policy=access.DELETE_FROM_STORE, check=False)

@@ -87,6 +87,17 @@ tasks = sa.Table(
     sa.Index("image_task_by_image", "image_id", "created_at"),
 )
 
+cached = sa.Table(
+    "image_cached", metadata,
+    sa.Column("image_id", sa.String(36), sa.ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("status", sa.String(8), nullable=False),
+    sa.Column("hits", sa.BigInteger, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("accessed_at", sa.Double, nullable=False),
+    sa.Column("changed_at", sa.Double, nullable=False),
+    sa.Index("image_cached_by_access", "status", "accessed_at"),
+)
+
 namespaces = sa.Table(
     "metadef_namespace", metadata,
     sa.Column("id", sa.String(36), primary_key=True),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from pileus.image import fetching
+from pileus.image import copying, fetching
 from pileus.image.faults import BadFormat, BadRequest, TooBig
 from pileus.image.model import images, tasks
 from pileus.image.model.images import ACTIVE, IMPORTING, NO_DATA, QUEUED, UPLOADING, Image
@@ -16,7 +15,6 @@ from pileus.image.uploads import Taken, take
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
 
 DIRECT, WEB, COPY, REGION = "glance-direct", "web-download", "copy-image", "glance-download"
-PIECE = 4 << 20
 LONGEST = 24 * 3600.0           # seconds for the bytes of one image
 COPIED_PROPERTIES = ("hw_", "trait:", "os_distro", "os_secure_boot", "os_type")
 GONE = "The image was deleted meanwhile."
@@ -111,7 +109,7 @@ class ImportImage(Saga, kw_only=True):
         except NoSuchData as error:
             raise Abort(f"The data of image {self.source_id} is lost.") from error
         try:
-            return await self._take(app, source, _bytes_of(reading), source.size)
+            return await self._take(app, source, copying.bytes_of(reading), source.size)
         finally:
             await reading.close()
 
@@ -141,20 +139,7 @@ class ImportImage(Saga, kw_only=True):
             raise Abort(f"The image could not be brought to any of {', '.join(self.stores)}.")
 
     async def _copy_to(self, app: Images, store: Store, expected: str | None) -> None:
-        reading = await self._source(app)
-        try:
-            writing, sha = await store.write(self.data_id), hashlib.sha512()
-            try:
-                async for piece in _bytes_of(reading):
-                    sha.update(piece)
-                    writing.write([piece])
-                if expected is not None and sha.hexdigest() != expected:
-                    raise NoSuchData(f"the bytes of {self.data_id} are not those that came in")
-                await writing.finish()
-            finally:
-                await writing.discard()
-        finally:
-            await reading.close()
+        await copying.copy(await self._source(app), store, self.data_id, expected)
 
     async def _source(self, app: Images) -> Reading:
         if not self.copies:
@@ -183,10 +168,3 @@ class ImportImage(Saga, kw_only=True):
         store = turn.services.store
         if not self.copies and store.name not in self.done:
             await store.remove(self.data_id)
-
-
-async def _bytes_of(reading: Reading) -> AsyncIterator[bytes]:
-    at = 0
-    while piece := await reading.read(at, PIECE):
-        yield piece
-        at += len(piece)
