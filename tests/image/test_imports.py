@@ -113,7 +113,7 @@ async def test_into_all_stores_one_and_back(two_stores):
         assert (await world.http.delete(f"/v2/stores/{store}/{image}")).status_code == status
     assert (await world.shown(image))["stores"] == "file"
     await imported(world, image, {"name": "copy-image"}, ADMIN, all_stores=True)
-    assert (await world.shown(image))["stores"] == "file,second" and contents(world.stores["second"]) == [data_id]
+    assert (await world.shown(image))["stores"] == "second,file" and contents(world.stores["second"]) == [data_id]
     assert (await imported(world, image, {"name": "copy-image"}, ADMIN, stores=["second"])).status_code == 409
     assert (await imported(world, image, {"name": "copy-image"}, all_stores=True)).status_code == 403
     other = await staged(world)

@@ -156,7 +156,7 @@ class ImportImage(Saga, kw_only=True):
         found = await images.find(turn.tx, self.image_id)
         if found is None or found.data_id != self.data_id or not (self.copies or found.status == IMPORTING):
             raise Abort(GONE)
-        held = [*self.had, *(name for name in self.done if name not in self.had)]
+        held = [name for name in turn.services.stores if name in self.had or name in self.done]
         more = self.columns | (self.taken.columns if self.taken else {}) | ({} if self.copies else {"status": ACTIVE})
         await images.change(turn.tx, found, now, store=held[0], stores=held, importing_to=[],
                             failed_import=self.failed, **more)
