@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -18,7 +20,8 @@ from pileus.image.stores.base import Store, StoreFull, Writing
 from pileus.kit import db
 from pileus.kit.ids import new_uuid
 
-BLOCK = 4 << 20                 # bytes hashed and written at a time
+BLOCK = 1 << 20                 # bytes hashed and written at a time
+AHEAD = 8                       # blocks on their way
 SMALL = 1 << 16                 # less than this is not worth a thread
 BUSY_FOR, RENEW_EVERY = 120.0, 20.0
 
@@ -79,16 +82,8 @@ async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterato
     """Write `pieces`, and find out about them on the way; `renew` is called now and then meanwhile."""
     inspection = Inspection(image.disk_format, image.container_format)
     md5, sha = hashlib.md5(usedforsecurity=False), hashlib.sha512()
+    lanes = _Lanes(md5.update, sha.update, lambda whole: writing.write([whole]))
     size, held, block, renew_at = 0, 0, list[bytes](), app.clock() + RENEW_EVERY
-    working: asyncio.Future[Any] | None = None
-
-    def work(parts: list[bytes]) -> asyncio.Future[Any]:
-        """The hashes and the disk at once, each in a thread: they let go of the interpreter."""
-        whole = parts[0] if len(parts) == 1 else b"".join(parts)
-        inspection.feed(whole)
-        return asyncio.gather(asyncio.to_thread(md5.update, whole), asyncio.to_thread(sha.update, whole),
-                              asyncio.to_thread(writing.write, [whole]))
-
     try:
         async for piece in pieces:
             size += len(piece)
@@ -97,25 +92,61 @@ async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterato
             if size > app.config.max_image_bytes:
                 raise faults.TooBig(reason=f"Image exceeds the limit of {app.config.max_image_bytes} bytes.")
             if held >= BLOCK:
-                if working is not None:
-                    await asyncio.shield(working)
-                working, block, held = work(block), [], 0
+                whole, block, held = b"".join(block), [], 0
+                inspection.feed(whole)
+                await lanes.give(whole)
                 if app.clock() > renew_at:
                     renew_at = app.clock() + RENEW_EVERY
                     await renew()
-        if working is not None:
-            await asyncio.shield(working)
-        if held > SMALL:
-            working = work(block)
-            await asyncio.shield(working)
+        if held > SMALL or lanes.used:
+            whole = b"".join(block)
+            inspection.feed(whole)
+            await lanes.give(whole)
         elif held:
             _work_here(inspection, md5, sha, writing, b"".join(block))
+        await lanes.empty()
     finally:
-        if working is not None:                           # threads cannot be called off
-            await asyncio.gather(working, return_exceptions=True)
+        await lanes.close()
     if declared is not None and declared != size:
         raise faults.BadRequest(reason=f"Size of the uploaded data ({size}) is not what was declared ({declared}).")
     return Taken(size, inspection.verdict(), md5.hexdigest(), sha.hexdigest())
+
+
+class _Lanes:
+    """What is done to each block, each in a thread of its own and in order: hashes and the disk let go of the
+    interpreter, and none waits for another before it is `AHEAD` blocks behind."""
+
+    def __init__(self, *works: Callable[[bytes], None]):
+        self.works, self.threads = works, list[ThreadPoolExecutor]()
+        self.flying: deque[asyncio.Future[Any]] = deque()
+
+    @property
+    def used(self) -> bool:
+        return bool(self.threads)
+
+    async def give(self, block: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        if not self.threads:
+            self.threads = [ThreadPoolExecutor(1) for _ in self.works]
+        while len(self.flying) >= AHEAD:
+            await self._oldest()
+        self.flying.append(asyncio.gather(*(
+            loop.run_in_executor(thread, work, block) for thread, work in zip(self.threads, self.works, strict=True))))
+
+    async def _oldest(self) -> None:
+        await asyncio.shield(self.flying[0])
+        self.flying.popleft()
+
+    async def empty(self) -> None:
+        while self.flying:
+            await self._oldest()
+
+    async def close(self) -> None:
+        """Threads cannot be called off: what they were given they finish."""
+        if self.flying:
+            await asyncio.gather(*self.flying, return_exceptions=True)
+        for thread in self.threads:
+            thread.shutdown(wait=False)
 
 
 def _work_here(inspection: Inspection, md5: Any, sha: Any, writing: Writing, whole: bytes) -> None:
