@@ -22,6 +22,7 @@ from pileus.kit.ids import new_uuid
 
 BLOCK = 1 << 20                 # bytes hashed and written at a time
 AHEAD = 8                       # blocks on their way
+FEW = 16                        # pieces of a block that may stay apart
 SMALL = 1 << 16                 # less than this is not worth a thread
 BUSY_FOR, RENEW_EVERY = 120.0, 20.0
 
@@ -82,7 +83,7 @@ async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterato
     """Write `pieces`, and find out about them on the way; `renew` is called now and then meanwhile."""
     inspection = Inspection(image.disk_format, image.container_format)
     md5, sha = hashlib.md5(usedforsecurity=False), hashlib.sha512()
-    lanes = _Lanes(md5.update, sha.update, lambda whole: writing.write([whole]))
+    lanes = _Lanes(lambda parts: _hash(md5, parts), lambda parts: _hash(sha, parts), writing.write)
     size, held, block, renew_at = 0, 0, list[bytes](), app.clock() + RENEW_EVERY
     try:
         async for piece in pieces:
@@ -92,16 +93,18 @@ async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterato
             if size > app.config.max_image_bytes:
                 raise faults.TooBig(reason=f"Image exceeds the limit of {app.config.max_image_bytes} bytes.")
             if held >= BLOCK:
-                whole, block, held = b"".join(block), [], 0
-                inspection.feed(whole)
-                await lanes.give(whole)
+                parts, block, held = _coarse(block), [], 0
+                for part in parts:
+                    inspection.feed(part)
+                await lanes.give(parts)
                 if app.clock() > renew_at:
                     renew_at = app.clock() + RENEW_EVERY
                     await renew()
         if held > SMALL or lanes.used:
-            whole = b"".join(block)
-            inspection.feed(whole)
-            await lanes.give(whole)
+            parts = _coarse(block)
+            for part in parts:
+                inspection.feed(part)
+            await lanes.give(parts)
         elif held:
             _work_here(inspection, md5, sha, writing, b"".join(block))
         await lanes.empty()
@@ -112,11 +115,21 @@ async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterato
     return Taken(size, inspection.verdict(), md5.hexdigest(), sha.hexdigest())
 
 
+def _coarse(parts: list[bytes]) -> list[bytes]:
+    """Many small pieces as one: each costs a turn of the interpreter's lock. A few large ones are not worth a copy."""
+    return parts if len(parts) <= FEW else [b"".join(parts)]
+
+
+def _hash(found: Any, parts: list[bytes]) -> None:
+    for part in parts:
+        found.update(part)
+
+
 class _Lanes:
     """What is done to each block, each in a thread of its own and in order: hashes and the disk let go of the
     interpreter, and none waits for another before it is `AHEAD` blocks behind."""
 
-    def __init__(self, *works: Callable[[bytes], None]):
+    def __init__(self, *works: Callable[[list[bytes]], None]):
         self.works, self.threads = works, list[ThreadPoolExecutor]()
         self.flying: deque[asyncio.Future[Any]] = deque()
 
@@ -124,7 +137,7 @@ class _Lanes:
     def used(self) -> bool:
         return bool(self.threads)
 
-    async def give(self, block: bytes) -> None:
+    async def give(self, block: list[bytes]) -> None:
         loop = asyncio.get_running_loop()
         if not self.threads:
             self.threads = [ThreadPoolExecutor(1) for _ in self.works]
