@@ -11,9 +11,12 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
+from pileus.network.model import metering
+from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import rows
 from pileus.network.model.hosts import Host
 from pileus.network.model.networks import Network, networks
+from pileus.network.model.port_forwardings import PortForwarding, port_forwardings
 from pileus.network.model.ports import FLOATING_IP, Port, port_groups, ports
 from pileus.network.model.routers import FloatingIp, Router, floating_ips, interfaces, routers
 from pileus.network.model.security_groups import Rule, SecurityGroup, rules, security_groups
@@ -35,7 +38,7 @@ async def read_records(conn: Connection, hosts: list[Host]) -> records.Records:
         networks=tuple(_network(network) for network in nets),
         subnets=tuple(_subnet(subnet, servers.get(subnet.id)) for subnet in ranges),
         ports=tuple(await _ports(conn, every, held, up)),
-        routers=tuple(await _routers(conn, held)),
+        routers=tuple(await _routers(conn, held)), meters=tuple(await _meters(conn)),
         floating_ips=tuple(await _floating_ips(conn)),
         security_groups=tuple(await _groups(conn)),
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
@@ -77,7 +80,8 @@ async def _routers(conn: Connection, held: dict[str, list[Address]]) -> list[rec
         legs[router_id].append(port_id)
     return [records.Router(
         id=row.id, revision=row.generation, admin_up=row.admin_state_up, port_ids=tuple(legs[row.id]),
-        gateway=_gateway(row, held), enable_snat=row.enable_snat, routes=_routes(row.routes), host=row.host)
+        gateway=_gateway(row, held), enable_snat=row.enable_snat, routes=_routes(row.routes), host=row.host,
+        project_id=row.project_id)
         for row in await db.many(conn, sa.select(routers), Router)]
 
 
@@ -91,9 +95,25 @@ def _gateway(row: Router, held: dict[str, list[Address]]) -> records.Gateway | N
 
 async def _floating_ips(conn: Connection) -> list[records.FloatingIp]:
     query = sa.select(floating_ips).where(floating_ips.c.router_id.is_not(None))
+    forwarded: dict[str, list[records.Forwarding]] = defaultdict(list)
+    for row in await db.many(conn, sa.select(port_forwardings).order_by(port_forwardings.c.id), PortForwarding):
+        forwarded[row.floatingip_id].append(records.Forwarding(
+            protocol=row.protocol, port=row.external_port, last=row.external_last, ip=row.internal_ip_address,
+            inside=row.internal_port))
     return [records.FloatingIp(
         id=row.id, revision=row.generation, floating_ip=row.floating_ip_address, fixed_ip=row.fixed_ip_address,
-        router_id=row.router_id, port_id=row.port_id) for row in await db.many(conn, query, FloatingIp)]
+        router_id=row.router_id, port_id=row.port_id, forwardings=tuple(forwarded[row.id]))
+        for row in await db.many(conn, query, FloatingIp)]
+
+
+async def _meters(conn: Connection) -> list[records.Meter]:
+    of_label: dict[str, list[records.MeterRule]] = defaultdict(list)
+    for row in await db.many(conn, sa.select(metering.rules).order_by(metering.rules.c.id), metering.LabelRule):
+        of_label[row.metering_label_id].append(records.MeterRule(
+            ingress=row.direction == "ingress", remote=row.remote_ip_prefix, source=row.source_ip_prefix,
+            destination=row.destination_ip_prefix, excluded=row.excluded))
+    return [records.Meter(id=row.id, project_id=None if row.shared else row.project_id, rules=tuple(of_label[row.id]))
+            for row in await db.many(conn, sa.select(metering.labels), metering.Label)]
 
 
 async def _groups(conn: Connection) -> list[records.SecurityGroup]:
@@ -101,7 +121,10 @@ async def _groups(conn: Connection) -> list[records.SecurityGroup]:
     for row in await db.many(conn, sa.select(rules).order_by(rules.c.id), Rule):
         of_group[row.security_group_id].append(records.Rule(
             direction=row.direction, ethertype=row.ethertype, protocol=row.protocol, port_min=row.port_range_min,
-            port_max=row.port_range_max, remote_cidr=row.remote_ip_prefix, remote_group_id=row.remote_group_id))
+            port_max=row.port_range_max, remote_cidr=row.remote_ip_prefix,
+            remote_group_id=row.remote_group_id or row.remote_address_group_id))
     return [records.SecurityGroup(
         id=row.id, revision=row.generation, rules=tuple(of_group[row.id]), stateful=row.stateful)
-        for row in await db.many(conn, sa.select(security_groups), SecurityGroup)]
+        for row in await db.many(conn, sa.select(security_groups), SecurityGroup)] + [
+            records.SecurityGroup(id=row.id, revision=row.generation, addresses=tuple(row.addresses))
+            for row in await db.many(conn, sa.select(address_groups), AddressGroup)]

@@ -33,7 +33,7 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, networks, quotas, security_groups
+from pileus.network.model import base, networks, quotas, routers, security_groups
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import DHCP, ROUTER_GATEWAY, ports
 from pileus.network.model.subnets import addresses, subnets
@@ -255,6 +255,16 @@ async def _may_become(tx: Connection, network: Network, values: dict[str, Any]) 
             raise faults.InvalidSharedSetting(network_id=network.id)
 
 
+async def _drop_spare_floating_ips(tx: Connection, network: Network) -> None:
+    """Floating IPs that lead nowhere do not keep their network."""
+    c = routers.floating_ips.c
+    spare = list(await base.rows(tx, sa.select(c.id, c.floating_port_id).where(
+        c.floating_network_id == network.id, c.port_id.is_(None), c.router_id.is_(None))))
+    for floating_id, port_id in spare:
+        await base.remove(tx, routers.floating_ips, floating_id)
+        await base.remove(tx, ports, port_id)
+
+
 @routes.delete("/v2.0/networks/{network_id}", target=NETWORK, policy=Rule("delete_network", MEMBER))
 async def delete_network(ctx: Ctx, network: Network) -> None:
     """Its subnets go with it, and the ports that are the cloud's own; anybody else's port keeps it."""
@@ -262,6 +272,7 @@ async def delete_network(ctx: Ctx, network: Network) -> None:
     async with ctx.db.write() as tx:
         await networks.lock(tx, network.id)
         of_network = ports.c.network_id == network.id
+        await _drop_spare_floating_ips(tx, network)
         others = sa.select(ports.c.id).where(of_network, ports.c.device_owner != DHCP)
         if await db.scalar(tx, others.limit(1)) is not None:
             raise faults.NetworkInUse(network_id=network.id)

@@ -36,7 +36,7 @@ from pileus.network.api.port_shapes import (
     visible,
 )
 from pileus.network.api.shapes import app, check_revision, given, must_allow, owner, texts
-from pileus.network.model import base, networks, ports, quotas, routers, security_groups
+from pileus.network.model import base, networks, port_forwardings, ports, quotas, routers, security_groups
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import AddressPair, Port
 from pileus.network.new_ports import MadePort, NewPort, add_ports, readdress
@@ -259,6 +259,7 @@ async def delete_port(ctx: Ctx, seen: Seen) -> None:
         await routers.dissociate(tx, port.id)
         try:
             await base.remove(tx, ports.ports, port.id)
+            await port_forwardings.let_go(tx)
         except db.Taken as error:
             raise faults.PortOwned(port_id=port.id, reason=f"has device owner {port.device_owner}") from error
         app(ctx).changed(tx)

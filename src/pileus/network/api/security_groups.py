@@ -34,7 +34,7 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, quotas
+from pileus.network.model import address_groups, base, quotas
 from pileus.network.model import security_groups as groups
 from pileus.network.model.security_groups import Rule, SecurityGroup
 
@@ -58,7 +58,7 @@ class RuleCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     port_range_max: int | str | None = None
     remote_ip_prefix: str | None = None
     remote_group_id: str | None = None
-    remote_address_group_id: None = None
+    remote_address_group_id: str | None = None
     description: Text | None = ""
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
@@ -77,7 +77,7 @@ class RuleView(msgspec.Struct, kw_only=True):
     remote_ip_prefix: str | None
     normalized_cidr: str | None
     remote_group_id: str | None
-    remote_address_group_id: None = None
+    remote_address_group_id: str | None
     description: str
     created_at: str
     updated_at: str
@@ -99,7 +99,8 @@ def rule_view(row: Rule, tags: list[str], *, of_default: bool = False) -> RuleVi
         **shown, security_group_id=row.security_group_id, direction=row.direction, ethertype=row.ethertype,
         protocol=row.protocol, port_range_min=row.port_range_min, port_range_max=row.port_range_max,
         remote_ip_prefix=row.remote_ip_prefix, normalized_cidr=row.remote_ip_prefix,
-        remote_group_id=row.remote_group_id, belongs_to_default_sg=of_default)
+        remote_group_id=row.remote_group_id,
+        remote_address_group_id=row.remote_address_group_id, belongs_to_default_sg=of_default)
 
 
 def view(row: SecurityGroup, rules: Sequence[Rule], tags: dict[str, list[str]]) -> GroupView:
@@ -168,7 +169,7 @@ async def create_groups(ctx: Ctx, body: list[GroupCreate]) -> list[GroupView]:
                 id=new_uuid(), project_id=project_id, name=each.name, description=each.description or "",
                 created_at=now, updated_at=now, stateful=each.stateful)
             await db.add(tx, groups.security_groups, group)
-            await db.add(tx, groups.rules, *groups.out_rules(group, now))
+            await db.add(tx, groups.rules, *await groups.first_rules(tx, group, now))
             made.append(group)
         app(ctx).changed(tx)
         return await views(tx, made)
@@ -232,6 +233,7 @@ async def create_rules(ctx: Ctx, body: list[RuleCreate]) -> list[RuleView]:
     async with ctx.db.write() as tx:
         known = await groups.by_ids(tx, {each.security_group_id for each in body})
         wanted = await groups.by_ids(tx, {each.remote_group_id for each in body if each.remote_group_id})
+        await _must_have_address_groups(ctx, tx, {each.remote_address_group_id or "" for each in body} - {""})
         owners = [_group_of(ctx, known, each.security_group_id).project_id for each in body]
         for project_id in sorted(set(owners)):
             await groups.project(tx, project_id, now)
@@ -257,10 +259,19 @@ def _group_of(ctx: Ctx, known: dict[str, SecurityGroup], group_id: str) -> Secur
     return group
 
 
+async def _must_have_address_groups(ctx: Ctx, tx: Connection, ids: set[str]) -> None:
+    known = await address_groups.by_ids(tx, ids)
+    for group_id in sorted(ids):
+        group = known.get(group_id)
+        if group is None or not (sees_all(ctx) or group.project_id == ctx.caller.project_id):
+            raise faults.AddressGroupNotFound(address_group_id=group_id)
+
+
 def _facts(body: RuleCreate) -> dict[str, Any]:
     plain = group_rules.checked(group_rules.Asked(
         ethertype=body.ethertype or "IPv4", protocol=body.protocol, port_min=body.port_range_min,
-        port_max=body.port_range_max, prefix=body.remote_ip_prefix, group_id=body.remote_group_id))
+        port_max=body.port_range_max, prefix=body.remote_ip_prefix, group_id=body.remote_group_id,
+        address_group_id=body.remote_address_group_id))
     return {"direction": body.direction, "description": body.description or "", **plain}
 
 
