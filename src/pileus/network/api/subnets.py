@@ -295,6 +295,9 @@ async def delete_subnet(ctx: Ctx, seen: Seen) -> None:
         if await db.scalar(tx, query.limit(1)) is not None:
             raise faults.SubnetInUse(
                 subnet_id=subnet.id, reason="One or more ports have an IP allocation from this subnet.")
+        held = sa.select(addresses.c.port_id).where(addresses.c.subnet_id == subnet.id)
+        await db.update(tx, ports.update().where(ports.c.id.in_(held)).values(
+            generation=ports.c.generation + 1, updated_at=ctx.clock()))
         await tx.execute(addresses.delete().where(addresses.c.subnet_id == subnet.id))
         await base.remove(tx, subnets.subnets, subnet.id)
         await dhcp.settle(tx, network, app(ctx).config.mac_prefix, now)
