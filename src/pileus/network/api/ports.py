@@ -38,7 +38,7 @@ from pileus.network.api.port_shapes import (
 from pileus.network.api.shapes import app, check_revision, given, must_allow, owner, texts
 from pileus.network.model import base, networks, port_forwardings, ports, quotas, routers, security_groups
 from pileus.network.model.networks import Network
-from pileus.network.model.ports import AddressPair, Port
+from pileus.network.model.ports import AddressPair, DhcpOption, Port
 from pileus.network.new_ports import MadePort, NewPort, add_ports, readdress
 from pileus.network.sagas.tell_compute import tell_compute
 
@@ -207,6 +207,8 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
         if groups is not UNSET:
             await _must_have_groups(ctx, tx, set(groups or ()))
         have: list[str] = (await ports.groups_of(tx, [port.id]))[port.id] if groups is UNSET else groups or []
+        if "extra_dhcp_opts" in values:
+            values["extra_dhcp_opts"] = _merged(port.extra_dhcp_opts, values["extra_dhcp_opts"])
         values = _changes(ctx, seen, values)
         after = msgspec.structs.replace(port, **values)
         if port.port_security_enabled and not after.port_security_enabled and have and groups is UNSET:
@@ -223,6 +225,12 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
             await ports.set_groups(tx, {port.id: have})
         app(ctx).changed(tx)
         return (await views(ctx, tx, [row]))[0]
+
+
+def _merged(have: list[DhcpOption], said: list[DhcpOption]) -> list[DhcpOption]:
+    """An option that is spoken of replaces the one of its name, or without a value removes it; the others stay."""
+    found = {(option.opt_name, option.ip_version): option for option in (*have, *said)}
+    return [option for option in found.values() if option.opt_value is not None]
 
 
 def _changes(ctx: Ctx, seen: Seen, values: dict[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,14 @@ class AddressPair(Record, frozen=True, kw_only=True):
     mac: str | None = None
 
 
+class DhcpOption(Record, frozen=True, kw_only=True):
+    """`name` as clients of the API know it, or a number."""
+
+    name: str
+    value: str
+    ip_version: int = 4
+
+
 class Port(Record, frozen=True, kw_only=True):
     id: str
     revision: int = 0
@@ -67,6 +75,7 @@ class Port(Record, frozen=True, kw_only=True):
     project_id: str = ""
     hostname: str = ""
     dns_domain: str = ""
+    dhcp_options: tuple[DhcpOption, ...] = ()
 
 
 class Gateway(Record, frozen=True, kw_only=True):
@@ -200,7 +209,8 @@ class NetworkSlice(Record, frozen=True, kw_only=True):
 
 
 class Leg(Record, frozen=True, kw_only=True):
-    """A router's interface; `addresses` carry their prefix length."""
+    """A router's interface; `addresses` carry their prefix length. DHCPv6 gives out addresses where it is `managed`,
+    and what else there is to know where `other`."""
 
     port_id: str
     revision: int = 0
@@ -210,6 +220,7 @@ class Leg(Record, frozen=True, kw_only=True):
     mtu: int = 1450
     advertised: tuple[str, ...] = ()
     managed: bool = False
+    other: bool = False
 
 
 class GatewayLeg(Record, frozen=True, kw_only=True):

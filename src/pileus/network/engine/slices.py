@@ -153,6 +153,7 @@ def _leg(index: _Index, port: Port) -> Leg:
         mtu=network.mtu if network is not None else 1450,
         advertised=tuple(sorted(subnet.cidr for subnet in six)),
         managed=any(subnet.ipv6_ra_mode == "dhcpv6-stateful" for subnet in six),
+        other=any(subnet.ipv6_ra_mode == "dhcpv6-stateless" for subnet in six),
     )
 
 

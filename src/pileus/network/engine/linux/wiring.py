@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.network.engine.base import EngineFailed
 from pileus.network.engine.linux import names, namespaces
+from pileus.network.engine.linux.dhcp6 import wants_six
 from pileus.network.engine.linux.links import NO_MAC, Forwarding, Link, Links
 from pileus.network.engine.linux.netlink import NetlinkFailed
 from pileus.network.engine.records import Neighbour, NetworkSlice, Port, RouterSlice, Slice
@@ -24,7 +25,7 @@ class PhysicalBridge(msgspec.Struct, frozen=True, kw_only=True):
 
 def serves(network: NetworkSlice) -> bool:
     """Whether the network has a service namespace: for DHCP, and for metadata through the DHCP server's address."""
-    return any(s.enable_dhcp and s.dhcp_server_ip and s.ip_version == 4 for s in network.subnets)
+    return any(s.enable_dhcp and s.dhcp_server_ip and s.ip_version == 4 or wants_six(s) for s in network.subnets)
 
 
 class Wiring:
