@@ -9,6 +9,7 @@ from pileus.network.api import (
     agents,
     availability,
     default_rules,
+    explain,
     floating_ips,
     metering,
     networks,
@@ -35,7 +36,8 @@ SERVICE = Service(
     routes=Routes(
         versions.routes, networks.routes, subnets.routes, ports.routes, port_details.routes, routers.routes,
         floating_ips.routes, security_groups.routes, subnet_pools.routes, quotas.routes, agents.routes, tags.routes,
-        address_groups.routes, availability.routes, default_rules.routes, metering.routes, port_forwardings.routes,
+        address_groups.routes, availability.routes, default_rules.routes, explain.routes, metering.routes,
+        port_forwardings.routes,
         operations.routes),
     sagas=(TellCompute,), reconcilers=(slices, operations.forgotten_sagas), handlers=reports.handlers, topic=CONDUCTOR,
     rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json", body_bytes=1 << 20)

@@ -1,5 +1,6 @@
 """Small TCP and UDP ends that tests run inside guests: serve, ask, talk, send, hear."""
 
+import concurrent.futures
 import http.client
 import socket
 import struct
@@ -17,22 +18,39 @@ def _answer(connection: socket.socket, peer: str) -> None:
             connection.sendall(data)
 
 
-def serve(port: str) -> None:
+def _accept(server: socket.socket) -> None:
+    while True:
+        connection, peer = server.accept()
+        threading.Thread(target=_answer, args=(connection, peer[0]), daemon=True).start()
+
+
+def serve(*ports: str) -> None:
     """Tells each client its address, then echoes."""
-    with socket.create_server(("0.0.0.0", int(port))) as server:
-        print("ready", flush=True)
-        while True:
-            connection, peer = server.accept()
-            threading.Thread(target=_answer, args=(connection, peer[0]), daemon=True).start()
+    servers = [socket.create_server(("0.0.0.0", int(port))) for port in ports]
+    threads = [threading.Thread(target=_accept, args=(server,), daemon=True) for server in servers]
+    for thread in threads:
+        thread.start()
+    print("ready", flush=True)
+    threads[0].join()
+
+
+def _asked(address: str, port: str) -> str:
+    try:
+        with socket.create_connection((address, int(port)), 1.5) as connection:
+            return connection.makefile().readline().strip()
+    except OSError as error:
+        return "Error" if type(error) is OSError else type(error).__name__
 
 
 def ask(address: str, port: str) -> None:
     """Prints the address that the server sees."""
-    try:
-        with socket.create_connection((address, int(port)), 1.5) as connection:
-            print(connection.makefile().readline().strip())
-    except OSError as error:
-        print(type(error).__name__)
+    print(_asked(address, port))
+
+
+def asks(*targets: str) -> None:
+    """The same of each ADDRESS:PORT, all at once, in their order."""
+    with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
+        print("\n".join(pool.map(lambda target: _asked(*target.rsplit(":", 1)), targets)))
 
 
 def talk(address: str, port: str) -> None:
@@ -128,5 +146,5 @@ def six(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "ask": ask, "talk": talk, "fetch": fetch, "send": send, "hear": hear, "settled": settled,
-     "six": six}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "ask": ask, "asks": asks, "talk": talk, "fetch": fetch, "send": send, "hear": hear,
+     "settled": settled, "six": six}[sys.argv[1]](*sys.argv[2:])
