@@ -248,6 +248,26 @@ CREATE TABLE quota (
     CONSTRAINT quota_pk PRIMARY KEY (project_id, resource)
 );
 
+CREATE TABLE rbac_policy (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    object_type VARCHAR(32) NOT NULL,
+    object_id VARCHAR(36) NOT NULL,
+    action VARCHAR(32) NOT NULL,
+    target_project VARCHAR(64) NOT NULL,
+    CONSTRAINT rbac_policy_pk PRIMARY KEY (id),
+    CONSTRAINT rbac_policy_object_id_action_target_project_uq UNIQUE (object_id, action, target_project)
+);
+
+CREATE INDEX rbac_policy_by_project ON rbac_policy (project_id, id);
+
+CREATE INDEX rbac_policy_by_target ON rbac_policy (target_project, object_type);
+
 CREATE TABLE router (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,

@@ -36,6 +36,12 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "quota_details": ("Quota details management support", "Quotas tell what is used"),
     "quotas": ("Quota management support", "Quotas per project"),
     "revision-if-match": ("If-Match constraints based on revision_number", "Changes can be bound to a revision"),
+    "rbac-address-group": ("Address Group RBAC", "Address groups are shared"),
+    "rbac-policies": ("RBAC Policies", "Networks are shared with single projects"),
+    "rbac-security-groups": ("Add security_group type to network RBAC", "Security groups are shared"),
+    "rbac-subnetpool": ("Add subnet pool type to network RBAC", "Subnet pools are shared"),
+    "security-groups-shared-filtering": (
+        "Security group filtering on the shared field", "Groups can be listed by whether they are shared"),
     "router": ("Neutron L3 Router", "Routers and floating IPs"),
     "router_availability_zone": ("Router Availability Zone", "Routers tell their availability zones"),
     "security-group": ("security-group", "Security groups"),

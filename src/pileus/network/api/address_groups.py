@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pileus.kit import db
+from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
@@ -18,7 +19,7 @@ from pileus.kit.web import Ctx
 from pileus.network import faults
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
-from pileus.network.api.policies import MEMBER, READER
+from pileus.network.api.policies import GRANTED_SHOW, MEMBER
 from pileus.network.api.shapes import (
     Changed,
     Created,
@@ -31,7 +32,7 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import address_groups, base
+from pileus.network.model import address_groups, base, rbac
 from pileus.network.model.address_groups import AddressGroup
 
 routes = Routes()
@@ -53,14 +54,22 @@ class AddressGroupView(Standard, kw_only=True):
 
 async def views(conn: Connection, rows: Sequence[AddressGroup]) -> list[AddressGroupView]:
     tags = await base.tags_of(conn, [row.id for row in rows])
-    return [AddressGroupView(**standard(row, tags[row.id]), addresses=row.addresses) for row in rows]
+    shared = set(await db.scalars(conn, sa.select(rbac.policies.c.object_id).where(
+        rbac.policies.c.object_id.in_([row.id for row in rows]))))
+    return [AddressGroupView(**standard(row, tags[row.id]), addresses=row.addresses, shared=row.id in shared)
+            for row in rows]
 
 
 def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:
-    return None if sees_all(ctx) else address_groups.address_groups.c.project_id == (ctx.caller.project_id or "")
+    c, mine = address_groups.address_groups.c, ctx.caller.project_id or ""
+    return None if sees_all(ctx) else sa.or_(c.project_id == mine, c.id.in_(rbac.granted("address_group", mine)))
 
 
-GROUP = Target(address_groups.get, missing=faults.AddressGroupNotFound)
+async def granted(reader: Connection, row: AddressGroup, caller: Caller) -> bool:
+    return await rbac.is_given(reader, "address_group", row.id, caller.project_id)
+
+
+GROUP = Target(address_groups.get, missing=faults.AddressGroupNotFound, granted=granted)
 LISTING = Listing(collection="address_groups", table=address_groups.address_groups, row=AddressGroup,
                   columns=listing.columns_of(address_groups.address_groups, "addresses"))
 PATH = "/v2.0/address-groups/{address_group_id}"
@@ -77,14 +86,14 @@ def _networks(addresses: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-@routes.get("/v2.0/address-groups", envelope="address_groups", policy=Rule("get_address_group", READER))
+@routes.get("/v2.0/address-groups", envelope="address_groups", policy=Rule("get_address_group", GRANTED_SHOW))
 async def list_address_groups(ctx: Ctx, query: Query) -> Page[AddressGroupView]:
     async with ctx.db.read() as reader:
         found = await listing.fetch(ctx, reader, LISTING, query, visible(ctx))
         return Page(await views(reader, found.rows), extra=found.links)
 
 
-@routes.get(PATH, envelope="address_group", target=GROUP, policy=Rule("get_address_group", READER))
+@routes.get(PATH, envelope="address_group", target=GROUP, policy=Rule("get_address_group", GRANTED_SHOW))
 async def show_address_group(ctx: Ctx, group: AddressGroup) -> AddressGroupView:
     async with ctx.db.read() as reader:
         return (await views(reader, [group]))[0]
@@ -140,6 +149,7 @@ async def delete_address_group(ctx: Ctx, group: AddressGroup) -> None:
     check_revision(ctx, group)
     try:
         async with ctx.db.write() as tx:
+            await rbac.forget(tx, group.id)
             await base.remove(tx, address_groups.address_groups, group.id)
     except db.Taken as error:
         raise faults.AddressGroupInUse(address_group_id=group.id) from error

@@ -35,7 +35,17 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, networks, port_forwardings, ports, quotas, routers, security_groups, subnets
+from pileus.network.model import (
+    base,
+    networks,
+    port_forwardings,
+    ports,
+    quotas,
+    rbac,
+    routers,
+    security_groups,
+    subnets,
+)
 from pileus.network.model.port_forwardings import PortForwarding
 from pileus.network.model.ports import FLOATING_IP, Port
 from pileus.network.model.routers import FloatingIp, interfaces
@@ -166,6 +176,9 @@ async def _outside(ctx: Ctx, tx: Connection, body: FloatingIpCreate) -> tuple[Po
     """The port that holds the public address."""
     network = await networks.find(tx, body.floating_network_id)
     if network is None:
+        raise faults.NetworkNotFound(network_id=body.floating_network_id)
+    if not (sees_all(ctx) or network.project_id == ctx.caller.project_id
+            or await rbac.is_given(tx, "network", network.id, ctx.caller.project_id)):
         raise faults.NetworkNotFound(network_id=body.floating_network_id)
     if not network.external:
         raise faults.BadFloatingIpRequest(reason=f"Network {network.id} is not a valid external network")
