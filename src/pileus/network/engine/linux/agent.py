@@ -391,3 +391,6 @@ class HostAgent:
         elif kind == DELLINK and not self.lock.locked() and names.OWN_LINK.fullmatch(link.name):
             self.settled = None
             self._tell("slice", self.settings.name, self.seq, State.ERROR, f"link {link.name} is gone")
+            for port in self.taps.values():
+                if names.link(names.BRIDGE, port.network_id) == link.name:
+                    self._tell("port", port.id, port.revision, State.ERROR, "the bridge of its network is gone")
