@@ -471,3 +471,28 @@ class RbacObjectNotFound(NotFound):
 
 class InvalidRbacAction(BadRequest):
     code, message = "InvalidInput", "Invalid action '{action}' for object type '{object_type}'."
+
+
+# quality of service
+
+
+class QosPolicyNotFound(NotFound):
+    code, message = "QosPolicyNotFound", "QoS policy {policy_id} could not be found."
+
+
+class QosPolicyInUse(Conflict):
+    code, message = "QosPolicyInUse", "QoS Policy {policy_id} is used by a network, a port or a floating IP."
+
+
+class QosRuleNotFound(NotFound):
+    code, message = "QosRuleNotFound", "QoS rule {rule_id} for policy {policy_id} could not be found."
+
+
+class QosRuleConflict(Conflict):
+    code = "QoSRulesConflict"
+    message = "Policy {policy_id} has a {kind} rule of this direction already."
+
+
+class QosDefaultExists(Conflict):
+    code = "QoSPolicyDefaultAlreadyExists"
+    message = "A default QoS policy exists for project {project_id}: {policy_id}."

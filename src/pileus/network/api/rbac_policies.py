@@ -20,19 +20,19 @@ from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import MEMBER, READER
 from pileus.network.api.shapes import Id, ProjectId, app, must_allow, sees_all
-from pileus.network.model import address_groups, base, networks, ports, rbac, routers, security_groups, subnets
+from pileus.network.model import address_groups, base, networks, ports, qos, rbac, routers, security_groups, subnets
 from pileus.network.model.rbac import EVERYBODY, EXTERNAL, SHARED, RbacPolicy
 
 routes = Routes()
 TABLES: Mapping[str, sa.Table] = {
     "network": networks.networks, "security_group": security_groups.security_groups,
-    "address_group": address_groups.address_groups, "subnetpool": subnets.pools}
+    "address_group": address_groups.address_groups, "subnetpool": subnets.pools, "qos_policy": qos.policies}
 COLUMNS = {("network", SHARED): "shared", ("network", EXTERNAL): "external", ("subnetpool", SHARED): "shared"}
 TargetProject = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class RbacCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    object_type: Literal["network", "security_group", "address_group", "subnetpool"]
+    object_type: Literal["network", "security_group", "address_group", "subnetpool", "qos_policy"]
     object_id: Id
     action: Literal["access_as_shared", "access_as_external"]
     target_project: TargetProject = msgspec.field(name="target_tenant")
@@ -197,5 +197,8 @@ def _users(policy: RbacPolicy) -> list[sa.Select[Any]]:
     if policy.object_type == "address_group":
         rule = security_groups.rules.c
         return [sa.select(rule.project_id).where(rule.remote_address_group_id == thing)]
+    if policy.object_type == "qos_policy":
+        network = networks.networks.c
+        return [sa.select(one.project_id).where(one.qos_policy_id == thing) for one in (network, port, floating)]
     subnet = subnets.subnets.c
     return [sa.select(subnet.project_id).where(subnet.subnetpool_id == thing)]
