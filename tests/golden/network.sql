@@ -52,6 +52,13 @@ CREATE TABLE default_security_group_rule (
 
 CREATE INDEX default_security_group_rule_by_project ON default_security_group_rule (project_id, id);
 
+CREATE TABLE dhcp_exclusion (
+    network_id VARCHAR(36) NOT NULL,
+    host VARCHAR(255) NOT NULL,
+    CONSTRAINT dhcp_exclusion_pk PRIMARY KEY (network_id, host),
+    CONSTRAINT dhcp_exclusion_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id) ON DELETE CASCADE
+);
+
 CREATE TABLE floatingip (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,

@@ -15,7 +15,7 @@ from pileus.network.model import metering, qos
 from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host
-from pileus.network.model.networks import Network, networks
+from pileus.network.model.networks import Network, exclusions, networks
 from pileus.network.model.port_forwardings import PortForwarding, port_forwardings
 from pileus.network.model.ports import FLOATING_IP, Port, groups_of, ports
 from pileus.network.model.routers import FloatingIp, Router, floating_ips, interfaces, routers
@@ -51,13 +51,17 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
                for address in own}
     up = {network.id for network in nets if network.admin_state_up}
     policies = {policy_id: _qos(own) for policy_id, own in (await qos.rules_of(conn)).items()}
+    without_dhcp: dict[str, list[str]] = defaultdict(list)
+    for network_id, host in await rows(conn, sa.select(exclusions.c.network_id, exclusions.c.host).order_by(
+            exclusions.c.host)):
+        without_dhcp[network_id].append(host)
     usual = {network.id: network.qos_policy_id for network in nets if network.qos_policy_id}
 
     def obeyed(port: Port) -> records.Qos | None:
         of_network = None if port.device_owner.startswith("network:") else usual.get(port.network_id)
         return policies.get(port.qos_policy_id or of_network or "")
     return records.Records(
-        networks=tuple(_network(network) for network in nets),
+        networks=tuple(_network(network, without_dhcp[network.id]) for network in nets),
         subnets=tuple(_subnet(subnet, servers.get(subnet.id)) for subnet in ranges),
         ports=tuple(port_record(port, own, groups, network_up=port.network_id in up, qos=obeyed(port))
                     for port, own, groups in every),
@@ -67,11 +71,11 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
 
 
-def _network(row: Network) -> records.Network:
+def _network(row: Network, without_dhcp: list[str]) -> records.Network:
     overlay = row.network_type == "vxlan"
     return records.Network(
         id=row.id, revision=row.generation, vni=row.segmentation_id if overlay else None, mtu=row.mtu,
-        external=row.external, physical=None if overlay else row.physical_network)
+        external=row.external, physical=None if overlay else row.physical_network, without_dhcp=tuple(without_dhcp))
 
 
 def _subnet(row: Subnet, server: str | None) -> records.Subnet:

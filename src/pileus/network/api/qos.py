@@ -16,7 +16,7 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import ADMIN, ANYONE, Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import faults
+from pileus.network import faults, policy_faults
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import GRANTED_SHOW
@@ -84,7 +84,7 @@ async def granted(reader: Connection, row: QosPolicy, caller: Caller) -> bool:
     return await rbac.is_given(reader, "qos_policy", row.id, caller.project_id)
 
 
-POLICY = Target(qos.get, missing=faults.QosPolicyNotFound, granted=granted)
+POLICY = Target(qos.get, missing=policy_faults.QosPolicyNotFound, granted=granted)
 LISTING = Listing(collection="policies", table=qos.policies, row=QosPolicy,
                   columns=listing.columns_of(qos.policies, "default_of"),
                   filters={"is_default": lambda values: qos.policies.c.default_of.is_not(None)
@@ -130,7 +130,7 @@ async def _settle(tx: Connection, row: QosPolicy, body: PolicyUpdate, now: float
     if wanted == row.default_of:
         return row
     if wanted is not None and (other := await qos.default_for(tx, row.project_id)) is not None:
-        raise faults.QosDefaultExists(policy_id=other, project_id=row.project_id)
+        raise policy_faults.QosDefaultExists(policy_id=other, project_id=row.project_id)
     try:
         return await base.change(tx, qos.policies, row, now, default_of=wanted)
     except db.Taken as error:
@@ -157,7 +157,7 @@ async def delete_policy(ctx: Ctx, policy: QosPolicy) -> None:
             await rbac.forget(tx, policy.id)
             await base.remove(tx, qos.policies, policy.id)
     except db.Taken as error:
-        raise faults.QosPolicyInUse(policy_id=policy.id) from error
+        raise policy_faults.QosPolicyInUse(policy_id=policy.id) from error
 
 
 async def must_have(ctx: Ctx, tx: Connection, ids: Iterable[str | None | UnsetType]) -> None:
@@ -166,7 +166,7 @@ async def must_have(ctx: Ctx, tx: Connection, ids: Iterable[str | None | UnsetTy
         policy = await qos.get(tx, policy_id)
         mine = sees_all(ctx) or policy.project_id == ctx.caller.project_id
         if not mine and not await rbac.is_given(tx, "qos_policy", policy.id, ctx.caller.project_id):
-            raise faults.QosPolicyNotFound(policy_id=policy_id)
+            raise policy_faults.QosPolicyNotFound(policy_id=policy_id)
 
 
 # -- rules ----------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ async def _make(ctx: Ctx, policy: QosPolicy, kind: str, body: AnyUpdate) -> dict
         c = qos.rules.c
         same = sa.select(c.id).where(c.policy_id == policy.id, c.kind == kind, c.direction == row.direction)
         if await db.scalar(tx, same) is not None:
-            raise faults.QosRuleConflict(policy_id=policy.id, kind=kind)
+            raise policy_faults.QosRuleConflict(policy_id=policy.id, kind=kind)
         try:
             await db.add(tx, qos.rules, row)
         except db.Taken as error:
@@ -225,7 +225,7 @@ async def _change(ctx: Ctx, rule: QosRule, body: AnyUpdate) -> dict[str, Any]:
         try:
             row = await base.change(tx, qos.rules, rule, ctx.clock(), **_values(body))
         except db.Taken as error:
-            raise faults.QosRuleConflict(policy_id=rule.policy_id, kind=rule.kind) from error
+            raise policy_faults.QosRuleConflict(policy_id=rule.policy_id, kind=rule.kind) from error
         await base.bump(tx, qos.policies, rule.policy_id, ctx.clock())
         app(ctx).changed(tx)
     return rule_view(row)
@@ -236,12 +236,12 @@ def _of(kind: str, update: type[AnyUpdate]) -> None:
     async def one(conn: Connection, policy_id: str, rule_id: str) -> QosRule:
         found = await qos.get_rule(conn, policy_id, rule_id)
         if found.kind != kind:
-            raise faults.QosRuleNotFound(policy_id=policy_id, rule_id=rule_id)
+            raise policy_faults.QosRuleNotFound(policy_id=policy_id, rule_id=rule_id)
         return found
 
     async def rule_granted(reader: Connection, row: QosRule, caller: Caller) -> bool:
         return await rbac.is_given(reader, "qos_policy", row.policy_id, caller.project_id)
-    target, name = Target(one, missing=faults.QosRuleNotFound, granted=rule_granted), f"{kind}_rule"
+    target, name = Target(one, missing=policy_faults.QosRuleNotFound, granted=rule_granted), f"{kind}_rule"
     every, single = f"{ONE}/{kind}_rules", f"{ONE}/{kind}_rules/{{rule_id}}"
     columns = {"id": qos.rules.c.id, "direction": qos.rules.c.direction}
     rows = Listing(collection=f"{name}s", table=qos.rules, row=QosRule, columns=columns)

@@ -15,7 +15,7 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import faults
+from pileus.network import policy_faults
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import MEMBER, READER
@@ -59,7 +59,7 @@ def view(row: RbacPolicy) -> RbacView:
                     object_id=row.object_id, action=row.action, target_project=row.target_project)
 
 
-POLICY = Target(rbac.get, missing=faults.RbacPolicyNotFound)
+POLICY = Target(rbac.get, missing=policy_faults.RbacPolicyNotFound)
 LISTING = Listing(collection="rbac_policies", table=rbac.policies, row=RbacPolicy,
                   columns=listing.columns_of(rbac.policies, "name", "description", target_project="target_tenant"))
 ONE = "/v2.0/rbac-policies/{rbac_policy_id}"
@@ -86,14 +86,14 @@ async def create_policies(ctx: Ctx, body: list[RbacCreate]) -> list[RbacView]:
     for each in body:
         _may_target(ctx, "create_rbac_policy", each.target_project)
         if each.action == EXTERNAL and each.object_type != "network":
-            raise faults.InvalidRbacAction(action=each.action, object_type=each.object_type)
+            raise policy_faults.InvalidRbacAction(action=each.action, object_type=each.object_type)
     async with ctx.db.write() as tx:
         for each in body:
             table = TABLES[each.object_type]
             query = sa.select(table.c.project_id).where(table.c.id == each.object_id).with_for_update()
             project_id = await db.scalar(tx, query)
             if project_id is None or not (sees_all(ctx) or project_id == ctx.caller.project_id):
-                raise faults.RbacObjectNotFound(object_type=each.object_type, object_id=each.object_id)
+                raise policy_faults.RbacObjectNotFound(object_type=each.object_type, object_id=each.object_id)
             if each.action == EXTERNAL:
                 must_allow(ctx, "create_network:router:external")
             row = RbacPolicy(
@@ -116,7 +116,7 @@ async def _add(tx: Connection, row: RbacPolicy) -> None:
     same = sa.select(c.id).where(
         c.object_id == row.object_id, c.action == row.action, c.target_project == row.target_project)
     if await db.scalar(tx, same) is not None:
-        raise faults.RbacPolicyExists()
+        raise policy_faults.RbacPolicyExists()
     await db.add(tx, rbac.policies, row)
 
 
@@ -146,7 +146,7 @@ async def update_policy(ctx: Ctx, policy: RbacPolicy, body: RbacUpdate) -> RbacV
             try:
                 policy = await base.change(tx, rbac.policies, policy, now, target_project=body.target_project)
             except db.Taken as error:
-                raise faults.RbacPolicyExists() from error
+                raise policy_faults.RbacPolicyExists() from error
             await _mirror(tx, policy, now)
             app(ctx).changed(tx)
     return view(policy)
@@ -174,7 +174,7 @@ async def _must_be_spare(tx: Connection, policy: RbacPolicy, except_for: str | N
             query = query.where(_project(users) == policy.target_project)
         query = query.where(_project(users).not_in([*others, *filter(None, [except_for])]))
         if await db.scalar(tx, query.limit(1)) is not None:
-            raise faults.RbacPolicyInUse(object_id=policy.object_id)
+            raise policy_faults.RbacPolicyInUse(object_id=policy.object_id)
 
 
 def _project(users: sa.Select[Any]) -> sa.ColumnElement[str]:

@@ -10,7 +10,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Network(Record, frozen=True, kw_only=True):
-    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge."""
+    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge.
+    Hosts in `without_dhcp` do not answer DHCP."""
 
     id: str
     revision: int = 0
@@ -18,6 +19,7 @@ class Network(Record, frozen=True, kw_only=True):
     mtu: int = 1450
     external: bool = False
     physical: str | None = None
+    without_dhcp: tuple[str, ...] = ()
 
 
 class HostRoute(Record, frozen=True, kw_only=True):

@@ -30,6 +30,11 @@ networks = sa.Table(
     sa.Column("segment", sa.String(120), nullable=False, unique=True),
     sa.Column("qos_policy_id", sa.String(36), sa.ForeignKey("qos_policy.id"), index=True),
 )
+exclusions = sa.Table(
+    "dhcp_exclusion", metadata,
+    sa.Column("network_id", sa.String(36), sa.ForeignKey("network.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("host", sa.String(255), primary_key=True),
+)
 TRIES = 8
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pileus.kit import db
 from pileus.kit.db import Connection
-from pileus.network import faults
+from pileus.network import policy_faults
 from pileus.network.model.base import Row, chunks, metadata, standard_columns
 
 BANDWIDTH, DSCP, PACKETS = "bandwidth_limit", "dscp_marking", "packet_rate_limit"
@@ -48,14 +48,14 @@ class QosRule(Row, frozen=True, kw_only=True):
 async def get(conn: Connection, policy_id: str) -> QosPolicy:
     row = await db.one(conn, sa.select(policies).where(policies.c.id == policy_id), QosPolicy)
     if row is None:
-        raise faults.QosPolicyNotFound(policy_id=policy_id)
+        raise policy_faults.QosPolicyNotFound(policy_id=policy_id)
     return row
 
 
 async def get_rule(conn: Connection, policy_id: str, rule_id: str) -> QosRule:
     row = await db.one(conn, sa.select(rules).where(rules.c.id == rule_id, rules.c.policy_id == policy_id), QosRule)
     if row is None:
-        raise faults.QosRuleNotFound(policy_id=policy_id, rule_id=rule_id)
+        raise policy_faults.QosRuleNotFound(policy_id=policy_id, rule_id=rule_id)
     return row
 
 
