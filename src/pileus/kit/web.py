@@ -257,11 +257,13 @@ class WebApp:
         try:
             async with ctx.db.read() as reader:
                 found = await target.get(reader, **keys)
+                granted = target.granted is not None and await target.granted(reader, found, ctx.caller)
         except faults.NotFound:
             if target.refuse is not None and rule is not None:
                 ctx.must_allow(rule.name, dict(target.refuse(keys)))
             raise
-        if rule is not None and route.check and not ctx.allows(rule.name, dict(target.facts(found))):
+        facts = dict(target.facts(found)) | ({"granted": True} if granted else {})
+        if rule is not None and route.check and not ctx.allows(rule.name, facts):
             if target.refuse is None and target.hidden(found, ctx.caller):
                 raise target.missing(**keys)
             raise faults.PolicyRefused(rule=rule.name)
