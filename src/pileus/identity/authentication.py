@@ -137,7 +137,8 @@ async def _by_password(app: Identity, proof: Proof, shown: Shown) -> None:
     asked = proof.password.user
     async with app.db.read() as reader:
         user = await _find_user(reader, asked)
-    if not await app.passwords.verify(asked.password, user.password_hash if user else None) or user is None:
+    await app.compliance.verify(app.db, user, asked.password)
+    if user is None:
         raise Unauthorized()
     shown.is_user(user)
     shown.add_method("password")

@@ -32,6 +32,11 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(round(seconds, 6), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def plain_time(seconds: float | None) -> str | None:
+    """As the end of a password is written, and of an application credential: without a time zone."""
+    return None if seconds is None else iso(seconds).removesuffix("Z")
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     token: Token
     caller: Caller
@@ -207,7 +212,8 @@ def _named(thing: Project | Role) -> dict[str, Any]:
 def _body(token: Token, user: User, user_domain: Project, scope: Scope, held: list[Role]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "methods": list(token.methods),
-        "user": {"domain": _named(user_domain), "id": user.id, "name": user.name, "password_expires_at": None},
+        "user": {"domain": _named(user_domain), "id": user.id, "name": user.name,
+                 "password_expires_at": plain_time(user.password_expires_at)},
         "audit_ids": list(token.audit_ids), "expires_at": iso(token.expires_at), "issued_at": iso(token.issued_at)}
     if scope.project and scope.project_domain:
         body |= {"project": _named(scope.project) | {"domain": _named(scope.project_domain)}, "is_domain": False}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.kit.faults import BadRequest, Conflict, Fault, Forbidden, NotFound, PolicyRefused
+from pileus.kit.faults import BadRequest, Conflict, Fault, Forbidden, NotFound, PolicyRefused, Unauthorized
 
 if TYPE_CHECKING:
     from pileus.kit.web import Ctx
@@ -40,6 +40,12 @@ class Refused(Forbidden):
 
 class InvalidBody(BadRequest):
     message = "{reason}"
+
+
+class PasswordExpired(Unauthorized):
+    """Told only to those who know the password."""
+
+    message = "The password is expired and needs to be changed for user: {user_id}."
 
 
 def envelope(ctx: Ctx, fault: Fault) -> tuple[bytes, str]:

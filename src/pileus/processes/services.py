@@ -12,7 +12,6 @@ from pileus.compute.runtime import Compute
 from pileus.compute.service import SERVICE as COMPUTE
 from pileus.identity.bootstrap import bootstrap as bootstrap_identity
 from pileus.identity.client import IdentityClient
-from pileus.identity.config import IdentityConfig
 from pileus.identity.runtime import Identity
 from pileus.identity.service_tokens import ServiceTokens, fixed_id
 from pileus.identity.validator import TokenValidator
@@ -51,9 +50,8 @@ class Services:
     def __init__(self, state: StateFolder, settings: Settings, bus: Bus, *, reach: Reach = nothing):
         self.state, self.settings, self.bus, self.reach = state, settings, bus, reach
         self.site = Site({"": Front()})
-        self.identity = Identity(
-            IdentityConfig(keys=state.folder / "keys", credential_keys=state.folder / "credential-keys"),
-            db=self._db("identity"), bus=bus)
+        self.identity = Identity(settings.identity, db=self._db("identity"), bus=bus,
+                                 compliance=settings.security_compliance)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
         self.image = Images(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
         self.network = self._network()

@@ -23,6 +23,9 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: float | None = None
     remaining_uses: int | None = None
     role_ids: list[str] = []
+    allow_redelegation: bool | None = None
+    redelegation_count: int | None = None
+    redelegated_trust_id: str | None = None
     generation: int = 1
 
     def ended(self, now: float) -> bool:

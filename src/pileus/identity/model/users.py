@@ -24,6 +24,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     created_at: float = 0.0
+    password_expires_at: float | None = None
     generation: int = 1
 
 
