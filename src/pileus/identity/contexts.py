@@ -10,7 +10,7 @@ import msgspec
 
 from pileus.identity import feed, tokens
 from pileus.identity.feed import Remembered
-from pileus.identity.model import app_credentials, catalog, projects, revocations, roles, trusts, users
+from pileus.identity.model import app_credentials, catalog, endpoint_filter, projects, revocations, roles, trusts, users
 from pileus.identity.model.catalog import Catalog
 from pileus.identity.model.projects import Project
 from pileus.identity.model.roles import Role, RoleGraph
@@ -109,7 +109,8 @@ class Contexts:
 
     async def catalog(self, conn: Connection) -> Catalog:
         if self._catalog is None:
-            self._catalog, found = await self._unless_overtaken(lambda: catalog.load(conn))
+            self._catalog, found = await self._unless_overtaken(
+                lambda: catalog.load(conn, endpoint_filter.shown))
             return found
         return self._catalog
 

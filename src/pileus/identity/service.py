@@ -10,9 +10,12 @@ from pileus.identity.api import (
     credentials,
     discovery,
     domains,
+    endpoint_filter,
+    endpoint_policies,
     feeds,
     grants,
     groups,
+    limits,
     projects,
     roles,
     tokens,
@@ -31,6 +34,6 @@ SERVICE = Service(
     routes=Routes(
         discovery.routes, tokens.routes, domains.routes, projects.routes, users.routes, groups.routes, roles.routes,
         grants.routes, assignments.routes, catalog.routes, credentials.routes, app_credentials.routes, trusts.routes,
-        feeds.routes),
+        feeds.routes, endpoint_filter.routes, endpoint_policies.routes, limits.routes),
     envelope=envelope, page_links=page_links, headers=lambda ctx: {"vary": "X-Auth-Token"},
     reconcilers=(changes.hear_of_changes, changes.forget_old_revocations))
