@@ -121,6 +121,20 @@ async def log_in(app: Identity, request: AuthRequest) -> tuple[str, Context]:
     return text, found
 
 
+async def log_in_by_key(app: Identity, user_id: str, project_id: str, *, trust_id: str = "",
+                        app_credential_id: str = "") -> tuple[str, Context]:
+    """A token for whoever signed with an EC2 key."""
+    position, now = app.feed.position, app.clock()
+    token = Token(user_id=user_id, methods=("ec2credential",), issued_at=now, audit_ids=(tokens.new_audit_id(),),
+                  scope=tokens.PROJECT, scope_id=project_id, expires_at=float(int(now) + app.config.token_seconds),
+                  trust_id=trust_id, app_credential_id=app_credential_id)
+    text = tokens.encode(app.keys, token)
+    async with app.db.read() as reader:
+        found = await app.contexts.build(reader, token, text)
+    app.contexts.keep(text, found, position)
+    return text, found
+
+
 async def _context(conn: Connection, app: Identity, token: Token, shown: Shown, seen: Places | None) -> Context:
     """Who asks for no scope (then `seen` is None) gets the default project if it may be had, else none."""
     try:

@@ -20,7 +20,9 @@ from pileus.kit.policy import Rule
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
 
-LIST = Rule("identity:list_role_assignments", f"{policies.LISTER} or (role:admin and project_id:%(subtree)s)")
+LIST = Rule("identity:list_role_assignments",
+            f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or (role:reader and scope:domain)")
+LIST_TREE = Rule("identity:list_role_assignments_for_tree", policies.reader_of("project"))
 routes = Routes()
 
 
@@ -41,11 +43,13 @@ class AssignmentQuery(msgspec.Struct, kw_only=True):
 @routes.get("/v3/role_assignments", policy=LIST, check=False)
 async def list_assignments(ctx: Ctx, query: AssignmentQuery) -> dict[str, Any]:
     subtree = _flag(query.include_subtree)
-    ctx.must_allow(LIST.name, {"subtree": query.project_id} if subtree else {})
+    if not subtree:
+        ctx.must_allow(LIST.name, {})
     wanted = _wanted(query)
     async with ctx.db.read() as reader:
         if subtree:
             project = await projects.get(reader, query.project_id or "")
+            ctx.must_allow(LIST_TREE.name, policies.project_facts(project))
             wanted.subtree = {row.id for row in await projects.below(reader, project)} | {project.id}
             wanted.target_id = None
         graph = await ctx.app.contexts.role_graph(reader)

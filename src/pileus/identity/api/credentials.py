@@ -25,7 +25,8 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
 OWN = "user_id:%(target.credential.user_id)s"
-READ, WRITE = f"{policies.READER} or {OWN}", f"{policies.ADMIN} or {OWN}"
+READ = f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or {OWN}"
+WRITE = f"{policies.ANY_ADMIN} or {OWN}"
 
 
 def _facts(row: Credential) -> dict[str, Any]:

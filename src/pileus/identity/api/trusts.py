@@ -31,7 +31,7 @@ def _facts(row: Trust) -> dict[str, Any]:
     return {"target.trust.trustor_user_id": row.trustor_user_id, "target.trust.trustee_user_id": row.trustee_user_id}
 
 
-TRUST = Target(trusts.get, missing=Missing, facts=_facts, hidden=lambda row, caller: True)
+TRUST = Target(trusts.get, missing=Missing, facts=_facts, refuse=policies.nothing)
 PATH = "/v3/OS-TRUST/trusts"
 routes = Routes()
 

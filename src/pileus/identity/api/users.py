@@ -102,7 +102,7 @@ async def check_references(conn: Connection, domain_id: str, default_project_id:
 async def create_user(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     fields, extra = parsed(UserCreate, body)
     domain_id = fields.domain_id or ctx.caller.domain_id or "default"
-    ctx.must_allow("identity:create_user", {"target.user.domain_id": domain_id})
+    ctx.must_allow("identity:create_user", {"target.user.domain_id": fields.domain_id} if fields.domain_id else {})
     now = ctx.clock()
     options = with_user_options({}, fields.options)
     secret = await ctx.app.compliance.set(fields.password, options) if fields.password else {}
@@ -189,6 +189,8 @@ async def change_password(ctx: Ctx, user_id: str, body: PasswordChange) -> None:
 async def list_groups_of_user(ctx: Ctx, user: User, query: dict[str, list[str]]) -> Page[dict[str, Any]]:
     found = sa.select(group_table).join(memberships, memberships.c.group_id == group_table.c.id)
     found = narrowed(found.where(memberships.c.user_id == user.id), query, {"name": group_table.c.name})
+    if ctx.caller.domain_id and ctx.caller.user_id != user.id:
+        found = found.where(group_table.c.domain_id == ctx.caller.domain_id)
     async with ctx.db.read() as reader:
         return views(ctx, await page(reader, found, group_table.c.id, Group, query), group_view)
 

@@ -31,8 +31,12 @@ class StoredPolicy(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 1
 
 
+async def find(conn: Connection, id: str) -> Credential | None:
+    return await db.one(conn, sa.select(credentials).where(credentials.c.id == id), Credential)
+
+
 async def get(conn: Connection, credential_id: str) -> Credential:
-    row = await db.one(conn, sa.select(credentials).where(credentials.c.id == credential_id), Credential)
+    row = await find(conn, credential_id)
     if row is None:
         raise Missing(kind="credential", id=credential_id)
     return row

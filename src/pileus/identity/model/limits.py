@@ -56,7 +56,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
                         resource_limit=self.resource_limit, description=self.description, generation=self.generation)
 
 
-def query() -> sa.Select[Any]:
+def query() -> Any:
     return sa.select(
         limits.c.id, limits.c.project_id.label("place_id"), limits.c.registered_limit_id, limits.c.resource_limit,
         limits.c.description, limits.c.generation, projects.c.domain_id, projects.c.is_domain,
