@@ -37,10 +37,8 @@ class Compliance:
         if not await self.passwords.verify(password, hashed):
             await self.failed(db, None if locked else user)
             raise Unauthorized()
-        if user is not None:
-            await self.succeeded(db, user)
-            if self.expired(user):
-                raise PasswordExpired(user_id=user.id)
+        if user is not None and self.expired(user):
+            raise PasswordExpired(user_id=user.id)
 
     async def locked(self, db: Db, user: User | None) -> bool:
         config = self.config
@@ -64,6 +62,7 @@ class Compliance:
                                     since=self.clock() - self.config.lockout_duration)
 
     async def succeeded(self, db: Db, user: User) -> None:
+        """Only once all was shown that a user has to show: one right factor does not forgive wrong other ones."""
         if self.config.lockout_failure_attempts or self.config.disable_user_account_days_inactive:
             async with db.read() as reader:
                 login = await logins.find(reader, user.id)

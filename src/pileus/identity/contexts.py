@@ -17,7 +17,7 @@ from pileus.identity.model.roles import Role, RoleGraph
 from pileus.identity.model.tables import SYSTEM
 from pileus.identity.model.users import User
 from pileus.identity.tokens import Token
-from pileus.kit.caller import Caller
+from pileus.kit.caller import AccessRule, Caller
 from pileus.kit.db import Connection
 from pileus.kit.faults import Unauthorized
 
@@ -42,7 +42,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller
     roles: list[Role]
     restricted: bool                # of an application credential that may not make others
-    ruled: bool                     # of an application credential whose access rules somebody would have to enforce
     body: bytes                     # the answer to validation
     bare: bytes                     # the same without the catalog
     subjects: tuple[str, ...]       # what it depends on
@@ -138,8 +137,10 @@ class Contexts:
         if token.scope != tokens.UNSCOPED:
             body["catalog"] = (await self.catalog(conn)).encoded(user_id=user.id, project_id=token.project_id)
         credential = delegation.get("application_credential", {})
-        return Context(token=token, caller=_caller(token, user, user_domain, scope, held, text), roles=held,
-                       restricted=credential.get("restricted", False), ruled="access_rules" in credential,
+        rules = tuple(AccessRule(rule["service"], rule["method"], rule["path"])
+                      for rule in credential.get("access_rules", ()))
+        caller = msgspec.structs.replace(_caller(token, user, user_domain, scope, held, text), access_rules=rules)
+        return Context(token=token, caller=caller, roles=held, restricted=credential.get("restricted", False),
                        body=msgspec.json.encode({"token": body}), bare=bare, subjects=tuple(subjects))
 
     async def _scope(self, conn: Connection, token: Token, seen: Places) -> Scope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -48,7 +48,20 @@ class PasswordExpired(Unauthorized):
     message = "The password is expired and needs to be changed for user: {user_id}."
 
 
+class MoreFactorsNeeded(Unauthorized):
+    """Some of what a user has to show was shown; the receipt spares them to show it again."""
+
+    message = "Additional authentications steps required."
+
+    def __init__(self, receipt: str, body: dict[str, Any]):
+        super().__init__()
+        self.body = body
+        self.headers["openstack-auth-receipt"] = receipt
+
+
 def envelope(ctx: Ctx, fault: Fault) -> tuple[bytes, str]:
+    if isinstance(fault, MoreFactorsNeeded):
+        return msgspec.json.encode(fault.body), "application/json"
     text = str(fault)
     if isinstance(fault, PolicyRefused):
         text = f"You are not authorized to perform the requested action: {fault.facts['rule']}."

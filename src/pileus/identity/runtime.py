@@ -16,7 +16,6 @@ from pileus.kit.bus import Bus, MemoryBus
 from pileus.kit.caller import Caller
 from pileus.kit.clock import Clock
 from pileus.kit.db import Connection, Db
-from pileus.kit.faults import Unauthorized
 from pileus.kit.service import Runtime
 
 
@@ -38,11 +37,8 @@ class Identity(Runtime):
         self.contexts = Contexts(self)
         self.heard: int | None = None          # up to which change of other processes `feed` was told
 
-    async def authenticate(self, token: str) -> Caller:
-        found = await self.contexts.of(token)
-        if found.ruled:
-            raise Unauthorized()
-        return found.caller
+    async def authenticate(self, token: str, *, expired_ok: bool = False) -> Caller:
+        return (await self.contexts.of(token, expired_ok=expired_ok)).caller
 
     async def announce(self, tx: Connection, *subjects: str, revoke: bool = False) -> None:
         """Tell every validator that `subjects` changed, once `tx` commits; `revoke` ends their tokens as well."""

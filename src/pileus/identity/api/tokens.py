@@ -45,7 +45,8 @@ def answer(found: Context, token: str, nocatalog: str | None, status: int = 200)
 
 @routes.post("/v3/auth/tokens", policy=None, envelope="auth", status=201)
 async def get_token(ctx: Ctx, body: AuthRequest, query: Nocatalog) -> Response:
-    token, found = await authentication.log_in(ctx.app, body)
+    receipt = ctx.request.headers.get("openstack-auth-receipt", "")
+    token, found = await authentication.log_in(ctx.app, body, receipt)
     return answer(found, token, query.nocatalog, 201)
 
 
@@ -56,6 +57,8 @@ async def _subject(ctx: Ctx, rule: Rule, *, expired_ok: bool = False) -> tuple[s
         found = await ctx.app.contexts.of(token, expired_ok=expired_ok)
     except Unauthorized as error:
         raise TokenNotFound() from error
+    if found.caller.access_rules and "openstack-identity-access-rules" not in ctx.request.headers:
+        raise TokenNotFound()                    # whoever asks would let the token do everything
     ctx.must_allow(rule.name, {"target.token.user_id": found.token.user_id, "user_id": found.token.user_id})
     return token, found
 

@@ -41,6 +41,23 @@ async def find(conn: Connection, id: str) -> Trust | None:
     return await db.one(conn, sa.select(trusts).where(trusts.c.id == id), Trust)
 
 
+async def use_up(tx: Connection, id: str) -> bool:
+    """Count one use; whether there was one left."""
+    query = trusts.c.remaining_uses
+    limited = await db.scalar(tx, sa.select(query).where(trusts.c.id == id))
+    return limited is None or await db.update(tx, trusts.update().where(trusts.c.id == id, query > 0).values(
+        remaining_uses=query - 1)) == 1
+
+
+async def handed_on(conn: Connection, id: str) -> list[str]:
+    """Ids of the trusts that were made with this one, and with those."""
+    found, left = [], [id]
+    while left:
+        left = await db.scalars(conn, sa.select(trusts.c.id).where(trusts.c.redelegated_trust_id.in_(left)))
+        found += left
+    return found
+
+
 async def get(conn: Connection, trust_id: str) -> Trust:
     row = await find(conn, trust_id)
     if row is None:
