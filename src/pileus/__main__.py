@@ -20,6 +20,7 @@ COMMANDS = {
     "ssh": ("inside", "log in to a server"),
     "trace": ("operations", "tell the life of a request, a server or a port"),
     "saga": ("operations", "unfinished work: list, retry"),
+    "policy": ("policy", "say whether somebody may do something, and what decides it"),
     "doctor": ("health", "say what is missing on this machine and how to cure it"),
     "config": ("health", "print every option of the configuration with its default"),
 }
@@ -55,6 +56,13 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
         each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the server")
     if name == "trace":
         each.add_argument("id", help="a request id (req-…), or a server, by name or id")
+    if name == "policy":
+        each.add_argument("action", choices=["explain"])
+        each.add_argument("user", help="name or id")
+        each.add_argument("scope", metavar="project", help="name or id of a project; domain:NAME; or system")
+        each.add_argument("rule", help="such as os_compute_api:servers:create")
+        each.add_argument("facts", nargs="*", metavar="NAME=VALUE",
+                          help="facts of what it would be done to, such as project_id=ID; the caller's own without any")
     if name == "saga":
         each.add_argument("action", choices=["list", "retry"])
         each.add_argument("id", nargs="?", help="of the saga to retry")

@@ -36,6 +36,7 @@ from pileus.placement.client import PlacementClient
 from pileus.placement.runtime import Placement
 from pileus.placement.service import SERVICE as PLACEMENT
 from pileus.processes.front import Front
+from pileus.processes.policies import policies_of
 from pileus.processes.settings import Settings
 from pileus.processes.state import Passwords, StateFolder
 
@@ -57,6 +58,9 @@ class Services:
         self.network = self._network()
         self.compute = self._compute()
         self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute)
+        policies = policies_of(state.folder / "policy.yaml")
+        for runtime in self.runtimes:
+            runtime.policy = policies[runtime.service.name]
         validate = TokenValidator(self.identity.keys, self.client(IdentityClient, "", "compute"),
                                   self.identity.feed)
         self._mount("/identity", self.identity, self.identity.authenticate)
