@@ -21,6 +21,8 @@ COMMANDS = {
     "trace": ("operations", "tell the life of a request, a server or a port"),
     "saga": ("operations", "unfinished work: list, retry"),
     "policy": ("policy", "say whether somebody may do something, and what decides it"),
+    "bootstrap": ("identity", "bring back what an administrator needs to log in"),
+    "keys": ("identity", "rotate the keys that sign tokens and encrypt stored credentials"),
     "doctor": ("health", "say what is missing on this machine and how to cure it"),
     "config": ("health", "print every option of the configuration with its default"),
 }
@@ -56,6 +58,9 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
         each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the server")
     if name == "trace":
         each.add_argument("id", help="a request id (req-…), or a server, by name or id")
+    if name == "keys":
+        each.add_argument("action", choices=["rotate"])
+        each.add_argument("which", nargs="?", choices=["all", "tokens", "credentials"], default="all")
     if name == "policy":
         each.add_argument("action", choices=["explain"])
         each.add_argument("user", help="name or id")

@@ -56,7 +56,11 @@ async def test_keys_of_a_user(world, admin, demo, key):
     assert [each["project_id"] for each in as_credential] == [PROJECT]
     others = f"/v3/users/{fixed_id('user', 'admin')}/credentials/OS-EC2"
     assert (await world.ask(demo, "GET", others)).status_code == 403
-    assert (await world.ask(demo, "GET", f"{others}/{key['access']}")).status_code == 403
+    assert (await world.ask(demo, "GET", f"{others}/{key['access']}x")).status_code == 404
+    of_admin = (await world.ask(admin, "POST", others, {"tenant_id": PROJECT})).json()["credential"]
+    for owner in (DEMO, fixed_id("user", "admin")):
+        path = f"/v3/users/{owner}/credentials/OS-EC2/{of_admin['access']}"
+        assert (await world.ask(demo, "GET", path)).status_code == 403
     assert (await world.ask(demo, "POST", KEYS, {"tenant_id": "nowhere"})).status_code == 404
     assert (await world.ask(admin, "DELETE", f"{KEYS}/{key['access']}")).status_code == 204
     assert (await world.ask(admin, "GET", f"{KEYS}/{key['access']}")).status_code == 404

@@ -39,4 +39,4 @@ SERVICE = Service(
     rules=(policies.MANAGED, roles.GET_DOMAIN_ROLE, roles.LIST_DOMAIN_ROLES, roles.CREATE_DOMAIN_ROLE,
            roles.UPDATE_DOMAIN_ROLE, roles.DELETE_DOMAIN_ROLE, assignments.LIST_TREE),
     envelope=envelope, page_links=page_links, headers=lambda ctx: {"vary": "X-Auth-Token"},
-    reconcilers=(changes.hear_of_changes, changes.forget_old_revocations))
+    reconcilers=(changes.hear_of_changes, changes.rotate_keys, changes.forget_old_revocations))

@@ -59,9 +59,7 @@ def settings_of(state: StateFolder, choices: Choices) -> Settings:
     return replace(
         found, compute=replace(found.compute, driver=choices.driver),
         network=replace(found.network, engine="fake" if choices.driver == "fake" else found.network.engine),
-        image=replace(found.image, directory=str(state.images)),
-        identity=replace(found.identity, keys=state.folder / found.identity.keys,
-                         credential_keys=state.folder / found.identity.credential_keys))
+        image=replace(found.image, directory=str(state.images)))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any, TypeVar
 
+import msgspec
+
 from pileus.compute.client import ComputeClient
 from pileus.compute.metadata import MetadataApp
 from pileus.compute.model import flavors, quotas
@@ -51,8 +53,7 @@ class Services:
     def __init__(self, state: StateFolder, settings: Settings, bus: Bus, *, reach: Reach = nothing):
         self.state, self.settings, self.bus, self.reach = state, settings, bus, reach
         self.site = Site({"": Front()})
-        self.identity = Identity(settings.identity, db=self._db("identity"), bus=bus,
-                                 compliance=settings.security_compliance)
+        self.identity = identity_of(state, settings, bus)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
         self.image = Images(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
         self.network = self._network()
@@ -127,6 +128,14 @@ class Services:
         await self.bus.close()
         for runtime in self.runtimes:
             await runtime.db.close()
+
+
+def identity_of(state: StateFolder, settings: Settings, bus: Bus) -> Identity:
+    """Folders of keys are below the state folder, unless they are named in full."""
+    config = msgspec.structs.replace(
+        settings.identity, keys=state.folder / settings.identity.keys,
+        credential_keys=state.folder / settings.identity.credential_keys)
+    return Identity(config, db=Db(state.database("identity")), bus=bus, compliance=settings.security_compliance)
 
 
 def judge_of(engine: str) -> Judge:

@@ -30,8 +30,9 @@ from pileus.kit.policy import Rule
 from pileus.kit.routes import Routes, Target
 from pileus.kit.web import Ctx
 
-OWN = "user_id:%(target.credential.user_id)s"
-READ, WRITE = f"{policies.READER} or {OWN}", f"{policies.ADMIN} or {OWN}"
+OWN = "(user_id:%(target.credential.user_id)s and not scope:domain)"
+READ, DELETE, CREATE = (f"{policies.READER} or {OWN}", f"{policies.ADMIN} or {OWN}",
+                        f"{policies.ADMIN} or (role:member and {OWN})")
 PATH = "/v3/users/{user_id}/credentials/OS-EC2"
 SKEW_SECONDS = 900.0
 routes = Routes()
@@ -43,15 +44,16 @@ def id_of(access: str) -> str:
 
 
 async def _get(conn: Connection, user_id: str, access: str) -> Credential:
+    """Whoever the path says the owner is, it is the real one's that policy is asked about."""
     row = await credentials.find(conn, id_of(access))
-    if row is None or row.type != "ec2" or row.user_id != user_id:
+    if row is None or row.type != "ec2":
         raise Missing(kind="credential", id=access)
     return row
 
 
 USER = Target(users.get, missing=Missing, refuse=lambda path: {"target.credential.user_id": path["user_id"]},
               facts=lambda row: {"target.credential.user_id": row.id, "user_id": row.id})
-CREDENTIAL = Target(_get, missing=Missing, refuse=policies.nothing,
+CREDENTIAL = Target(_get, missing=Missing, hidden=lambda row, caller: False,
                     facts=lambda row: {"target.credential.user_id": row.user_id, "user_id": row.user_id})
 
 
@@ -91,7 +93,7 @@ async def list_keys(ctx: Ctx, user: User) -> dict[str, Any]:
     return {"credentials": [_view(ctx, row) for row in rows], "links": links_of(ctx)}
 
 
-@routes.post(PATH, target=USER, status=201, policy=Rule("identity:ec2_create_credential", WRITE))
+@routes.post(PATH, target=USER, status=201, policy=Rule("identity:ec2_create_credential", CREATE))
 async def create_key(ctx: Ctx, user: User, body: KeyCreate) -> dict[str, Any]:
     """What the caller's own token may not do, the key may not either: it stays tied to its trust."""
     context = await ctx.app.contexts.of(ctx.caller.token)
@@ -114,7 +116,7 @@ async def show_key(ctx: Ctx, credential: Credential) -> dict[str, Any]:
     return _view(ctx, credential)
 
 
-@routes.delete(f"{PATH}/{{access}}", target=CREDENTIAL, policy=Rule("identity:ec2_delete_credential", WRITE))
+@routes.delete(f"{PATH}/{{access}}", target=CREDENTIAL, policy=Rule("identity:ec2_delete_credential", DELETE))
 async def delete_key(ctx: Ctx, credential: Credential) -> None:
     async with ctx.db.write() as tx:
         await tx.execute(table.delete().where(table.c.id == credential.id))

@@ -26,7 +26,8 @@ ROLE = "(domain_id:%(target.role.domain_id)s or None:%(target.role.domain_id)s)"
 # An administrator of any project rules the cloud, so the managers of one domain may not make any.
 LIST = f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or (role:reader and {ACTOR} and {PLACE})"
 READ = f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or (role:reader and {ACTOR} and {PLACE} and {ROLE})"
-WRITE = f"{policies.ANY_ADMIN} or (role:manager and {ACTOR} and {PLACE} and rule:{policies.MANAGED.name})"
+WRITE = f"{policies.ADMIN} or (role:admin and {ACTOR} and {PLACE} and {ROLE})" \
+        f" or (role:manager and {ACTOR} and {PLACE} and rule:{policies.MANAGED.name})"
 routes = Routes()
 
 

@@ -39,6 +39,12 @@ async def failed(tx: Connection, user_id: str | None, now: float, *, since: floa
         await db.add(tx, logins, Login(user_id=user_id, failures=1, failed_at=now))
 
 
+async def forgive(tx: Connection, user_id: str) -> bool:
+    """Whether there was a failure to forgive."""
+    return await db.update(tx, logins.update().where(logins.c.user_id == user_id, logins.c.failures > 0).values(
+        failures=0)) == 1
+
+
 async def succeeded(tx: Connection, user_id: str, now: float) -> None:
     if not await db.update(tx, logins.update().where(logins.c.user_id == user_id).values(
             failures=0, succeeded_at=now)):
