@@ -17,7 +17,8 @@ def checks(name: str, folder: Path, *, key_days: int) -> Iterator[tuple[str, boo
         return
     made = sorted((int(file.name), file.stat()) for file in folder.iterdir() if file.name.isdigit())
     if len(made) < 2:
-        yield name, False, f"{len(made)} keys in {folder}, where there must be two at least", "restore them from a backup"
+        detail = f"{len(made)} keys in {folder}, where there must be two at least"
+        yield name, False, detail, "restore them from a backup"
         return
     open_to = [file for file in (folder, *folder.iterdir()) if stat.S_IMODE(file.stat().st_mode) & 0o077]
     if open_to:

@@ -18,6 +18,7 @@ from pileus.identity.api import (
     groups,
     limits,
     projects,
+    revoke_events,
     roles,
     tokens,
     trusts,
@@ -35,7 +36,8 @@ SERVICE = Service(
     routes=Routes(
         discovery.routes, tokens.routes, domains.routes, projects.routes, users.routes, groups.routes, roles.routes,
         grants.routes, assignments.routes, catalog.routes, credentials.routes, app_credentials.routes, trusts.routes,
-        feeds.routes, endpoint_filter.routes, endpoint_policies.routes, limits.routes, ec2.routes),
+        feeds.routes, endpoint_filter.routes, endpoint_policies.routes, limits.routes, ec2.routes,
+        revoke_events.routes),
     rules=(policies.MANAGED, roles.GET_DOMAIN_ROLE, roles.LIST_DOMAIN_ROLES, roles.CREATE_DOMAIN_ROLE,
            roles.UPDATE_DOMAIN_ROLE, roles.DELETE_DOMAIN_ROLE, assignments.LIST_TREE),
     envelope=envelope, page_links=page_links, headers=lambda ctx: {"vary": "X-Auth-Token"},
