@@ -8,7 +8,7 @@ import msgspec
 
 from pileus.identity import factors, tokens
 from pileus.identity.contexts import Context, Places
-from pileus.identity.faults import InvalidBody, Refused
+from pileus.identity.faults import InvalidBody, Refused, TokenNotFound
 from pileus.identity.model import app_credentials, projects, trusts, users
 from pileus.identity.model.projects import Project
 from pileus.identity.model.users import User
@@ -220,7 +220,10 @@ def _noted(place: Project, seen: Places | None) -> Project:
 async def _by_token(app: Identity, proof: Proof, shown: Shown) -> None:
     if proof.token is None:
         raise InvalidBody(reason="Expecting to find token in identity.")
-    found = await app.contexts.of(proof.token.id)
+    try:
+        found = await app.contexts.of(proof.token.id)
+    except Unauthorized as error:
+        raise TokenNotFound() from error         # clients tell by this that the token is to blame
     if found.token.trust_id:
         raise Refused(reason="A token of a trust cannot be exchanged for another one.")
     async with app.db.read() as reader:

@@ -27,8 +27,8 @@ class IdentityConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     receipt_seconds: Annotated[int, msgspec.Meta(ge=30), doc(
         "How long somebody who showed one of several factors has for the others.")] = 300
     limit_model: Annotated[Literal["flat", "strict_two_level"], doc(
-        "How limits of projects in a tree bear on each other: not at all, or a project and what is below it share "
-        "one.")] = "flat"
+        "Whether limits of projects bear on each other: not at all, or no project may have more than the domain it is "
+        "in.")] = "flat"
     key_days: Annotated[int, msgspec.Meta(ge=0), doc(
         "Days after which token keys are rotated; 0: only by command.")] = 30
 

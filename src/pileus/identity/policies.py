@@ -1,8 +1,8 @@
 """Who may: the checks of identity's rules, with the names of facts that operators know from oslo.policy files.
 
 These are the defaults operators know: whoever administers a project or the whole cloud may do everything; who
-administers a domain, everything with domains and what is in them, of any domain, except giving roles outside. To keep
-administrators inside their domains, give them the role manager there.
+administers a domain, everything with domains and what is in them, of any domain. To keep administrators inside their
+domains, give them the role manager there.
 """
 
 from __future__ import annotations
