@@ -153,7 +153,7 @@ class WebApp:
         ctx.reach("authenticate:before")
         params: dict[str, Any] = dict(zip(names, values, strict=True))
         if route.policy is not None:
-            ctx.caller = await self.authenticate(ctx.request.headers.get("x-auth-token", ""))
+            ctx.caller = await self._caller(ctx, path)
         await self._authorize(ctx, route, params)
         ctx.span("authenticate")
         if route.query is not None:
@@ -226,6 +226,8 @@ class WebApp:
         if not alive:
             raise faults.NotFound()
         if ctx.request.method not in alive:
+            if ctx.request.scope["path"].endswith("/"):       # a thing whose id is empty, not the list of all
+                raise faults.NotFound()
             fault = faults.MethodNotAllowed(method=ctx.request.method)
             fault.headers["allow"] = ", ".join(sorted(alive))
             raise fault
@@ -243,6 +245,18 @@ class WebApp:
         raise faults.BadRequest(reason=f"There is no such action: {name}")
 
     # -- who may ----------------------------------------------------------------------------
+
+    async def _caller(self, ctx: Ctx, path: str) -> Caller:
+        """A service that shows its own token beside its user's vouches for it."""
+        token, vouching = (ctx.request.headers.get(name, "") for name in ("x-auth-token", "x-service-token"))
+        if vouching and (await self.authenticate(vouching)).has("service"):
+            return await self.authenticate(token, expired_ok=True)
+        caller = await self.authenticate(token)
+        if caller.access_rules:
+            paths = (path, f"{ctx.request.scope.get('root_path', '')}{path}")
+            if not caller.may_ask(self.service.type, ctx.request.method, paths):
+                raise faults.Unauthorized()
+        return caller
 
     async def _authorize(self, ctx: Ctx, route: Route, params: dict[str, Any]) -> None:
         """Load what the path names into `params` and ask policy; say 404 where the caller may not even know."""

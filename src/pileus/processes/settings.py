@@ -5,16 +5,21 @@ from __future__ import annotations
 import msgspec
 
 from pileus.compute.config import ComputeConfig
+from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.image.config import ImageConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
+from pileus.processes.databases import DatabaseConfig
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    identity: IdentityConfig = IdentityConfig()
+    security_compliance: ComplianceConfig = ComplianceConfig()
     compute: ComputeConfig = ComputeConfig()
     network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
     placement: PlacementConfig = PlacementConfig()
+    database: DatabaseConfig = DatabaseConfig()
 
 
 SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Settings)}
