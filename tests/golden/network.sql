@@ -13,6 +13,52 @@ CREATE INDEX address_ip_ix ON address (ip);
 
 CREATE INDEX address_port_id_ix ON address (port_id);
 
+CREATE TABLE address_group (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    addresses TEXT NOT NULL,
+    CONSTRAINT address_group_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX address_group_by_project ON address_group (project_id, id);
+
+CREATE TABLE default_security_group_rule (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    direction VARCHAR(8) NOT NULL,
+    ethertype VARCHAR(8) NOT NULL,
+    protocol VARCHAR(40),
+    port_range_min INTEGER,
+    port_range_max INTEGER,
+    remote_ip_prefix VARCHAR(64),
+    remote_group_id VARCHAR(36),
+    remote_address_group_id VARCHAR(36),
+    used_in_default_sg BOOLEAN NOT NULL,
+    used_in_non_default_sg BOOLEAN NOT NULL,
+    meaning VARCHAR(255) NOT NULL,
+    CONSTRAINT default_security_group_rule_pk PRIMARY KEY (id),
+    CONSTRAINT default_security_group_rule_meaning_uq UNIQUE (meaning)
+);
+
+CREATE INDEX default_security_group_rule_by_project ON default_security_group_rule (project_id, id);
+
+CREATE TABLE dhcp_exclusion (
+    network_id VARCHAR(36) NOT NULL,
+    host VARCHAR(255) NOT NULL,
+    CONSTRAINT dhcp_exclusion_pk PRIMARY KEY (network_id, host),
+    CONSTRAINT dhcp_exclusion_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id) ON DELETE CASCADE
+);
+
 CREATE TABLE floatingip (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,
@@ -29,7 +75,7 @@ CREATE TABLE floatingip (
     router_id VARCHAR(36),
     status VARCHAR(16) NOT NULL,
     dns_name VARCHAR(255) NOT NULL,
-    dns_domain VARCHAR(255) NOT NULL,
+    dns_domain VARCHAR(255) NOT NULL, qos_policy_id VARCHAR(36) CONSTRAINT floatingip_qos_policy_id_fk REFERENCES qos_policy (id),
     CONSTRAINT floatingip_pk PRIMARY KEY (id),
     CONSTRAINT floatingip_floating_network_id_fk FOREIGN KEY(floating_network_id) REFERENCES network (id),
     CONSTRAINT floatingip_floating_port_id_fk FOREIGN KEY(floating_port_id) REFERENCES port (id),
@@ -47,6 +93,8 @@ CREATE INDEX floatingip_floating_network_id_ix ON floatingip (floating_network_i
 
 CREATE INDEX floatingip_port_id_ix ON floatingip (port_id);
 
+CREATE INDEX floatingip_qos_policy_id_ix ON floatingip (qos_policy_id);
+
 CREATE INDEX floatingip_router_id_ix ON floatingip (router_id);
 
 CREATE TABLE host (
@@ -63,6 +111,42 @@ CREATE TABLE host (
     CONSTRAINT host_pk PRIMARY KEY (name),
     CONSTRAINT host_id_uq UNIQUE (id)
 );
+
+CREATE TABLE metering_label (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    shared BOOLEAN NOT NULL,
+    CONSTRAINT metering_label_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX metering_label_by_project ON metering_label (project_id, id);
+
+CREATE TABLE metering_label_rule (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    metering_label_id VARCHAR(36) NOT NULL,
+    direction VARCHAR(8) NOT NULL,
+    remote_ip_prefix VARCHAR(64),
+    source_ip_prefix VARCHAR(64),
+    destination_ip_prefix VARCHAR(64),
+    excluded BOOLEAN NOT NULL,
+    CONSTRAINT metering_label_rule_pk PRIMARY KEY (id),
+    CONSTRAINT metering_label_rule_metering_label_id_fk FOREIGN KEY(metering_label_id) REFERENCES metering_label (id) ON DELETE CASCADE
+);
+
+CREATE INDEX metering_label_rule_by_project ON metering_label_rule (project_id, id);
+
+CREATE INDEX metering_label_rule_metering_label_id_ix ON metering_label_rule (metering_label_id);
 
 CREATE TABLE network (
     id VARCHAR(36) NOT NULL,
@@ -82,12 +166,14 @@ CREATE TABLE network (
     network_type VARCHAR(16) NOT NULL,
     physical_network VARCHAR(64),
     segmentation_id INTEGER,
-    segment VARCHAR(120) NOT NULL,
+    segment VARCHAR(120) NOT NULL, qos_policy_id VARCHAR(36) CONSTRAINT network_qos_policy_id_fk REFERENCES qos_policy (id),
     CONSTRAINT network_pk PRIMARY KEY (id),
     CONSTRAINT network_segment_uq UNIQUE (segment)
 );
 
 CREATE INDEX network_by_project ON network (project_id, id);
+
+CREATE INDEX network_qos_policy_id_ix ON network (qos_policy_id);
 
 CREATE TABLE port (
     id VARCHAR(36) NOT NULL,
@@ -112,7 +198,7 @@ CREATE TABLE port (
     allowed_address_pairs TEXT NOT NULL,
     extra_dhcp_opts TEXT NOT NULL,
     dns_name VARCHAR(255) NOT NULL,
-    dns_domain VARCHAR(255) NOT NULL,
+    dns_domain VARCHAR(255) NOT NULL, qos_policy_id VARCHAR(36) CONSTRAINT port_qos_policy_id_fk REFERENCES qos_policy (id),
     CONSTRAINT port_pk PRIMARY KEY (id),
     CONSTRAINT port_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id),
     CONSTRAINT port_network_id_mac_address_uq UNIQUE (network_id, mac_address)
@@ -123,6 +209,34 @@ CREATE INDEX port_by_project ON port (project_id, id);
 CREATE INDEX port_device_id_ix ON port (device_id);
 
 CREATE INDEX port_host_ix ON port (host);
+
+CREATE INDEX port_qos_policy_id_ix ON port (qos_policy_id);
+
+CREATE TABLE port_forwarding (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    floatingip_id VARCHAR(36) NOT NULL,
+    internal_port_id VARCHAR(36) NOT NULL,
+    internal_ip_address VARCHAR(45) NOT NULL,
+    internal_port INTEGER NOT NULL,
+    internal_last INTEGER NOT NULL,
+    external_port INTEGER NOT NULL,
+    external_last INTEGER NOT NULL,
+    protocol VARCHAR(16) NOT NULL,
+    CONSTRAINT port_forwarding_pk PRIMARY KEY (id),
+    CONSTRAINT port_forwarding_floatingip_id_fk FOREIGN KEY(floatingip_id) REFERENCES floatingip (id) ON DELETE CASCADE,
+    CONSTRAINT port_forwarding_internal_port_id_fk FOREIGN KEY(internal_port_id) REFERENCES port (id) ON DELETE CASCADE,
+    CONSTRAINT port_forwarding_floatingip_id_protocol_external_port_uq UNIQUE (floatingip_id, protocol, external_port)
+);
+
+CREATE INDEX port_forwarding_by_project ON port_forwarding (project_id, id);
+
+CREATE INDEX port_forwarding_internal_port_id_ix ON port_forwarding (internal_port_id);
 
 CREATE TABLE port_security_group (
     port_id VARCHAR(36) NOT NULL,
@@ -140,12 +254,67 @@ CREATE TABLE project (
     CONSTRAINT project_pk PRIMARY KEY (id)
 );
 
+CREATE TABLE qos_policy (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    default_of VARCHAR(64),
+    CONSTRAINT qos_policy_pk PRIMARY KEY (id),
+    CONSTRAINT qos_policy_default_of_uq UNIQUE (default_of)
+);
+
+CREATE INDEX qos_policy_by_project ON qos_policy (project_id, id);
+
+CREATE TABLE qos_rule (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    policy_id VARCHAR(36) NOT NULL,
+    kind VARCHAR(24) NOT NULL,
+    direction VARCHAR(8) NOT NULL,
+    most INTEGER NOT NULL,
+    burst INTEGER NOT NULL,
+    CONSTRAINT qos_rule_pk PRIMARY KEY (id),
+    CONSTRAINT qos_rule_policy_id_fk FOREIGN KEY(policy_id) REFERENCES qos_policy (id) ON DELETE CASCADE,
+    CONSTRAINT qos_rule_policy_id_kind_direction_uq UNIQUE (policy_id, kind, direction)
+);
+
+CREATE INDEX qos_rule_by_project ON qos_rule (project_id, id);
+
 CREATE TABLE quota (
     project_id VARCHAR(64) NOT NULL,
     resource VARCHAR(32) NOT NULL,
     max_count INTEGER NOT NULL,
     CONSTRAINT quota_pk PRIMARY KEY (project_id, resource)
 );
+
+CREATE TABLE rbac_policy (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    object_type VARCHAR(32) NOT NULL,
+    object_id VARCHAR(36) NOT NULL,
+    action VARCHAR(32) NOT NULL,
+    target_project VARCHAR(64) NOT NULL,
+    CONSTRAINT rbac_policy_pk PRIMARY KEY (id),
+    CONSTRAINT rbac_policy_object_id_action_target_project_uq UNIQUE (object_id, action, target_project)
+);
+
+CREATE INDEX rbac_policy_by_project ON rbac_policy (project_id, id);
+
+CREATE INDEX rbac_policy_by_target ON rbac_policy (target_project, object_type);
 
 CREATE TABLE router (
     id VARCHAR(36) NOT NULL,
@@ -217,7 +386,7 @@ CREATE TABLE security_group_rule (
     port_range_max INTEGER,
     remote_ip_prefix VARCHAR(64),
     remote_group_id VARCHAR(36),
-    meaning VARCHAR(255) NOT NULL,
+    meaning VARCHAR(255) NOT NULL, remote_address_group_id VARCHAR(36) CONSTRAINT security_group_rule_remote_address_group_id_fk REFERENCES address_group (id),
     CONSTRAINT security_group_rule_pk PRIMARY KEY (id),
     CONSTRAINT security_group_rule_remote_group_id_fk FOREIGN KEY(remote_group_id) REFERENCES security_group (id) ON DELETE CASCADE,
     CONSTRAINT security_group_rule_security_group_id_fk FOREIGN KEY(security_group_id) REFERENCES security_group (id) ON DELETE CASCADE,
@@ -225,6 +394,8 @@ CREATE TABLE security_group_rule (
 );
 
 CREATE INDEX security_group_rule_by_project ON security_group_rule (project_id, id);
+
+CREATE INDEX security_group_rule_remote_address_group_id_ix ON security_group_rule (remote_address_group_id);
 
 CREATE INDEX security_group_rule_remote_group_id_ix ON security_group_rule (remote_group_id);
 

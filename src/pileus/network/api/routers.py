@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -34,7 +34,7 @@ from pileus.network.api.shapes import (
     texts,
 )
 from pileus.network.legs import GatewayAsked
-from pileus.network.model import base, networks, ports, quotas, routers, security_groups, subnets
+from pileus.network.model import base, networks, ports, quotas, rbac, routers, security_groups, subnets
 from pileus.network.model.ports import Port
 from pileus.network.model.routers import Router
 from pileus.network.model.subnets import HostRoute, Subnet
@@ -159,8 +159,8 @@ async def create_routers(ctx: Ctx, body: list[RouterCreate]) -> list[RouterView]
 
 async def _must_see(ctx: Ctx, tx: Connection, asked: GatewayAsked) -> None:
     network = await networks.find(tx, asked.network_id or "")
-    if network is not None and not (network.external or network.shared or sees_all(ctx)
-                                    or network.project_id == ctx.caller.project_id):
+    if network is not None and not (sees_all(ctx) or network.project_id == ctx.caller.project_id or
+                                    await rbac.is_given(tx, "network", network.id, ctx.caller.project_id)):
         raise faults.NetworkNotFound(network_id=asked.network_id)
 
 
@@ -185,6 +185,39 @@ async def update_router(ctx: Ctx, router: Router, body: RouterUpdate) -> RouterV
         row = await base.change(tx, routers.routers, router, now, **values)
         app(ctx).changed(tx)
         return (await views(ctx, tx, [row]))[0]
+
+
+class RoutesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    routes: list[HostRoute]
+
+
+async def _with_routes(ctx: Ctx, router: Router, change: Callable[[list[HostRoute]], list[HostRoute]]) -> RouterView:
+    """The router is held meanwhile, so that changes of several clients add up."""
+    async with ctx.db.write() as tx:
+        router = await routers.lock(tx, router.id)
+        wanted = change(router.routes)
+        await legs.check_routes(tx, router, wanted)
+        row = router
+        if wanted != router.routes:
+            row = await base.change(tx, routers.routers, router, ctx.clock(), routes=wanted)
+        app(ctx).changed(tx)
+        return (await views(ctx, tx, [row]))[0]
+
+
+@routes.put("/v2.0/routers/{router_id}/add_extraroutes", envelope="router", target=ROUTER,
+            policy=Rule("add_extraroutes", MEMBER))
+async def add_routes(ctx: Ctx, router: Router, body: RoutesAsked) -> RouterView:
+    """What is there already stays once."""
+    asked = subnet_rules.host_routes(body.routes)
+    return await _with_routes(ctx, router, lambda have: list(dict.fromkeys([*have, *asked])))
+
+
+@routes.put("/v2.0/routers/{router_id}/remove_extraroutes", envelope="router", target=ROUTER,
+            policy=Rule("remove_extraroutes", MEMBER))
+async def remove_routes(ctx: Ctx, router: Router, body: RoutesAsked) -> RouterView:
+    """What is not there need not be taken away."""
+    asked = set(subnet_rules.host_routes(body.routes))
+    return await _with_routes(ctx, router, lambda have: [route for route in have if route not in asked])
 
 
 async def _unchanged(tx: Connection, router: Router) -> Router:
@@ -263,7 +296,8 @@ async def _interface(tx: Connection, router: Router, body: InterfaceAsked) -> Po
 async def _subnet(ctx: Ctx, tx: Connection, subnet_id: str) -> Subnet:
     subnet = await subnets.get(tx, subnet_id)
     network = await networks.get(tx, subnet.network_id)
-    if not (sees_all(ctx) or ctx.caller.project_id in (subnet.project_id, network.project_id) or network.shared):
+    if not (sees_all(ctx) or ctx.caller.project_id in (subnet.project_id, network.project_id) or
+            await rbac.is_given(tx, "network", network.id, ctx.caller.project_id, rbac.SHARED)):
         raise faults.SubnetNotFound(subnet_id=subnet_id)
     return subnet
 

@@ -10,7 +10,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Network(Record, frozen=True, kw_only=True):
-    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge."""
+    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge.
+    Hosts in `without_dhcp` do not answer DHCP."""
 
     id: str
     revision: int = 0
@@ -18,6 +19,7 @@ class Network(Record, frozen=True, kw_only=True):
     mtu: int = 1450
     external: bool = False
     physical: str | None = None
+    without_dhcp: tuple[str, ...] = ()
 
 
 class HostRoute(Record, frozen=True, kw_only=True):
@@ -51,6 +53,30 @@ class AddressPair(Record, frozen=True, kw_only=True):
     mac: str | None = None
 
 
+class DhcpOption(Record, frozen=True, kw_only=True):
+    """`name` as clients of the API know it, or a number."""
+
+    name: str
+    value: str
+    ip_version: int = 4
+
+
+class Limit(Record, frozen=True, kw_only=True):
+    """Of what goes out of a guest, or into it; in bits or packets per second. Burst 0: some of it."""
+
+    egress: bool = True
+    packets: bool = False
+    most: int
+    burst: int = 0
+
+
+class Qos(Record, frozen=True, kw_only=True):
+    """`dscp` is written into what goes out."""
+
+    limits: tuple[Limit, ...] = ()
+    dscp: int | None = None
+
+
 class Port(Record, frozen=True, kw_only=True):
     id: str
     revision: int = 0
@@ -67,6 +93,8 @@ class Port(Record, frozen=True, kw_only=True):
     project_id: str = ""
     hostname: str = ""
     dns_domain: str = ""
+    dhcp_options: tuple[DhcpOption, ...] = ()
+    qos: Qos | None = None
 
 
 class Gateway(Record, frozen=True, kw_only=True):
@@ -86,10 +114,21 @@ class Router(Record, frozen=True, kw_only=True):
     enable_snat: bool = True
     routes: tuple[HostRoute, ...] = ()
     host: str | None = None
+    project_id: str = ""
+
+
+class Forwarding(Record, frozen=True, kw_only=True):
+    """Ports `port` to `last` lead to `inside` and those that follow it at `ip`."""
+
+    protocol: str
+    port: int
+    last: int
+    ip: str
+    inside: int
 
 
 class FloatingIp(Record, frozen=True, kw_only=True):
-    """Not associated: without `fixed_ip`, `router_id` and `port_id`."""
+    """Not associated: without `fixed_ip` and `port_id`; its ports may then lead to several guests."""
 
     id: str
     revision: int = 0
@@ -97,6 +136,26 @@ class FloatingIp(Record, frozen=True, kw_only=True):
     fixed_ip: str | None = None
     router_id: str | None = None
     port_id: str | None = None
+    forwardings: tuple[Forwarding, ...] = ()
+    qos: Qos | None = None
+
+
+class MeterRule(Record, frozen=True, kw_only=True):
+    """`ingress` is towards the project's networks. `remote` is the far end, whichever the direction."""
+
+    ingress: bool
+    remote: str | None = None
+    source: str | None = None
+    destination: str | None = None
+    excluded: bool = False
+
+
+class Meter(Record, frozen=True, kw_only=True):
+    """Counts what goes through gateways of a project's routers; without a project, of all."""
+
+    id: str
+    project_id: str | None = None
+    rules: tuple[MeterRule, ...] = ()
 
 
 class Rule(Record, frozen=True, kw_only=True):
@@ -112,10 +171,13 @@ class Rule(Record, frozen=True, kw_only=True):
 
 
 class SecurityGroup(Record, frozen=True, kw_only=True):
+    """What rules may name as remote: a group of ports, or one of `addresses`."""
+
     id: str
     revision: int = 0
     rules: tuple[Rule, ...] = ()
     stateful: bool = True
+    addresses: tuple[str, ...] = ()
 
 
 class Host(Record, frozen=True, kw_only=True):
@@ -133,6 +195,7 @@ class Records(Record, frozen=True, kw_only=True):
     floating_ips: tuple[FloatingIp, ...] = ()
     security_groups: tuple[SecurityGroup, ...] = ()
     hosts: tuple[Host, ...] = ()
+    meters: tuple[Meter, ...] = ()
 
 
 class Gone(Record, frozen=True, kw_only=True):
@@ -166,7 +229,8 @@ class NetworkSlice(Record, frozen=True, kw_only=True):
 
 
 class Leg(Record, frozen=True, kw_only=True):
-    """A router's interface; `addresses` carry their prefix length."""
+    """A router's interface; `addresses` carry their prefix length. DHCPv6 gives out addresses where it is `managed`,
+    and what else there is to know where `other`."""
 
     port_id: str
     revision: int = 0
@@ -176,6 +240,7 @@ class Leg(Record, frozen=True, kw_only=True):
     mtu: int = 1450
     advertised: tuple[str, ...] = ()
     managed: bool = False
+    other: bool = False
 
 
 class GatewayLeg(Record, frozen=True, kw_only=True):
@@ -197,6 +262,7 @@ class RouterSlice(Record, frozen=True, kw_only=True):
     enable_snat: bool = True
     routes: tuple[HostRoute, ...] = ()
     floating_ips: tuple[FloatingIp, ...] = ()
+    meters: tuple[Meter, ...] = ()
 
 
 class GroupSlice(Record, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
+import msgspec
+
 from pileus.network.engine.records import (
     Gateway,
     GatewayLeg,
@@ -50,8 +52,9 @@ class _Index:
                     self.router_host[router.gateway.port_id] = router.host
         self.floating_of = defaultdict(list)
         for floating in sorted(records.floating_ips, key=lambda floating: floating.id):
-            if floating.router_id is not None and floating.fixed_ip is not None:
+            if floating.router_id is not None and (floating.fixed_ip is not None or floating.forwardings):
                 self.floating_of[floating.router_id].append(floating)
+        self.meters = sorted(records.meters, key=lambda meter: meter.id)
         self.guests_at: dict[str, list[Port]] = defaultdict(list)
         self.members: dict[str, set[str]] = defaultdict(set)
         self.ports_of: dict[str, list[Port]] = defaultdict(list)
@@ -118,9 +121,12 @@ def _network(index: _Index, host: str, network: Network, hosts: set[str]) -> Net
             device_id=port.device_id,
             project_id=port.project_id,
         ))
+    subnets = index.subnets_of[network.id]
+    if host in network.without_dhcp:
+        subnets = [msgspec.structs.replace(subnet, enable_dhcp=False) for subnet in subnets]
     return NetworkSlice(
-        network=network,
-        subnets=tuple(index.subnets_of[network.id]),
+        network=msgspec.structs.replace(network, without_dhcp=()) if network.without_dhcp else network,
+        subnets=tuple(subnets),
         peers=tuple(sorted(index.hosts[other].underlay_ip for other in hosts if other != host)),
         neighbours=tuple(neighbours),
     )
@@ -135,6 +141,7 @@ def _router(index: _Index, router: Router) -> RouterSlice:
         enable_snat=router.enable_snat,
         routes=tuple(sorted(router.routes, key=lambda route: (route.destination, route.nexthop))),
         floating_ips=tuple(index.floating_of[router.id]),
+        meters=tuple(meter for meter in index.meters if meter.project_id in (None, router.project_id)),
     )
 
 
@@ -151,6 +158,7 @@ def _leg(index: _Index, port: Port) -> Leg:
         mtu=network.mtu if network is not None else 1450,
         advertised=tuple(sorted(subnet.cidr for subnet in six)),
         managed=any(subnet.ipv6_ra_mode == "dhcpv6-stateful" for subnet in six),
+        other=any(subnet.ipv6_ra_mode == "dhcpv6-stateless" for subnet in six),
     )
 
 
@@ -191,7 +199,7 @@ def _group(index: _Index, group: SecurityGroup, used: bool, remote: bool) -> Gro
         id=group.id,
         rules=group.rules if used else (),
         stateful=group.stateful,
-        members=tuple(sorted(index.members[group.id], key=_address_order)) if remote else (),
+        members=tuple(sorted({*index.members[group.id], *group.addresses}, key=_address_order)) if remote else (),
     )
 
 

@@ -39,6 +39,7 @@ floating_ips = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("dns_name", sa.String(255), nullable=False),
     sa.Column("dns_domain", sa.String(255), nullable=False),
+    sa.Column("qos_policy_id", sa.String(36), sa.ForeignKey("qos_policy.id"), index=True),
     sa.UniqueConstraint("floating_network_id", "port_id", "fixed_ip_address"),
 )
 
@@ -65,6 +66,7 @@ class FloatingIp(Row, frozen=True, kw_only=True):
     status: str = "DOWN"
     dns_name: str = ""
     dns_domain: str = ""
+    qos_policy_id: str | None = None
 
 
 class Interface(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,15 @@ async def lock(tx: Connection, router_id: str) -> Router:
 
 async def get_floating_ip(conn: Connection, floatingip_id: str) -> FloatingIp:
     row = await db.one(conn, sa.select(floating_ips).where(floating_ips.c.id == floatingip_id), FloatingIp)
+    if row is None:
+        raise faults.FloatingIpNotFound(floatingip_id=floatingip_id)
+    return row
+
+
+async def lock_floating_ip(tx: Connection, floatingip_id: str) -> FloatingIp:
+    """The row, held until the end of the transaction: one change of its port forwardings at a time."""
+    row = await db.one(tx, sa.select(floating_ips).where(floating_ips.c.id == floatingip_id).with_for_update(),
+                       FloatingIp)
     if row is None:
         raise faults.FloatingIpNotFound(floatingip_id=floatingip_id)
     return row
