@@ -1,5 +1,6 @@
 """Conversations with the Image API."""
 
+import json
 import uuid
 
 import pytest
@@ -230,3 +231,13 @@ async def test_deactivation(world):
     assert (await world.http.get(url + "/file")).content == b"data"
     queued = await world.image()
     assert (await world.http.post(f"/v2/images/{queued}/actions/deactivate")).status_code == 403
+
+
+async def test_ten_thousand_properties(world):
+    many = {f"property{n}": "x" for n in range(10_000)}
+    refused = await world.http.post("/v2/images", json={"name": "a"} | many)
+    assert refused.status_code == 413 and "128" in refused.text
+    image = await world.image()
+    steps = [{"op": "add", "path": f"/{name}", "value": value} for name, value in many.items()]
+    refused = await world.http.patch(f"/v2/images/{image}", content=json.dumps(steps), headers=V21)
+    assert refused.status_code == 413 and "property1" not in await world.shown(image)
