@@ -85,6 +85,8 @@ async def test_stage_and_import(world):
     image = await staged(world)
     asked = await imported(world, image, {"name": "glance-direct"})
     assert asked.status_code == 202
+    assert (await world.client.get(image)).properties == {}
+    assert (await world.client.set_properties(image, {"a": "b"})).properties == {"a": "b"}
     shown, task = await world.shown(image), await task_of(world, image)
     assert (shown["status"], shown["stores"], shown["os_glance_importing_to_stores"]) == ("active", "file", "")
     assert shown["os_hash_value"] == hashlib.sha512(DATA).hexdigest()
