@@ -53,6 +53,8 @@ TESTS = (
     Need("git", "git", "clones the tree, as users do"),
     Need("mariadb-server", "mariadbd", "one of the databases"),
     Need("postgresql", "/usr/lib/postgresql/*/bin/postgres", "one of the databases"),
+    Need("slapd", "slapd", "the directory that identity reads"),
+    Need("openssl", "openssl", "makes the directory's certificate"),
     Need("rabbitmq-server", "rabbitmq-server", "the message bus at scale"),
     Need("util-linux", "setpriv", "runs tests as an ordinary user"),
     Need("iputils-ping", "ping", "sends packets between networks"),

@@ -74,6 +74,26 @@ CREATE TABLE credential (
 
 CREATE INDEX credential_user_id_ix ON credential (user_id);
 
+CREATE TABLE directory_entry (
+    public_id VARCHAR(64) NOT NULL,
+    domain_id VARCHAR(64) NOT NULL,
+    kind VARCHAR(8) NOT NULL,
+    local_id VARCHAR(255) NOT NULL,
+    CONSTRAINT directory_entry_pk PRIMARY KEY (public_id),
+    CONSTRAINT directory_entry_domain_id_fk FOREIGN KEY(domain_id) REFERENCES project (id) ON DELETE CASCADE,
+    CONSTRAINT directory_entry_domain_id_kind_local_id_uq UNIQUE (domain_id, kind, local_id)
+);
+
+CREATE TABLE domain_option (
+    domain_id VARCHAR(64) NOT NULL,
+    section VARCHAR(64) NOT NULL,
+    name VARCHAR(64) NOT NULL,
+    value TEXT NOT NULL,
+    sensitive BOOLEAN NOT NULL,
+    CONSTRAINT domain_option_pk PRIMARY KEY (domain_id, section, name),
+    CONSTRAINT domain_option_domain_id_fk FOREIGN KEY(domain_id) REFERENCES project (id) ON DELETE CASCADE
+);
+
 CREATE TABLE endpoint (
     id VARCHAR(64) NOT NULL,
     service_id VARCHAR(64) NOT NULL,

@@ -135,6 +135,10 @@ async def _by_password(app: Identity, proof: Proof, shown: Shown) -> None:
     if proof.password is None:
         raise InvalidBody(reason="Expecting to find password in identity.")
     asked = proof.password.user
+    if (found := await app.directories.prove(asked)) is not None:
+        shown.is_user(found)
+        shown.add_method("password")
+        return
     async with app.db.read() as reader:
         user = await _find_user(reader, asked)
     if not await app.passwords.verify(asked.password, user.password_hash if user else None) or user is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pileus.identity.config import IdentityConfig
 from pileus.identity.contexts import Contexts
+from pileus.identity.directory.directories import Directories
 from pileus.identity.feed import Feed
 from pileus.identity.keys import KeyRepository
 from pileus.identity.model import revocations
@@ -33,6 +34,7 @@ class Identity(Runtime):
         self.passwords = Passwords(self.clock, rounds=config.password_rounds, remembered=config.password_remembered)
         self.feed = Feed()
         self.contexts = Contexts(self)
+        self.directories = Directories(self)
         self.heard: int | None = None          # up to which change of other processes `feed` was told
 
     async def authenticate(self, token: str) -> Caller:

@@ -9,6 +9,7 @@ from pileus.identity.api import (
     catalog,
     credentials,
     discovery,
+    domain_config,
     domains,
     feeds,
     grants,
@@ -31,6 +32,6 @@ SERVICE = Service(
     routes=Routes(
         discovery.routes, tokens.routes, domains.routes, projects.routes, users.routes, groups.routes, roles.routes,
         grants.routes, assignments.routes, catalog.routes, credentials.routes, app_credentials.routes, trusts.routes,
-        feeds.routes),
+        domain_config.routes, feeds.routes),
     envelope=envelope, page_links=page_links, headers=lambda ctx: {"vary": "X-Auth-Token"},
     reconcilers=(changes.hear_of_changes, changes.forget_old_revocations))
