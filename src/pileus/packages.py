@@ -54,6 +54,8 @@ TESTS = (
     Need("mariadb-server", "mariadbd", "one of the databases"),
     Need("postgresql", "/usr/lib/postgresql/*/bin/postgres", "one of the databases"),
     Need("slapd", "slapd", "the directory that identity reads"),
+    Need("nodejs", "node", "runs the identity provider of the tests"),
+    Need("npm", "npm", "brings the identity provider of the tests"),
     Need("openssl", "openssl", "makes the directory's certificate"),
     Need("rabbitmq-server", "rabbitmq-server", "the message bus at scale"),
     Need("util-linux", "setpriv", "runs tests as an ordinary user"),

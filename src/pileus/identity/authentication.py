@@ -233,7 +233,8 @@ async def _scoped(conn: Connection, app: Identity, asked: ScopeRef | str | None,
     audit_ids = (tokens.new_audit_id(), *([shown.audit_id] if shown.audit_id else []))
     return Token(user_id=user_id, methods=tuple(shown.methods), issued_at=now, audit_ids=audit_ids, scope=scope,
                  scope_id=scope_id, expires_at=min(ends, shown.expires_at or ends), trust_id=trust_id,
-                 app_credential_id=shown.app_credential.id if shown.app_credential else "")
+                 app_credential_id=shown.app_credential.id if shown.app_credential else "",
+                 federated=shown.parent.federated if shown.parent else ())
 
 
 async def _scope(conn: Connection, asked: ScopeRef | None, shown: Shown, seen: Places) -> tuple[int, str]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pileus.identity.config import IdentityConfig
 from pileus.identity.contexts import Contexts
 from pileus.identity.directory.directories import Directories
+from pileus.identity.federation.oidc import OidcProviders
+from pileus.identity.federation.settings import FederationConfig
 from pileus.identity.feed import Feed
 from pileus.identity.keys import KeyRepository
 from pileus.identity.model import revocations
@@ -24,7 +26,8 @@ class Identity(Runtime):
     """`feed` tells validators of the same process what changed; `authenticate` is identity's own Authenticator."""
 
     def __init__(self, config: IdentityConfig, *, db: Db, bus: Bus | None = None, clock: Clock | None = None,
-                 policy_overrides: Mapping[str, str] | None = None):
+                 policy_overrides: Mapping[str, str] | None = None,
+                 federation: FederationConfig | None = None):
         super().__init__(SERVICE, db=db, bus=bus or MemoryBus(), clock=clock, policy_overrides=policy_overrides)
         self.config = config
         self.keys = KeyRepository(config.keys, self.clock)
@@ -35,6 +38,8 @@ class Identity(Runtime):
         self.feed = Feed()
         self.contexts = Contexts(self)
         self.directories = Directories(self)
+        self.federation = federation or FederationConfig()
+        self.oidc = OidcProviders(self.federation, self.clock)
         self.heard: int | None = None          # up to which change of other processes `feed` was told
 
     async def authenticate(self, token: str) -> Caller:

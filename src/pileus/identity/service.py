@@ -11,9 +11,11 @@ from pileus.identity.api import (
     discovery,
     domain_config,
     domains,
+    federated_auth,
     feeds,
     grants,
     groups,
+    identity_providers,
     projects,
     roles,
     tokens,
@@ -32,6 +34,6 @@ SERVICE = Service(
     routes=Routes(
         discovery.routes, tokens.routes, domains.routes, projects.routes, users.routes, groups.routes, roles.routes,
         grants.routes, assignments.routes, catalog.routes, credentials.routes, app_credentials.routes, trusts.routes,
-        domain_config.routes, feeds.routes),
+        domain_config.routes, identity_providers.routes, federated_auth.routes, feeds.routes),
     envelope=envelope, page_links=page_links, headers=lambda ctx: {"vary": "X-Auth-Token"},
-    reconcilers=(changes.hear_of_changes, changes.forget_old_revocations))
+    reconcilers=(changes.hear_of_changes, changes.forget_old_revocations, changes.end_federated_memberships))

@@ -14,7 +14,7 @@ from pileus.kit.faults import Unauthorized
 
 METHODS = ("password", "token", "application_credential", "totp", "external", "mapped", "oauth1", "oauth2_credential")
 UNSCOPED, PROJECT, DOMAIN, SYSTEM = 0, 1, 2, 3
-LONGEST = 1024                        # characters; no token of ours is a quarter of it
+LONGEST = 8192                        # characters; only tokens of people with many federated groups come near
 _HEX = re.compile(r"[0-9a-f]{32}")
 _LAYOUT = 1
 
@@ -31,6 +31,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     scope_id: str = ""
     app_credential_id: str = ""
     trust_id: str = ""
+    federated: tuple[str, ...] = ()      # identity provider, protocol, and groups held by their word
 
     @property
     def project_id(self) -> str | None:
@@ -54,6 +55,7 @@ class _Packed(msgspec.Struct, array_like=True):
     scope_id: Any = ""
     app_credential_id: Any = ""
     trust_id: Any = ""
+    federated: list[Any] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -68,8 +70,9 @@ def encode(keys: KeyRepository, token: Token) -> str:
     packed: list[Any] = [
         _LAYOUT, _shorter(token.user_id), sum(1 << METHODS.index(m) for m in token.methods), token.issued_at,
         token.expires_at, [base64.urlsafe_b64decode(a + "==") for a in token.audit_ids], token.scope,
-        _shorter(token.scope_id), _shorter(token.app_credential_id), _shorter(token.trust_id)]
-    while packed[-1] in ("", UNSCOPED):
+        _shorter(token.scope_id), _shorter(token.app_credential_id), _shorter(token.trust_id),
+        [_shorter(part) for part in token.federated]]
+    while packed[-1] in ("", UNSCOPED, []):
         packed.pop()
     return keys.encrypt(_encoder.encode(packed))
 
@@ -86,7 +89,7 @@ def decode(keys: KeyRepository, text: str) -> Token:
         user_id=_longer(packed.user_id), methods=tuple(m for i, m in enumerate(METHODS) if packed.methods >> i & 1),
         issued_at=packed.issued_at, expires_at=packed.expires_at, scope=packed.scope,
         scope_id=_longer(packed.scope_id), app_credential_id=_longer(packed.app_credential_id),
-        trust_id=_longer(packed.trust_id),
+        trust_id=_longer(packed.trust_id), federated=tuple(_longer(part) for part in packed.federated),
         audit_ids=tuple(base64.urlsafe_b64encode(a).decode().rstrip("=") for a in packed.audit_ids))
 
 

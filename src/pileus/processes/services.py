@@ -53,7 +53,7 @@ class Services:
         self.site = Site({"": Front()})
         self.identity = Identity(
             IdentityConfig(keys=state.folder / "keys", credential_keys=state.folder / "credential-keys"),
-            db=self._db("identity"), bus=bus)
+            db=self._db("identity"), bus=bus, federation=settings.federation)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
         self.image = Images(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
         self.network = self._network()

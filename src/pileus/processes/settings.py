@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pileus.compute.config import ComputeConfig
+from pileus.identity.federation.settings import FederationConfig
 from pileus.image.config import ImageConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
@@ -16,6 +17,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
     placement: PlacementConfig = PlacementConfig()
+    federation: FederationConfig = FederationConfig()
     database: DatabaseConfig = DatabaseConfig()
 
 

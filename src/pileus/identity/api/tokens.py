@@ -92,14 +92,16 @@ async def show_catalog(ctx: Ctx) -> dict[str, Any]:
 
 async def _reachable(ctx: Ctx, *, domains: bool) -> list[Project]:
     """Enabled projects, or domains, on which the caller holds a role."""
+    groups = (await ctx.app.contexts.of(ctx.caller.token)).token.federated[2:]
     async with ctx.db.read() as reader:
-        given = await roles.of_user(reader, ctx.caller.user_id)
+        given = await roles.of_user(reader, ctx.caller.user_id, groups=groups)
         query = sa.select(projects).where(
             roles.reachable(given), projects.c.is_domain.is_(domains), projects.c.enabled.is_(True))
         return await db.many(reader, query.order_by(projects.c.id), Project)
 
 
 @routes.head("/v3/auth/projects", policy=Rule("identity:get_auth_projects", policies.ANYONE))
+@routes.get("/v3/OS-FEDERATION/projects", policy=Rule("identity:get_auth_projects", policies.ANYONE))
 @routes.get("/v3/auth/projects", policy=Rule("identity:get_auth_projects", policies.ANYONE))
 async def list_reachable_projects(ctx: Ctx) -> dict[str, Any]:
     found = await _reachable(ctx, domains=False)
@@ -107,6 +109,7 @@ async def list_reachable_projects(ctx: Ctx) -> dict[str, Any]:
 
 
 @routes.head("/v3/auth/domains", policy=Rule("identity:get_auth_domains", policies.ANYONE))
+@routes.get("/v3/OS-FEDERATION/domains", policy=Rule("identity:get_auth_domains", policies.ANYONE))
 @routes.get("/v3/auth/domains", policy=Rule("identity:get_auth_domains", policies.ANYONE))
 async def list_reachable_domains(ctx: Ctx) -> dict[str, Any]:
     found = await _reachable(ctx, domains=True)
