@@ -200,6 +200,51 @@ CREATE TABLE membership (
 
 CREATE INDEX membership_group_id_ix ON membership (group_id, user_id);
 
+CREATE TABLE oauth_access_token (
+    id VARCHAR(64) NOT NULL,
+    consumer_id VARCHAR(64) NOT NULL,
+    secret TEXT NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    user_id VARCHAR(64) NOT NULL,
+    role_ids TEXT NOT NULL,
+    expires_at DOUBLE NOT NULL,
+    CONSTRAINT oauth_access_token_pk PRIMARY KEY (id),
+    CONSTRAINT oauth_access_token_consumer_id_fk FOREIGN KEY(consumer_id) REFERENCES oauth_consumer (id) ON DELETE CASCADE,
+    CONSTRAINT oauth_access_token_project_id_fk FOREIGN KEY(project_id) REFERENCES project (id) ON DELETE CASCADE,
+    CONSTRAINT oauth_access_token_user_id_fk FOREIGN KEY(user_id) REFERENCES user_account (id) ON DELETE CASCADE
+);
+
+CREATE INDEX oauth_access_token_consumer_id_ix ON oauth_access_token (consumer_id);
+
+CREATE INDEX oauth_access_token_user_id_ix ON oauth_access_token (user_id);
+
+CREATE TABLE oauth_consumer (
+    id VARCHAR(64) NOT NULL,
+    description TEXT,
+    secret TEXT NOT NULL,
+    extra TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    CONSTRAINT oauth_consumer_pk PRIMARY KEY (id)
+);
+
+CREATE TABLE oauth_request_token (
+    id VARCHAR(64) NOT NULL,
+    consumer_id VARCHAR(64) NOT NULL,
+    secret TEXT NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    user_id VARCHAR(64),
+    verifier VARCHAR(64),
+    role_ids TEXT NOT NULL,
+    expires_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    CONSTRAINT oauth_request_token_pk PRIMARY KEY (id),
+    CONSTRAINT oauth_request_token_consumer_id_fk FOREIGN KEY(consumer_id) REFERENCES oauth_consumer (id) ON DELETE CASCADE,
+    CONSTRAINT oauth_request_token_project_id_fk FOREIGN KEY(project_id) REFERENCES project (id) ON DELETE CASCADE,
+    CONSTRAINT oauth_request_token_user_id_fk FOREIGN KEY(user_id) REFERENCES user_account (id) ON DELETE CASCADE
+);
+
+CREATE INDEX oauth_request_token_expires_at_ix ON oauth_request_token (expires_at);
+
 CREATE TABLE policy (
     id VARCHAR(64) NOT NULL,
     type VARCHAR(255) NOT NULL,

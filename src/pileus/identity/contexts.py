@@ -10,7 +10,17 @@ import msgspec
 
 from pileus.identity import feed, tokens
 from pileus.identity.feed import Remembered
-from pileus.identity.model import app_credentials, catalog, federation, projects, revocations, roles, trusts, users
+from pileus.identity.model import (
+    app_credentials,
+    catalog,
+    federation,
+    oauth,
+    projects,
+    revocations,
+    roles,
+    trusts,
+    users,
+)
 from pileus.identity.model.catalog import Catalog
 from pileus.identity.model.projects import Project
 from pileus.identity.model.roles import Role, RoleGraph
@@ -145,6 +155,12 @@ class Contexts:
                        restricted=credential.get("restricted", False), ruled="access_rules" in credential,
                        body=msgspec.json.encode({"token": body}), bare=bare, subjects=tuple(subjects))
 
+    async def roles_on(self, conn: Connection, user_id: str, project_id: str) -> list[Role]:
+        """What somebody may do in a project."""
+        project = await projects.get(conn, project_id)
+        graph = await self.role_graph(conn)
+        return graph.effective(await roles.held(conn, user_id, project_id, project.ancestors))
+
     async def _scope(self, conn: Connection, token: Token, seen: Places) -> Scope:
         if token.scope == tokens.SYSTEM:
             return Scope(system=True)
@@ -178,6 +194,11 @@ class Contexts:
             if credential is None or credential.ended(self.app.clock()):
                 raise Unauthorized()
             limit, delegation = set(credential.role_ids), {"application_credential": credential.brief()}
+        elif token.oauth_id:
+            access = await oauth.find_access_token(conn, token.oauth_id)
+            if access is None or access.ended(self.app.clock()):
+                raise Unauthorized()
+            limit, delegation = set(access.role_ids), {"OS-OAUTH1": access.brief()}
         held = graph.effective(await roles.held(conn, granting, target, ancestors, groups=token.federated[2:]))
         if limit is not None:
             given = {role.id for role in graph.effective(limit)}
@@ -206,6 +227,8 @@ def _subjects(token: Token, user: User, scope: Scope) -> list[str]:
         found.append(f"app:{token.app_credential_id}")
     if token.trust_id:
         found.append(f"trust:{token.trust_id}")
+    if token.oauth_id:
+        found.append(f"oauth:{token.oauth_id}")
     if token.federated:
         found.append(f"idp:{token.federated[0]}")
     return list(dict.fromkeys(found))

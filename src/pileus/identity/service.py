@@ -16,6 +16,8 @@ from pileus.identity.api import (
     grants,
     groups,
     identity_providers,
+    oauth1,
+    oauth2,
     projects,
     roles,
     tokens,
@@ -34,6 +36,7 @@ SERVICE = Service(
     routes=Routes(
         discovery.routes, tokens.routes, domains.routes, projects.routes, users.routes, groups.routes, roles.routes,
         grants.routes, assignments.routes, catalog.routes, credentials.routes, app_credentials.routes, trusts.routes,
-        domain_config.routes, identity_providers.routes, federated_auth.routes, feeds.routes),
+        domain_config.routes, identity_providers.routes, federated_auth.routes,
+        oauth1.routes, oauth2.routes, feeds.routes),
     envelope=envelope, page_links=page_links, headers=lambda ctx: {"vary": "X-Auth-Token"},
     reconcilers=(changes.hear_of_changes, changes.forget_old_revocations, changes.end_federated_memberships))

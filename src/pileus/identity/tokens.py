@@ -31,6 +31,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     scope_id: str = ""
     app_credential_id: str = ""
     trust_id: str = ""
+    oauth_id: str = ""                   # of an access token of OAuth 1.0a
     federated: tuple[str, ...] = ()      # identity provider, protocol, and groups held by their word
 
     @property
@@ -56,6 +57,7 @@ class _Packed(msgspec.Struct, array_like=True):
     app_credential_id: Any = ""
     trust_id: Any = ""
     federated: list[Any] = []
+    oauth_id: Any = ""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -71,7 +73,7 @@ def encode(keys: KeyRepository, token: Token) -> str:
         _LAYOUT, _shorter(token.user_id), sum(1 << METHODS.index(m) for m in token.methods), token.issued_at,
         token.expires_at, [base64.urlsafe_b64decode(a + "==") for a in token.audit_ids], token.scope,
         _shorter(token.scope_id), _shorter(token.app_credential_id), _shorter(token.trust_id),
-        [_shorter(part) for part in token.federated]]
+        [_shorter(part) for part in token.federated], _shorter(token.oauth_id)]
     while packed[-1] in ("", UNSCOPED, []):
         packed.pop()
     return keys.encrypt(_encoder.encode(packed))
@@ -90,6 +92,7 @@ def decode(keys: KeyRepository, text: str) -> Token:
         issued_at=packed.issued_at, expires_at=packed.expires_at, scope=packed.scope,
         scope_id=_longer(packed.scope_id), app_credential_id=_longer(packed.app_credential_id),
         trust_id=_longer(packed.trust_id), federated=tuple(_longer(part) for part in packed.federated),
+        oauth_id=_longer(packed.oauth_id),
         audit_ids=tuple(base64.urlsafe_b64encode(a).decode().rstrip("=") for a in packed.audit_ids))
 
 

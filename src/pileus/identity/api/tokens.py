@@ -17,6 +17,7 @@ from pileus.identity.faults import TokenNotFound
 from pileus.identity.model import roles
 from pileus.identity.model.projects import Project
 from pileus.identity.model.tables import SYSTEM, projects
+from pileus.identity.oauth1 import Signed
 from pileus.kit import db
 from pileus.kit.faults import Forbidden, Unauthorized
 from pileus.kit.policy import Rule
@@ -45,7 +46,7 @@ def _answer(found: Context, token: str, nocatalog: str | None, status: int = 200
 
 @routes.post("/v3/auth/tokens", policy=None, envelope="auth", status=201)
 async def get_token(ctx: Ctx, body: AuthRequest, query: Nocatalog) -> Response:
-    token, found = await authentication.log_in(ctx.app, body)
+    token, found = await authentication.log_in(ctx.app, body, Signed.of(ctx))
     return _answer(found, token, query.nocatalog, 201)
 
 
