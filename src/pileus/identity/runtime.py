@@ -10,6 +10,7 @@ from pileus.identity.directory.directories import Directories
 from pileus.identity.federation.oidc import OidcProviders
 from pileus.identity.federation.settings import FederationConfig
 from pileus.identity.feed import Feed
+from pileus.identity.jws import JwsKeys
 from pileus.identity.keys import KeyRepository
 from pileus.identity.model import revocations
 from pileus.identity.passwords import Passwords
@@ -30,7 +31,8 @@ class Identity(Runtime):
                  federation: FederationConfig | None = None):
         super().__init__(SERVICE, db=db, bus=bus or MemoryBus(), clock=clock, policy_overrides=policy_overrides)
         self.config = config
-        self.keys = KeyRepository(config.keys, self.clock)
+        jws = config.token_provider == "jws"
+        self.keys = JwsKeys(config.keys / "jws", self.clock) if jws else KeyRepository(config.keys, self.clock)
         self.credential_keys = KeyRepository(config.credential_keys, self.clock)
         self.keys.prepare()
         self.credential_keys.prepare()
