@@ -1,5 +1,6 @@
 """Identity providers, protocols, mappings, service providers; and people who come by OpenID Connect."""
 
+import asyncio
 import base64
 import json
 import os
@@ -222,6 +223,12 @@ async def test_projects_are_made_for_those_who_come(world):
     assert {role["name"] for role in scoped.json()["token"]["roles"]} == {"reader"}
     assert context.caller.user_name == "program cloud"
     assert (await world.ask(admin, "GET", f"/v3/projects/{found[0]['id']}")).status_code == 200
+
+
+async def test_many_first_logins_at_once(world):
+    await make_example(world)
+    came = await asyncio.gather(*(people.log_in(world, "example", "openid", SAID) for _ in range(8)))
+    assert len({context.token.user_id for _, context in came}) == 1
 
 
 async def test_two_of_one_name_are_two(world):

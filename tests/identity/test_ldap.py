@@ -106,6 +106,13 @@ async def test_a_user_logs_in_who_was_never_looked_at(world, admin, tree, make_d
         "domain": {"id": domain_id, "name": "people"}}
 
 
+async def test_many_first_logins_at_once(world, admin, tree, make_domain):
+    tree.add_team("engineers", tree.add_person("alice"))
+    await make_domain(tree.options())
+    answers = await asyncio.gather(*(world.post_auth("alice", "secret", domain="people") for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {201}
+
+
 async def test_filters_cannot_be_broken_out_of(world, admin, tree, make_domain):
     tree.add_person("alice")
     domain_id = await make_domain(tree.options())

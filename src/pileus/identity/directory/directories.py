@@ -167,11 +167,15 @@ class Directories:
     async def _up_to_date(self, directory: Directory, person: Person) -> User:
         """Their row and the groups they are in, as the directory has them now."""
         teams = await directory.ask(lambda ldap: ldap.teams(of=person))
-        async with self.app.db.write() as tx:
-            user_id, = await mirror.users_like(tx, self.app, directory.domain_id, [person])
+        async def write(tx: Connection) -> User:
+            user_ids = await mirror.users_like(tx, self.app, directory.domain_id, [person])
+            if not user_ids:                             # left out: no row could hold their id or name
+                raise Unauthorized()
             group_ids = await mirror.groups_like(tx, self.app, directory.domain_id, teams)
-            await mirror.groups_of(tx, self.app, user_id, group_ids)
-            return await users.get(tx, user_id)
+            await mirror.groups_of(tx, self.app, user_ids[0], group_ids)
+            return await users.get(tx, user_ids[0])
+
+        return await mirror.written(self.app, write)
 
     # -- looking ----------------------------------------------------------------------------
 
@@ -181,16 +185,15 @@ class Directories:
         if directory is None:
             return
         people = await directory.ask(lambda ldap: ldap.people(name=name))
-        async with self.app.db.write() as tx:
-            await mirror.users_like(tx, self.app, directory.domain_id, people, all_of_them=name is None)
+        await mirror.written(self.app, lambda tx: mirror.users_like(
+            tx, self.app, directory.domain_id, people, all_of_them=name is None))
 
     async def refresh_groups(self, domain_id: str | None, name: str | None = None) -> None:
         directory = await self.of(domain_id)
         if directory is None:
             return
         teams = await directory.ask(lambda ldap: ldap.teams(name=name))
-        async with self.app.db.write() as tx:
-            await mirror.groups_like(tx, self.app, directory.domain_id, teams)
+        await mirror.written(self.app, lambda tx: mirror.groups_like(tx, self.app, directory.domain_id, teams))
 
     async def refreshed_user(self, user: User) -> User:
         """As the directory has them now, groups included. Raises Missing for somebody it has no more."""
@@ -213,9 +216,12 @@ class Directories:
         directory, local_id = found
         teams = await directory.ask(lambda ldap: ldap.teams(local_id=local_id))
         people = await directory.ask(lambda ldap: ldap.members(teams[0])) if len(teams) == 1 else []
-        async with self.app.db.write() as tx:
+
+        async def write(tx: Connection) -> None:
             user_ids = await mirror.users_like(tx, self.app, directory.domain_id, people)
             await mirror.members_of(tx, self.app, group.id, user_ids)
+
+        await mirror.written(self.app, write)
 
     async def _entry(self, domain_id: str, public_id: str) -> tuple[Directory, str] | None:
         directory = await self.of(domain_id)

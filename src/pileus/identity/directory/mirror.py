@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -26,13 +26,27 @@ if TYPE_CHECKING:
     from pileus.identity.runtime import Identity
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 LONGEST_ID, LONGEST_USER, LONGEST_GROUP = 255, 255, 64
 PORTION = 500
+TRIES = 5
 
 
 def public_id(domain_id: str, kind: str, local_id: str) -> str:
     """The id by which clients know somebody of a directory, the same wherever and whenever it is worked out."""
     return hashlib.sha256(f"{domain_id}{kind}{local_id}".encode()).hexdigest()
+
+
+async def written(app: Identity, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Do `work` in a transaction; again, when somebody else made the same rows at the same time."""
+    for left in reversed(range(TRIES)):
+        try:
+            async with app.db.write() as tx:
+                return await work(tx)
+        except db.Taken:
+            if not left:
+                raise
+    raise AssertionError("not reached")
 
 
 async def users_like(tx: Connection, app: Identity, domain_id: str, people: list[Person], *,

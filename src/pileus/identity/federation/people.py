@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from pileus.identity import tokens
 from pileus.identity.contexts import Context
+from pileus.identity.directory import mirror
 from pileus.identity.directory.mirror import public_id
 from pileus.identity.faults import InvalidBody, Refused
 from pileus.identity.federation import mapping
@@ -48,14 +49,16 @@ async def log_in(app: Identity, idp_id: str, protocol_id: str, said: Assertion, 
         found = mapping.apply(mapping.parsed(rules.rules), said)
     except (MappingFailed, BadRules) as error:
         raise Refused(reason=f"Mapping {rules.id}: {error}") from error
-    async with app.db.write() as tx:
+    async def here(tx: Connection) -> tuple[User, list[str]]:
         if found.user.type == "local":
-            user, group_ids = await _local(tx, found), []
-        else:
-            user = await _shadow(tx, app, idp, protocol_id, found, own_domain=rules.schema_version != "1.0")
-            group_ids = await _groups(tx, found)
-            await _hold_memberships(tx, app, idp, user.id, group_ids)
-            await _provision(tx, app, idp, user, found)
+            return await _local(tx, found), []
+        user = await _shadow(tx, app, idp, protocol_id, found, own_domain=rules.schema_version != "1.0")
+        group_ids = await _groups(tx, found)
+        await _hold_memberships(tx, app, idp, user.id, group_ids)
+        await _provision(tx, app, idp, user, found)
+        return user, group_ids
+
+    user, group_ids = await mirror.written(app, here)
     now = app.clock()
     token = Token(user_id=user.id, methods=("mapped",), issued_at=now, audit_ids=(tokens.new_audit_id(),),
                   expires_at=float(int(now) + app.config.token_seconds),
