@@ -68,7 +68,8 @@ async def test_life_of_an_identity_provider(world, admin):
 
 async def test_life_of_mappings_and_protocols(world, admin):
     rules = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "X"}]}]
-    made = await put(world, admin, "mappings/m", rules=rules)
+    made = await put(world, admin, "mappings/m", id="m", rules=rules, schema_version=None)  # as SDKs do
+    assert (await put(world, admin, "mappings/m", id="other", rules=rules)).status_code == 400
     assert made.status_code == 201 and made.json()["mapping"]["rules"] == rules
     assert (await put(world, admin, "mappings/m", rules=rules)).status_code == 409
     for bad in ({}, {"rules": []}, {"rules": [{"local": [], "remote": []}]}, {"rules": rules, "schema_version": "9"},

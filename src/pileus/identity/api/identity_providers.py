@@ -38,6 +38,19 @@ NAME_LENGTH = 64
 routes = Routes()
 
 
+class _Named(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Clients may repeat the id of the path in the body."""
+
+    id: Annotated[str, msgspec.Meta(max_length=NAME_LENGTH)] | Unset = msgspec.UNSET
+
+    def values(self, id: str) -> dict[str, Any]:
+        """The fields that were sent."""
+        found = given(self)
+        if found.pop("id", id) != id:
+            raise InvalidBody(reason="Cannot change id.")
+        return found
+
+
 def _must_be_a_name(id: str) -> str:
     if len(id) > NAME_LENGTH:
         raise InvalidBody(reason=f"An id has {NAME_LENGTH} characters at most.")
@@ -47,7 +60,7 @@ def _must_be_a_name(id: str) -> str:
 # -- identity providers -------------------------------------------------------------------------------------------
 
 
-class IdpCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class IdpCreate(_Named):
     description: str | None = None
     enabled: bool = False
     remote_ids: list[RemoteId] | None = None
@@ -55,7 +68,7 @@ class IdpCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     authorization_ttl: Minutes | None = None
 
 
-class IdpUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class IdpUpdate(_Named):
     description: str | None | Unset = msgspec.UNSET
     enabled: bool | Unset = msgspec.UNSET
     remote_ids: list[RemoteId] | None | Unset = msgspec.UNSET
@@ -82,6 +95,7 @@ async def list_idps(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str, Any
 @routes.put(f"{IDPS}/{{idp_id}}", envelope="identity_provider", status=201,
             policy=Rule("identity:create_identity_provider", policies.ADMIN))
 async def create_idp(ctx: Ctx, idp_id: str, body: IdpCreate) -> dict[str, Any]:
+    body.values(idp_id)
     remote_ids = _distinct(body.remote_ids)
     try:
         async with ctx.db.write() as tx:
@@ -131,7 +145,7 @@ async def show_idp(ctx: Ctx, idp: IdentityProvider) -> dict[str, Any]:
 @routes.patch(f"{IDPS}/{{idp_id}}", envelope="identity_provider", target=IDP,
               policy=Rule("identity:update_identity_provider", policies.ADMIN))
 async def update_idp(ctx: Ctx, idp: IdentityProvider, body: IdpUpdate) -> dict[str, Any]:
-    values = given(body)
+    values = body.values(idp.id)
     remote_ids = values.pop("remote_ids", msgspec.UNSET)
     try:
         async with ctx.db.write() as tx:
@@ -155,12 +169,12 @@ async def delete_idp(ctx: Ctx, idp: IdentityProvider) -> None:
 # -- protocols ----------------------------------------------------------------------------------------------------
 
 
-class ProtocolCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class ProtocolCreate(_Named):
     mapping_id: str
     remote_id_attribute: Attribute | None = None
 
 
-class ProtocolUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class ProtocolUpdate(_Named):
     mapping_id: str | Unset = msgspec.UNSET
     remote_id_attribute: Attribute | None | Unset = msgspec.UNSET
 
@@ -190,6 +204,7 @@ async def list_protocols(ctx: Ctx, idp: IdentityProvider, query: dict[str, list[
 @routes.put(f"{IDPS}/{{idp_id}}/protocols/{{protocol_id}}", envelope="protocol", target=IDP, status=201,
             policy=Rule("identity:create_protocol", policies.ADMIN))
 async def create_protocol(ctx: Ctx, idp: IdentityProvider, protocol_id: str, body: ProtocolCreate) -> dict[str, Any]:
+    body.values(protocol_id)
     row = Protocol(idp_id=idp.id, id=_must_be_a_name(protocol_id), mapping_id=body.mapping_id,
                    remote_id_attribute=body.remote_id_attribute)
     try:
@@ -216,7 +231,7 @@ def _of_protocol(row: Protocol) -> sa.ColumnElement[bool]:
 @routes.patch(f"{IDPS}/{{idp_id}}/protocols/{{protocol_id}}", envelope="protocol", target=PROTOCOL,
               policy=Rule("identity:update_protocol", policies.ADMIN))
 async def update_protocol(ctx: Ctx, protocol: Protocol, body: ProtocolUpdate) -> dict[str, Any]:
-    values = given(body)
+    values = body.values(protocol.id)
     async with ctx.db.write() as tx:
         if "mapping_id" in values:
             await _must_have_mapping(tx, values["mapping_id"])
@@ -236,14 +251,14 @@ async def delete_protocol(ctx: Ctx, protocol: Protocol) -> None:
 # -- mappings -----------------------------------------------------------------------------------------------------
 
 
-class MappingCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class MappingCreate(_Named):
     rules: list[Any]
-    schema_version: str = "1.0"
+    schema_version: str | None = None
 
 
-class MappingUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class MappingUpdate(_Named):
     rules: list[Any] | Unset = msgspec.UNSET
-    schema_version: str | Unset = msgspec.UNSET
+    schema_version: str | None | Unset = msgspec.UNSET
 
 
 def _mapping_view(ctx: Ctx, row: Mapping) -> dict[str, Any]:
@@ -251,7 +266,10 @@ def _mapping_view(ctx: Ctx, row: Mapping) -> dict[str, Any]:
             "links": self_link(ctx, "OS-FEDERATION", "mappings", row.id)}
 
 
-def _must_be_rules(values: dict[str, Any]) -> None:
+def _rules(values: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a mapping, checked; no version is the first one."""
+    if values.get("schema_version", "") is None:
+        values["schema_version"] = "1.0"
     if values.get("schema_version", "1.0") not in ("1.0", "2.0"):
         raise InvalidBody(reason="Invalid input: schema_version must be 1.0 or 2.0.")
     try:
@@ -259,6 +277,7 @@ def _must_be_rules(values: dict[str, Any]) -> None:
             parsed(values["rules"])
     except BadRules as error:
         raise InvalidBody(reason=f"Invalid mapping: {error}") from error
+    return values
 
 
 @routes.get(MAPPINGS, envelope="mappings", policy=Rule("identity:list_mappings", policies.READER))
@@ -271,8 +290,7 @@ async def list_mappings(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str,
 @routes.put(f"{MAPPINGS}/{{mapping_id}}", envelope="mapping", status=201,
             policy=Rule("identity:create_mapping", policies.ADMIN))
 async def create_mapping(ctx: Ctx, mapping_id: str, body: MappingCreate) -> dict[str, Any]:
-    _must_be_rules(given(body))
-    row = Mapping(id=_must_be_a_name(mapping_id), rules=body.rules, schema_version=body.schema_version)
+    row = Mapping(id=_must_be_a_name(mapping_id), **_rules(body.values(mapping_id)))
     try:
         async with ctx.db.write() as tx:
             await db.add(tx, model.mappings, row)
@@ -291,8 +309,7 @@ async def show_mapping(ctx: Ctx, mapping: Mapping) -> dict[str, Any]:
 @routes.patch(f"{MAPPINGS}/{{mapping_id}}", envelope="mapping", target=MAPPING,
               policy=Rule("identity:update_mapping", policies.ADMIN))
 async def update_mapping(ctx: Ctx, mapping: Mapping, body: MappingUpdate) -> dict[str, Any]:
-    values = given(body)
-    _must_be_rules(values)
+    values = _rules(body.values(mapping.id))
     async with ctx.db.write() as tx:
         return _mapping_view(ctx, await db.change(tx, model.mappings, mapping, **values))
 
@@ -309,7 +326,7 @@ async def delete_mapping(ctx: Ctx, mapping: Mapping) -> None:
 # -- service providers --------------------------------------------------------------------------------------------
 
 
-class ProviderCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class ProviderCreate(_Named):
     auth_url: Url
     sp_url: Url
     enabled: bool = False
@@ -317,7 +334,7 @@ class ProviderCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     relay_state_prefix: Annotated[str, msgspec.Meta(max_length=256)] | None = None
 
 
-class ProviderUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class ProviderUpdate(_Named):
     auth_url: Url | Unset = msgspec.UNSET
     sp_url: Url | Unset = msgspec.UNSET
     enabled: bool | Unset = msgspec.UNSET
@@ -342,6 +359,7 @@ async def list_providers(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str
 @routes.put(f"{PROVIDERS}/{{sp_id}}", envelope="service_provider", status=201,
             policy=Rule("identity:create_service_provider", policies.ADMIN))
 async def create_provider(ctx: Ctx, sp_id: str, body: ProviderCreate) -> dict[str, Any]:
+    body.values(sp_id)
     row = ServiceProvider(id=_must_be_a_name(sp_id), auth_url=body.auth_url, sp_url=body.sp_url, enabled=body.enabled,
                           description=body.description, relay_state_prefix=body.relay_state_prefix or "ss:mem:")
     try:
@@ -363,9 +381,10 @@ async def show_provider(ctx: Ctx, provider: ServiceProvider) -> dict[str, Any]:
 @routes.patch(f"{PROVIDERS}/{{sp_id}}", envelope="service_provider", target=PROVIDER,
               policy=Rule("identity:update_service_provider", policies.ADMIN))
 async def update_provider(ctx: Ctx, provider: ServiceProvider, body: ProviderUpdate) -> dict[str, Any]:
+    values = body.values(provider.id)
     async with ctx.db.write() as tx:
         await ctx.app.announce(tx, feed.CATALOG)
-        return _provider_view(ctx, await db.change(tx, model.service_providers, provider, **given(body)))
+        return _provider_view(ctx, await db.change(tx, model.service_providers, provider, **values))
 
 
 @routes.delete(f"{PROVIDERS}/{{sp_id}}", target=PROVIDER,
