@@ -63,7 +63,8 @@ class Cloud:
     async def image(self) -> str:
         """An image of a few bytes that servers can be made of."""
         image_id = (await self.call("POST", "/image/v2/images", {
-            "name": "tiny", "disk_format": "raw", "container_format": "bare", "visibility": "public"})).json()["id"]
+            "name": "tiny", "disk_format": "raw", "container_format": "bare", "visibility": "public",
+            "k": "v"})).json()["id"]
         answer = await self.call("PUT", f"/image/v2/images/{image_id}/file", content=b"tiny" * 128,
                                  headers={"content-type": "application/octet-stream"})
         assert answer.status_code == 204, answer.text

@@ -11,6 +11,7 @@ import pytest
 from pileus.compute import guest_data, versions
 from pileus.compute.model import servers
 from pileus.identity.service_tokens import fixed_id
+from pileus.processes.databases import DatabaseConfig
 from tests.compute.whole_cloud import WholeCloud
 from tests.covers import covers
 
@@ -65,7 +66,7 @@ class Booting:
 
 @pytest.fixture
 async def cloud(tmp_path):
-    whole = WholeCloud(tmp_path / "cloud")
+    whole = WholeCloud(tmp_path / "cloud", DatabaseConfig())
     await whole.prepare()
     made = Booting(whole)
     await made.sign_in()

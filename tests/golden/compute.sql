@@ -128,6 +128,12 @@ CREATE TABLE server_action (
 
 CREATE INDEX server_action_by_time ON server_action (server_id, started_at);
 
+CREATE TABLE server_password (
+    server_id VARCHAR(36) NOT NULL,
+    password TEXT NOT NULL,
+    PRIMARY KEY (server_id)
+);
+
 CREATE TABLE server_tag (
     server_id VARCHAR(36) NOT NULL,
     tag VARCHAR(60) NOT NULL,

@@ -110,6 +110,15 @@ CREATE TABLE endpoint (
 
 CREATE INDEX endpoint_service_id_ix ON endpoint (service_id);
 
+CREATE TABLE endpoint_group (
+    id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description TEXT,
+    filters TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    CONSTRAINT endpoint_group_pk PRIMARY KEY (id)
+);
+
 CREATE TABLE expiring_membership (
     user_id VARCHAR(64) NOT NULL,
     group_id VARCHAR(64) NOT NULL,
@@ -151,6 +160,14 @@ CREATE TABLE federation_protocol (
 );
 
 CREATE INDEX federation_protocol_mapping_id_ix ON federation_protocol (mapping_id);
+
+CREATE TABLE former_password (
+    user_id VARCHAR(64) NOT NULL,
+    generation INTEGER NOT NULL,
+    hashed VARCHAR(255) NOT NULL,
+    CONSTRAINT former_password_pk PRIMARY KEY (user_id, generation),
+    CONSTRAINT former_password_user_id_fk FOREIGN KEY(user_id) REFERENCES user_account (id) ON DELETE CASCADE
+);
 
 CREATE TABLE identity_provider (
     id VARCHAR(64) NOT NULL,
@@ -254,6 +271,21 @@ CREATE TABLE policy (
     CONSTRAINT policy_pk PRIMARY KEY (id)
 );
 
+CREATE TABLE policy_association (
+    subject VARCHAR(400) NOT NULL,
+    policy_id VARCHAR(64) NOT NULL,
+    endpoint_id VARCHAR(64),
+    service_id VARCHAR(64),
+    region_id VARCHAR(255),
+    CONSTRAINT policy_association_pk PRIMARY KEY (subject),
+    CONSTRAINT policy_association_policy_id_fk FOREIGN KEY(policy_id) REFERENCES policy (id) ON DELETE CASCADE,
+    CONSTRAINT policy_association_endpoint_id_fk FOREIGN KEY(endpoint_id) REFERENCES endpoint (id) ON DELETE CASCADE,
+    CONSTRAINT policy_association_service_id_fk FOREIGN KEY(service_id) REFERENCES service (id) ON DELETE CASCADE,
+    CONSTRAINT policy_association_region_id_fk FOREIGN KEY(region_id) REFERENCES region (id) ON DELETE CASCADE
+);
+
+CREATE INDEX policy_association_policy_id_ix ON policy_association (policy_id);
+
 CREATE TABLE project (
     id VARCHAR(64) NOT NULL,
     name VARCHAR(64) NOT NULL,
@@ -277,6 +309,26 @@ CREATE TABLE project (
 CREATE INDEX project_domain_id_ix ON project (domain_id, id);
 
 CREATE INDEX project_parent_id_ix ON project (parent_id, id);
+
+CREATE TABLE project_endpoint (
+    project_id VARCHAR(64) NOT NULL,
+    endpoint_id VARCHAR(64) NOT NULL,
+    CONSTRAINT project_endpoint_pk PRIMARY KEY (project_id, endpoint_id),
+    CONSTRAINT project_endpoint_project_id_fk FOREIGN KEY(project_id) REFERENCES project (id) ON DELETE CASCADE,
+    CONSTRAINT project_endpoint_endpoint_id_fk FOREIGN KEY(endpoint_id) REFERENCES endpoint (id) ON DELETE CASCADE
+);
+
+CREATE INDEX project_endpoint_endpoint_id_ix ON project_endpoint (endpoint_id);
+
+CREATE TABLE project_endpoint_group (
+    project_id VARCHAR(64) NOT NULL,
+    endpoint_group_id VARCHAR(64) NOT NULL,
+    CONSTRAINT project_endpoint_group_pk PRIMARY KEY (project_id, endpoint_group_id),
+    CONSTRAINT project_endpoint_group_project_id_fk FOREIGN KEY(project_id) REFERENCES project (id) ON DELETE CASCADE,
+    CONSTRAINT project_endpoint_group_endpoint_group_id_fk FOREIGN KEY(endpoint_group_id) REFERENCES endpoint_group (id) ON DELETE CASCADE
+);
+
+CREATE INDEX project_endpoint_group_endpoint_group_id_ix ON project_endpoint_group (endpoint_group_id);
 
 CREATE TABLE project_limit (
     id VARCHAR(64) NOT NULL,
@@ -382,7 +434,7 @@ CREATE TABLE trust (
     deleted_at DOUBLE,
     remaining_uses INTEGER,
     role_ids TEXT NOT NULL,
-    generation INTEGER NOT NULL,
+    generation INTEGER NOT NULL, allow_redelegation BOOLEAN, redelegation_count INTEGER, redelegated_trust_id VARCHAR(64),
     CONSTRAINT trust_pk PRIMARY KEY (id),
     CONSTRAINT trust_project_id_fk FOREIGN KEY(project_id) REFERENCES project (id) ON DELETE CASCADE,
     CONSTRAINT trust_trustee_user_id_fk FOREIGN KEY(trustee_user_id) REFERENCES user_account (id) ON DELETE CASCADE,
@@ -404,7 +456,7 @@ CREATE TABLE user_account (
     options TEXT NOT NULL,
     extra TEXT NOT NULL,
     created_at DOUBLE NOT NULL,
-    generation INTEGER NOT NULL,
+    generation INTEGER NOT NULL, password_expires_at DOUBLE,
     CONSTRAINT user_account_pk PRIMARY KEY (id),
     CONSTRAINT user_account_domain_id_fk FOREIGN KEY(domain_id) REFERENCES project (id) ON DELETE CASCADE,
     CONSTRAINT user_account_domain_id_name_uq UNIQUE (domain_id, name)
@@ -422,4 +474,13 @@ CREATE TABLE user_group (
     CONSTRAINT user_group_pk PRIMARY KEY (id),
     CONSTRAINT user_group_domain_id_fk FOREIGN KEY(domain_id) REFERENCES project (id) ON DELETE CASCADE,
     CONSTRAINT user_group_domain_id_name_uq UNIQUE (domain_id, name)
+);
+
+CREATE TABLE user_login (
+    user_id VARCHAR(64) NOT NULL,
+    failures INTEGER NOT NULL,
+    failed_at DOUBLE NOT NULL,
+    succeeded_at DOUBLE NOT NULL,
+    CONSTRAINT user_login_pk PRIMARY KEY (user_id),
+    CONSTRAINT user_login_user_id_fk FOREIGN KEY(user_id) REFERENCES user_account (id) ON DELETE CASCADE
 );

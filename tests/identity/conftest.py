@@ -3,7 +3,7 @@ import pytest
 
 from pileus.identity import migrations
 from pileus.identity.bootstrap import bootstrap
-from pileus.identity.config import IdentityConfig
+from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.runtime import Identity
 from pileus.kit import migrate
 from pileus.kit.web import Site, WebApp
@@ -57,12 +57,13 @@ class World(Identity):
 async def make_world(make_db, tmp_path):
     worlds = []
 
-    async def make(clock=None, db=None, federation=None, **options):
+    async def make(clock=None, db=None, compliance=None, federation=None, **options):
         database = db or await make_db()
         await migrate.bring_up_to_date(database, migrations)
         config = IdentityConfig(keys=tmp_path / "keys", credential_keys=tmp_path / "credential-keys",
                                 password_rounds=4, **options)
-        worlds.append(World(config, database, clock, federation=federation))
+        worlds.append(World(config, database, clock, compliance=ComplianceConfig(**compliance or {}),
+                            federation=federation))
         await worlds[-1].start()
         return worlds[-1]
 

@@ -2,7 +2,9 @@
 
 import sqlalchemy as sa
 
-from pileus.identity.model.domain_options import domain_options
+from pileus.identity.model.domain_options import domain_options, of_domain
+from pileus.identity.model.oauth import get_consumer
+from pileus.identity.rotation import rotate_credential_keys
 from pileus.kit import db
 
 CONFIG = {"identity": {"driver": "ldap"},
@@ -47,6 +49,19 @@ async def test_the_password_is_neither_shown_nor_stored_as_it_is(world, admin):
     async with world.db.read() as reader:
         stored = await db.scalars(reader, sa.select(domain_options.c.value))
     assert not any("hush-hush" in value or "other" in value for value in stored)
+
+
+async def test_the_password_survives_the_rotation_of_keys(world, admin):
+    id = (await world.make(admin, "domains", name="d"))["id"]
+    await config(world, admin, "PUT", id, body=CONFIG)
+    consumer = await world.make(admin, "OS-OAUTH1/consumers", description="c")
+    for _ in range(4):
+        await rotate_credential_keys(world)
+    async with world.db.read() as reader:
+        stored = [option for option in await of_domain(reader, id) if option.sensitive]
+        kept = await get_consumer(reader, consumer["id"])
+    assert [world.directories.value(option) for option in stored] == ["hush-hush"]
+    assert world.credential_keys.decrypt(kept.secret).decode() == consumer["secret"]
 
 
 async def test_only_known_options_are_taken(world, admin):

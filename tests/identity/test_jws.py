@@ -9,6 +9,7 @@ from joserfc.jwk import ECKey, OctKey
 
 from pileus.identity import tokens
 from pileus.identity.jws import JwsKeys
+from pileus.identity.keys import BadSignature
 from pileus.identity.tokens import Token
 from pileus.kit.clock import TurnedClock
 from pileus.kit.faults import Unauthorized
@@ -85,6 +86,16 @@ def test_rotation_logs_nobody_out(keys, clock):
     keys.rotate(keep_seconds=3600)
     with pytest.raises(Unauthorized):
         tokens.decode(keys, first)
+
+
+def test_other_things_are_signed_too_and_are_no_tokens(keys):
+    sealed = keys.encrypt(b"a receipt")
+    assert keys.decrypt(sealed) == b"a receipt"
+    with pytest.raises(Unauthorized):
+        tokens.decode(keys, sealed)
+    for wrong in (tokens.encode(keys, token()), sealed[:-4], ""):
+        with pytest.raises(BadSignature):
+            keys.decrypt(wrong)
 
 
 async def test_a_cloud_with_such_tokens(make_world):

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pileus.identity import oauth1, tokens
+from pileus.identity import factors, oauth1, tokens
 from pileus.identity.contexts import Context, Places
-from pileus.identity.faults import InvalidBody, Refused
+from pileus.identity.faults import InvalidBody, Refused, TokenNotFound
 from pileus.identity.model import app_credentials, projects, trusts, users
 from pileus.identity.model.oauth import AccessToken
 from pileus.identity.model.projects import Project
@@ -32,9 +32,14 @@ class UserRef(msgspec.Struct, kw_only=True):
     name: str | None = None
     domain: DomainRef | None = None
     password: str = ""
+    passcode: str = ""
 
 
 class PasswordPart(msgspec.Struct, kw_only=True):
+    user: UserRef
+
+
+class TotpPart(msgspec.Struct, kw_only=True):
     user: UserRef
 
 
@@ -58,6 +63,7 @@ class Proof(msgspec.Struct, kw_only=True):
     oauth1: Oauth1Part | None = None
     password: PasswordPart | None = None
     token: TokenPart | None = None
+    totp: TotpPart | None = None
     application_credential: AppCredentialPart | None = None
 
 
@@ -109,8 +115,10 @@ class Shown(msgspec.Struct, kw_only=True):
         self.methods += [name for name in names if name not in self.methods]
 
 
-async def log_in(app: Identity, request: AuthRequest, signed: Signed | None = None) -> tuple[str, Context]:
-    """A new token and what it stands for. Raises Unauthorized, whatever of it is wrong."""
+async def log_in(app: Identity, request: AuthRequest, receipt: str = "",
+                 signed: Signed | None = None) -> tuple[str, Context]:
+    """A new token and what it stands for. Raises Unauthorized, whatever of it is wrong; MoreFactorsNeeded when only
+    more is wanted. `receipt` is for what was shown before."""
     if not request.identity.methods:
         raise InvalidBody(reason="Expecting to find at least one authentication method.")
     position = app.feed.position
@@ -120,12 +128,42 @@ async def log_in(app: Identity, request: AuthRequest, signed: Signed | None = No
         if prove is None:
             raise Unauthorized()
         await prove(app, request.identity, shown)
+    if receipt:
+        user, methods = await factors.shown_before(app, receipt)
+        shown.is_user(user)
+        shown.add_method(*methods)
+    if shown.user is not None:
+        await factors.must_suffice(app, shown.user, shown.methods)
+        if {"password", "totp"} & set(request.identity.methods):
+            await app.compliance.succeeded(app.db, shown.user)
     async with app.db.read() as reader:
         seen: Places = {}
         token = await _scoped(reader, app, request.scope, shown, seen)
         found = await _context(reader, app, token, shown, seen if request.scope is not None else None)
+    if found.token.trust_id:
+        await _use_up(app, found.token.trust_id)
     text = tokens.encode(app.keys, found.token)
     found = msgspec.structs.replace(found, caller=msgspec.structs.replace(found.caller, token=text))
+    app.contexts.keep(text, found, position)
+    return text, found
+
+
+async def _use_up(app: Identity, trust_id: str) -> None:
+    async with app.db.write() as tx:
+        if not await trusts.use_up(tx, trust_id):
+            raise Unauthorized()
+
+
+async def log_in_by_key(app: Identity, user_id: str, project_id: str, *, trust_id: str = "",
+                        app_credential_id: str = "") -> tuple[str, Context]:
+    """A token for whoever signed with an EC2 key."""
+    position, now = app.feed.position, app.clock()
+    token = Token(user_id=user_id, methods=("ec2credential",), issued_at=now, audit_ids=(tokens.new_audit_id(),),
+                  scope=tokens.PROJECT, scope_id=project_id, expires_at=float(int(now) + app.config.token_seconds),
+                  trust_id=trust_id, app_credential_id=app_credential_id)
+    text = tokens.encode(app.keys, token)
+    async with app.db.read() as reader:
+        found = await app.contexts.build(reader, token, text)
     app.contexts.keep(text, found, position)
     return text, found
 
@@ -150,10 +188,23 @@ async def _by_password(app: Identity, proof: Proof, shown: Shown) -> None:
         return
     async with app.db.read() as reader:
         user = await _find_user(reader, asked)
-    if not await app.passwords.verify(asked.password, user.password_hash if user else None) or user is None:
+    await app.compliance.verify(app.db, user, asked.password)
+    if user is None:
         raise Unauthorized()
     shown.is_user(user)
     shown.add_method("password")
+
+
+async def _by_code(app: Identity, proof: Proof, shown: Shown) -> None:
+    if proof.totp is None:
+        raise InvalidBody(reason="Expecting to find totp in identity.")
+    async with app.db.read() as reader:
+        user = await _find_user(reader, proof.totp.user)
+    await factors.verify_code(app, user, proof.totp.user.passcode)
+    if user is None:
+        raise Unauthorized()
+    shown.is_user(user)
+    shown.add_method("totp")
 
 
 async def _find_user(conn: Connection, asked: UserRef) -> User | None:
@@ -183,7 +234,10 @@ def _noted(place: Project, seen: Places | None) -> Project:
 async def _by_token(app: Identity, proof: Proof, shown: Shown) -> None:
     if proof.token is None:
         raise InvalidBody(reason="Expecting to find token in identity.")
-    found = await app.contexts.of(proof.token.id)
+    try:
+        found = await app.contexts.of(proof.token.id)
+    except Unauthorized as error:
+        raise TokenNotFound() from error         # clients tell by this that the token is to blame
     if found.token.trust_id or found.token.oauth_id:
         raise Refused(reason="A token of a trust or of OAuth cannot be exchanged for another one.")
     async with app.db.read() as reader:
@@ -227,7 +281,7 @@ async def _by_oauth1(app: Identity, proof: Proof, shown: Shown) -> None:
     shown.add_method("oauth1")
 
 
-_PROOFS = {"password": _by_password, "token": _by_token, "application_credential": _by_app_credential,
+_PROOFS = {"password": _by_password, "totp": _by_code, "token": _by_token, "application_credential": _by_app_credential,
            "oauth1": _by_oauth1}
 
 
@@ -243,6 +297,8 @@ async def _scoped(conn: Connection, app: Identity, asked: ScopeRef | str | None,
     if asked is not None and asked.trust is not None:
         trust = await trusts.find(conn, asked.trust.id)
         if trust is None or trust.trustee_user_id != shown.user.id or trust.project_id is None or shown.parent:
+            raise Unauthorized()
+        if trust.remaining_uses == 0:
             raise Unauthorized()
         user_id, trust_id = trust.trustor_user_id if trust.impersonation else shown.user.id, trust.id
         scope, scope_id = tokens.PROJECT, trust.project_id

@@ -13,6 +13,7 @@ from pileus.identity.feed import Remembered
 from pileus.identity.model import (
     app_credentials,
     catalog,
+    endpoint_filter,
     federation,
     oauth,
     projects,
@@ -27,7 +28,7 @@ from pileus.identity.model.roles import Role, RoleGraph
 from pileus.identity.model.tables import SYSTEM
 from pileus.identity.model.users import User
 from pileus.identity.tokens import Token
-from pileus.kit.caller import Caller
+from pileus.kit.caller import AccessRule, Caller
 from pileus.kit.db import Connection
 from pileus.kit.faults import Unauthorized
 
@@ -42,12 +43,16 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(round(seconds, 6), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def plain_time(seconds: float | None) -> str | None:
+    """As the end of a password is written, and of an application credential: without a time zone."""
+    return None if seconds is None else iso(seconds).removesuffix("Z")
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     token: Token
     caller: Caller
     roles: list[Role]
     restricted: bool                # of an application credential that may not make others
-    ruled: bool                     # of an application credential whose access rules somebody would have to enforce
     body: bytes                     # the answer to validation
     bare: bytes                     # the same without the catalog
     subjects: tuple[str, ...]       # what it depends on
@@ -115,7 +120,8 @@ class Contexts:
 
     async def catalog(self, conn: Connection) -> Catalog:
         if self._catalog is None:
-            self._catalog, found = await self._unless_overtaken(lambda: catalog.load(conn))
+            self._catalog, found = await self._unless_overtaken(
+                lambda: catalog.load(conn, endpoint_filter.shown))
             return found
         return self._catalog
 
@@ -151,8 +157,10 @@ class Contexts:
         if token.scope != tokens.UNSCOPED:
             body["catalog"] = (await self.catalog(conn)).encoded(user_id=user.id, project_id=token.project_id)
         credential = delegation.get("application_credential", {})
-        return Context(token=token, caller=_caller(token, user, user_domain, scope, held, text), roles=held,
-                       restricted=credential.get("restricted", False), ruled="access_rules" in credential,
+        rules = tuple(AccessRule(rule["service"], rule["method"], rule["path"])
+                      for rule in credential.get("access_rules", ()))
+        caller = msgspec.structs.replace(_caller(token, user, user_domain, scope, held, text), access_rules=rules)
+        return Context(token=token, caller=caller, roles=held, restricted=credential.get("restricted", False),
                        body=msgspec.json.encode({"token": body}), bare=bare, subjects=tuple(subjects))
 
     async def roles_on(self, conn: Connection, user_id: str, project_id: str) -> list[Role]:
@@ -241,7 +249,8 @@ def _named(thing: Project | Role) -> dict[str, Any]:
 def _body(token: Token, user: User, user_domain: Project, scope: Scope, held: list[Role]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "methods": list(token.methods),
-        "user": {"domain": _named(user_domain), "id": user.id, "name": user.name, "password_expires_at": None},
+        "user": {"domain": _named(user_domain), "id": user.id, "name": user.name,
+                 "password_expires_at": plain_time(user.password_expires_at)},
         "audit_ids": list(token.audit_ids), "expires_at": iso(token.expires_at), "issued_at": iso(token.issued_at)}
     if token.federated:
         idp_id, protocol_id, *group_ids = token.federated

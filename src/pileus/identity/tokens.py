@@ -13,7 +13,9 @@ from pileus.identity.jws import JwsKeys
 from pileus.identity.keys import BadSignature, KeyRepository
 from pileus.kit.faults import Unauthorized
 
-METHODS = ("password", "token", "application_credential", "totp", "external", "mapped", "oauth1", "oauth2_credential")
+# The place of a name in this list is in tokens: only ever append.
+METHODS = ("password", "token", "application_credential", "totp", "external", "mapped", "oauth1", "oauth2_credential",
+           "ec2credential")
 UNSCOPED, PROJECT, DOMAIN, SYSTEM = 0, 1, 2, 3
 LONGEST = 8192                        # characters; only tokens of people with many federated groups come near
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -92,6 +94,8 @@ def decode(keys: KeyRepository, text: str) -> Token:
         packed = _decoder.decode(keys.decrypt(text))
     except (BadSignature, msgspec.DecodeError) as error:
         raise Unauthorized() from error
+    if packed.layout != _LAYOUT:
+        raise Unauthorized()
     return Token(
         user_id=_longer(packed.user_id), methods=tuple(m for i, m in enumerate(METHODS) if packed.methods >> i & 1),
         issued_at=packed.issued_at, expires_at=packed.expires_at, scope=packed.scope,

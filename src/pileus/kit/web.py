@@ -153,7 +153,7 @@ class WebApp:
         ctx.reach("authenticate:before")
         params: dict[str, Any] = dict(zip(names, values, strict=True))
         if route.policy is not None:
-            ctx.caller = await self.authenticate(ctx.request.headers.get("x-auth-token", ""))
+            ctx.caller = await self._caller(ctx, path)
         await self._authorize(ctx, route, params)
         ctx.span("authenticate")
         if route.query is not None:
@@ -246,6 +246,18 @@ class WebApp:
 
     # -- who may ----------------------------------------------------------------------------
 
+    async def _caller(self, ctx: Ctx, path: str) -> Caller:
+        """A service that shows its own token beside its user's vouches for it."""
+        token, vouching = (ctx.request.headers.get(name, "") for name in ("x-auth-token", "x-service-token"))
+        if vouching and (await self.authenticate(vouching)).has("service"):
+            return await self.authenticate(token, expired_ok=True)
+        caller = await self.authenticate(token)
+        if caller.access_rules:
+            paths = (path, f"{ctx.request.scope.get('root_path', '')}{path}")
+            if not caller.may_ask(self.service.type, ctx.request.method, paths):
+                raise faults.Unauthorized()
+        return caller
+
     async def _authorize(self, ctx: Ctx, route: Route, params: dict[str, Any]) -> None:
         """Load what the path names into `params` and ask policy; say 404 where the caller may not even know."""
         rule, target = route.policy, route.target
@@ -257,11 +269,13 @@ class WebApp:
         try:
             async with ctx.db.read() as reader:
                 found = await target.get(reader, **keys)
+                granted = target.granted is not None and await target.granted(reader, found, ctx.caller)
         except faults.NotFound:
             if target.refuse is not None and rule is not None:
                 ctx.must_allow(rule.name, dict(target.refuse(keys)))
             raise
-        if rule is not None and route.check and not ctx.allows(rule.name, dict(target.facts(found))):
+        facts = dict(target.facts(found)) | ({"granted": True} if granted else {})
+        if rule is not None and route.check and not ctx.allows(rule.name, facts):
             if target.refuse is None and target.hidden(found, ctx.caller):
                 raise target.missing(**keys)
             raise faults.PolicyRefused(rule=rule.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pileus.compute.config import ComputeConfig
+from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.federation.settings import FederationConfig
 from pileus.image.config import ImageConfig
 from pileus.network.config import NetworkConfig
@@ -13,6 +14,8 @@ from pileus.processes.databases import DatabaseConfig
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    identity: IdentityConfig = IdentityConfig()
+    security_compliance: ComplianceConfig = ComplianceConfig()
     compute: ComputeConfig = ComputeConfig()
     network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()

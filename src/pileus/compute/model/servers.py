@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pileus.compute.faults import ServerLocked, ServerNotFound, WrongState
-from pileus.compute.model.tables import actions, servers, tags
+from pileus.compute.model.tables import actions, passwords, servers, tags
 from pileus.kit import db
 from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
@@ -321,6 +321,7 @@ async def prune_deleted(tx: Connection, before: float, *, limit: int = 500) -> i
     old = await db.scalars(tx, sa.select(servers.c.id).where(
         servers.c.alive.is_(None), servers.c.updated_at < before).limit(limit))
     if old:
-        for table, column in ((actions, actions.c.server_id), (tags, tags.c.server_id), (servers, servers.c.id)):
+        for table, column in ((actions, actions.c.server_id), (tags, tags.c.server_id),
+                              (passwords, passwords.c.server_id), (servers, servers.c.id)):
             await tx.execute(table.delete().where(column.in_(old)))
     return len(old)

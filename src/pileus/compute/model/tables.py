@@ -61,6 +61,12 @@ tags = sa.Table(
     sa.Column("tag", sa.String(60), primary_key=True),
 )
 
+passwords = sa.Table(
+    "server_password", metadata,
+    sa.Column("server_id", sa.String(36), primary_key=True),
+    sa.Column("password", sa.Text, nullable=False),              # as the guest encrypted it
+)
+
 actions = sa.Table(
     "server_action", metadata,
     sa.Column("server_id", sa.String(36), primary_key=True),

@@ -25,10 +25,11 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
 GROUP = Target(users.get_group, missing=Missing, facts=policies.group_facts, refuse=policies.nothing)
+DELETED = Target(users.get_group, missing=Missing, facts=policies.group_facts, hidden=lambda row, caller: False)
 READ, WRITE = policies.reader_of("group"), policies.writer_of("group")
 IN_DOMAIN = "domain_id:%(target.group.domain_id)s and domain_id:%(target.user.domain_id)s"
-READ_MEMBER = f"{policies.READER} or (role:reader and {IN_DOMAIN})"
-WRITE_MEMBER = f"{policies.ADMIN} or (role:manager and {IN_DOMAIN})"
+READ_MEMBER = f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or (role:reader and {IN_DOMAIN})"
+WRITE_MEMBER = f"{policies.ANY_ADMIN} or (role:manager and {IN_DOMAIN})"
 routes = Routes()
 
 
@@ -93,7 +94,7 @@ async def update_group(ctx: Ctx, group: Group, body: dict[str, Any]) -> dict[str
         raise Duplicate(kind="group", why=f"Duplicate entry found with name {values['name']}.") from error
 
 
-@routes.delete("/v3/groups/{group_id}", target=GROUP, policy=Rule("identity:delete_group", WRITE))
+@routes.delete("/v3/groups/{group_id}", target=DELETED, policy=Rule("identity:delete_group", WRITE))
 async def delete_group(ctx: Ctx, group: Group) -> None:
     await ctx.app.directories.must_be_writable(group.domain_id)
     async with ctx.db.write() as tx:
@@ -111,6 +112,8 @@ async def list_members(ctx: Ctx, group: Group, query: dict[str, list[str]]) -> P
     found = sa.select(user_table).join(memberships, memberships.c.user_id == user_table.c.id)
     found = narrowed(found.where(memberships.c.group_id == group.id), query, {
         "name": user_table.c.name, "enabled": user_table.c.enabled})
+    if ctx.caller.domain_id:
+        found = found.where(user_table.c.domain_id == ctx.caller.domain_id)
     async with ctx.db.read() as reader:
         return views(ctx, await page(reader, found, user_table.c.id, User, query), user_view)
 

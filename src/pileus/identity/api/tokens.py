@@ -26,7 +26,7 @@ from pileus.kit.web import Ctx
 
 VALIDATE = Rule("identity:validate_token", policies.VALIDATOR)
 CHECK = Rule("identity:check_token", policies.VALIDATOR)
-REVOKE = Rule("identity:revoke_token", f"{policies.ADMIN} or user_id:%(target.token.user_id)s")
+REVOKE = Rule("identity:revoke_token", f"{policies.ANY_ADMIN} or user_id:%(target.token.user_id)s")
 routes = Routes()
 
 
@@ -39,15 +39,16 @@ class Nocatalog(msgspec.Struct, kw_only=True):
     nocatalog: str | None = None
 
 
-def _answer(found: Context, token: str, nocatalog: str | None, status: int = 200) -> Response:
+def answer(found: Context, token: str, nocatalog: str | None, status: int = 200) -> Response:
     body = found.body if nocatalog is None else found.bare
     return Response(body, status, {"x-subject-token": token, "vary": "X-Auth-Token"}, "application/json")
 
 
 @routes.post("/v3/auth/tokens", policy=None, envelope="auth", status=201)
 async def get_token(ctx: Ctx, body: AuthRequest, query: Nocatalog) -> Response:
-    token, found = await authentication.log_in(ctx.app, body, Signed.of(ctx))
-    return _answer(found, token, query.nocatalog, 201)
+    receipt = ctx.request.headers.get("openstack-auth-receipt", "")
+    token, found = await authentication.log_in(ctx.app, body, receipt, Signed.of(ctx))
+    return answer(found, token, query.nocatalog, 201)
 
 
 async def _subject(ctx: Ctx, rule: Rule, *, expired_ok: bool = False) -> tuple[str, Context]:
@@ -57,6 +58,8 @@ async def _subject(ctx: Ctx, rule: Rule, *, expired_ok: bool = False) -> tuple[s
         found = await ctx.app.contexts.of(token, expired_ok=expired_ok)
     except Unauthorized as error:
         raise TokenNotFound() from error
+    if found.caller.access_rules and "openstack-identity-access-rules" not in ctx.request.headers:
+        raise TokenNotFound()                    # whoever asks would let the token do everything
     ctx.must_allow(rule.name, {"target.token.user_id": found.token.user_id, "user_id": found.token.user_id})
     return token, found
 
@@ -66,7 +69,7 @@ async def validate_token(ctx: Ctx, query: ValidateQuery) -> Response:
     late = (query.allow_expired or "").lower() in ("1", "true", "yes", "on", "t", "y")
     expired_ok = late and (ctx.caller.is_admin or ctx.caller.has("service"))
     token, found = await _subject(ctx, VALIDATE, expired_ok=expired_ok)
-    return _answer(found, token, query.nocatalog)
+    return answer(found, token, query.nocatalog)
 
 
 @routes.head("/v3/auth/tokens", policy=CHECK, check=False)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 
 from pileus.identity.directory.ldap import Person, Team
-from pileus.identity.model import users
 from pileus.identity.model.domain_options import Entry, directory_entries
 from pileus.identity.model.tables import groups as group_table
 from pileus.identity.model.tables import memberships
@@ -113,7 +112,7 @@ async def groups_of(tx: Connection, app: Identity, user_id: str, group_ids: list
 
 async def members_of(tx: Connection, app: Identity, group_id: str, user_ids: list[str]) -> None:
     """Exactly these are in a group."""
-    now = set((await users.members(tx, {group_id})).get(group_id, []))
+    now = set(await db.scalars(tx, sa.select(memberships.c.user_id).where(memberships.c.group_id == group_id)))
     await _join(tx, app, {(id, group_id) for id in user_ids} - {(id, group_id) for id in now},
                 {(id, group_id) for id in now - set(user_ids)})
 
