@@ -37,7 +37,7 @@ def doctor(given: argparse.Namespace) -> int:
 
 def network_troubles(api: Api) -> Iterator[str]:
     """Hosts that are silent or fail, and ports that the engine could not make real."""
-    for agent in api.get("network", "/v2.0/agents")["agents"]:
+    for agent in api.get("network", "/v2.0/agents", agent_type="Pileus network agent")["agents"]:
         if not agent["alive"]:
             yield f"host {agent['host']} was last heard of at {agent['heartbeat_timestamp']}"
         elif agent["description"]:
