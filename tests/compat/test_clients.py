@@ -51,16 +51,18 @@ class Cloud:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
 
-    def pileus(self, *words: str) -> None:
+    def pileus(self, *words: str, status: int = 0) -> str:
+        """What a command of ours prints, and, if it fails as it must, why."""
         environ = dict(os.environ, PYTHONPATH=str(ROOT / "src"))
         done = subprocess.run([sys.executable, "-m", "pileus", *words, "--state", str(self.state)], env=environ,
                               capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + (done.stderr if status else "")
 
-    def run(self, *words: str, cloud: str = "pileus") -> str:
+    def run(self, *words: str, cloud: str = "pileus", stdin: str = "") -> str:
         environ = dict(os.environ, OS_CLIENT_CONFIG_FILE=str(self.state / "clouds.yaml"), OS_CLOUD=cloud)
         done = subprocess.run([self.programs / words[0], *words[1:]], env=environ, capture_output=True, text=True,
-                              check=False, timeout=120)
+                              check=False, timeout=300, input=stdin)
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
         return done.stdout
 
