@@ -20,6 +20,7 @@ COMMANDS = {
     "ssh": ("inside", "log in to a server"),
     "trace": ("operations", "tell the life of a request, a server or a port"),
     "saga": ("operations", "unfinished work: list, retry"),
+    "network": ("network", "say why one server cannot reach another, or what lets it"),
     "policy": ("policy", "say whether somebody may do something, and what decides it"),
     "bootstrap": ("identity", "bring back what an administrator needs to log in"),
     "keys": ("identity", "rotate the keys that sign tokens and encrypt stored credentials"),
@@ -58,6 +59,12 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
         each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the server")
     if name == "trace":
         each.add_argument("id", help="a request id (req-…), or a server, by name or id")
+    if name == "network":
+        each.add_argument("action", choices=["explain"])
+        each.add_argument("source", help="a server by name or id, a port's id, or an address")
+        each.add_argument("destination", help="the same; of addresses, also floating IPs and those outside")
+        each.add_argument("--port", type=int, help="asked for at the destination (default: an ICMP echo)")
+        each.add_argument("--protocol", choices=["tcp", "udp", "sctp", "icmp"], help="default: tcp if there is a port")
     if name == "keys":
         each.add_argument("action", choices=["rotate"])
         each.add_argument("which", nargs="?", choices=["all", "tokens", "credentials"], default="all")

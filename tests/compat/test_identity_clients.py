@@ -7,9 +7,8 @@ import shutil
 
 import pytest
 
-from tests.compat.test_clients import Cloud, programs
+from tests.compat.clients import OPENSTACK, Cloud, programs
 
-__all__ = ["programs"]
 # The client takes a second to be imported, so one process of it runs all commands, each as if typed by itself.
 RUNNER = r"""
 import contextlib, io, json, sys
@@ -124,9 +123,9 @@ REMOVALS = [
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory, programs):
+def cloud(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("identity-clients")
-    made = Cloud(folder, programs)
+    made = Cloud(folder, programs("clients", OPENSTACK))
     made.pileus("up", "--detach", "--driver", "fake", "--port", str(made.port))
     yield made
     made.pileus("destroy", "--yes")

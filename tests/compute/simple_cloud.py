@@ -16,6 +16,9 @@ from pileus.compute.api import (
     keypairs,
     limits,
     quotas,
+    server_actions,
+    server_items,
+    servers,
     services,
     usage,
     zones,
@@ -37,8 +40,9 @@ from pileus.kit.web import WebApp
 SERVICE = Service(
     name="compute", type="compute", ledger=LEDGER, metadata=tables.metadata, migrations=migrations,
     routes=Routes(flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes, services.routes,
-                  hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes),
-    rules=limits.RULES, envelope=envelope, page_links=page_links)
+                  hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, servers.routes,
+                  server_items.routes, server_actions.routes),
+    rules=(*limits.RULES, *servers.RULES, *server_items.RULES), envelope=envelope, page_links=page_links)
 ROLES = {"admin": ("admin", "member", "reader"), "member": ("member", "reader"), "reader": ("reader",)}
 
 

@@ -74,7 +74,7 @@ class Services:
         self.site.mounts["/metadata"] = MetadataApp(self.compute, self.metadata_secret)
 
     def _db(self, service: str) -> Db:
-        return Db(self.state.database(service))
+        return database_of(service, self.state, self.settings)
 
     def _engine(self, database: Db) -> Engine:
         engine = Engine(database)
@@ -107,6 +107,7 @@ class Services:
     async def prepare(self, base_url: str, passwords: Passwords) -> None:
         """Databases of this release, what a fresh cloud holds, and no lease of a process that is dead."""
         for runtime in self.runtimes:
+            await runtime.db.must_answer()
             for name in await migrate.bring_up_to_date(runtime.db, runtime.service.migrations):
                 log.info("migrated %s: %s", runtime.service.name, name)
             await runtime.sagas.forget_leases()
@@ -135,7 +136,14 @@ def identity_of(state: StateFolder, settings: Settings, bus: Bus) -> Identity:
     config = msgspec.structs.replace(
         settings.identity, keys=state.folder / settings.identity.keys,
         credential_keys=state.folder / settings.identity.credential_keys)
-    return Identity(config, db=Db(state.database("identity")), bus=bus, compliance=settings.security_compliance)
+    return Identity(config, db=database_of("identity", state, settings), bus=bus,
+                    compliance=settings.security_compliance)
+
+
+def database_of(service: str, state: StateFolder, settings: Settings) -> Db:
+    """Where the settings say, else a file in the state folder."""
+    found = settings.database
+    return Db(found.of(service) or state.database(service), connections=found.connections)
 
 
 def judge_of(engine: str) -> Judge:

@@ -9,6 +9,7 @@ from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.image.config import ImageConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
+from pileus.processes.databases import DatabaseConfig
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -18,6 +19,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
     placement: PlacementConfig = PlacementConfig()
+    database: DatabaseConfig = DatabaseConfig()
 
 
 SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Settings)}

@@ -52,14 +52,20 @@ Metadata = dict[Annotated[str, msgspec.Meta(min_length=1, max_length=255, patter
                 Annotated[str, msgspec.Meta(max_length=255)]]
 
 
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern="^[^,/]*$")]
+MOST_TAGS = 50
+Certificates = Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=255)]],
+                         msgspec.Meta(min_length=1, max_length=50)]
+
+
 class NetworkWish(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     uuid: str | None = None
     port: str | None = None
     fixed_ip: str | None = None
-    tag: Annotated[str | None, since(versions.DEVICE_TAGS)] = None
+    tag: Annotated[Tag | None, since(versions.DEVICE_TAGS)] = None
 
 
-class BlockDevice(msgspec.Struct, kw_only=True):
+class BlockDevice(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Only what makes a root disk, an ephemeral or a swap disk on the host; volumes are another service's."""
 
     source_type: str = "image"
@@ -72,8 +78,14 @@ class BlockDevice(msgspec.Struct, kw_only=True):
     device_name: str | None = None
     disk_bus: str | None = None
     device_type: str | None = None
-    tag: str | None = None
-    volume_type: str | None = None
+    tag: Annotated[Tag | None, since(versions.DEVICE_TAGS)] = None
+    volume_type: Annotated[str | None, since(versions.VOLUME_TYPE)] = None
+    no_device: Any = None
+    image_id: str | None = None
+    volume_id: str | None = None
+    snapshot_id: str | None = None
+    virtual_name: str | None = None
+    connection_info: str | None = None
 
 
 class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -107,9 +119,8 @@ class ServerCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     block_devices: list[BlockDevice] = msgspec.field(name="block_device_mapping_v2", default_factory=list)
     personality: Annotated[list[File], until(versions.NO_PERSONALITY)] = []
     description: Annotated[Annotated[str, msgspec.Meta(max_length=255)] | None, since(versions.DESCRIPTION)] = None
-    tags: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern="^[^,/]*$")]],
-                    since(versions.TAGS_AT_CREATE)] = []
-    certificates: Annotated[list[str] | None, since(versions.TRUSTED_CERTIFICATES)] = msgspec.field(
+    tags: Annotated[Annotated[list[Tag], msgspec.Meta(max_length=MOST_TAGS)], since(versions.TAGS_AT_CREATE)] = []
+    certificates: Annotated[Certificates | None, since(versions.TRUSTED_CERTIFICATES)] = msgspec.field(
         name="trusted_image_certificates", default=None)
     host: Annotated[str | None, since(versions.CHOSEN_HOST)] = None
     hypervisor_hostname: Annotated[str | None, since(versions.CHOSEN_HOST)] = None
@@ -140,7 +151,7 @@ async def create_server(ctx: Ctx, body: CreateBody) -> Made:
     """Record the servers and their boot sagas in one transaction; the sagas do the rest."""
     asked = body.server
     first, count_min, count_max = await _first_server(ctx, body)
-    zone_host = _zone_and_host(ctx, asked)
+    zone_host = await _zone_and_host(ctx, asked)
     first = msgspec.structs.replace(first, zone=zone_host[0])
     wishes = await nics.wishes_of(ctx, asked.networks, asked.security_groups)
     ctx.span("validate")
@@ -180,6 +191,7 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
     """The server as asked for, with what its references stand for; and how many of it."""
     asked = body.server
     _must_have_networks(ctx, asked)
+    _must_not_be_tagged(ctx, asked)
     low, high = _counts(asked)
     name = asked.name.strip()
     if not name:
@@ -204,7 +216,7 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
         access_ip_v6=address(asked.access_ip_v6, "accessIPv6", 6),
         disk_config=asked.disk_config, reservation_id=f"r-{secrets.token_hex(4)}",
         hints=body.hints or body.more_hints or None, description=_description(ctx, asked, name),
-        certificates=tuple(asked.certificates) if asked.certificates else None,
+        certificates=_certificates(asked), disk_tags=_disk_tags(asked.block_devices),
         created_at=now, updated_at=now), low, high
 
 
@@ -219,6 +231,39 @@ def _must_have_networks(ctx: Ctx, asked: ServerCreate) -> None:
     if isinstance(asked.networks, str) and (
             ctx.version < versions.NETWORKS_REQUIRED or asked.networks not in ("auto", "none")):
         raise BadRequest(reason="Invalid input for field/attribute networks. It is a list, or auto or none since 2.37.")
+
+
+def _certificates(asked: ServerCreate) -> tuple[str, ...] | None:
+    if asked.certificates is None:
+        return None
+    if len(set(asked.certificates)) < len(asked.certificates):
+        raise BadRequest(reason="Invalid input for field/attribute trusted_image_certificates. It has an id twice.")
+    return tuple(asked.certificates)
+
+
+def _must_not_be_tagged(ctx: Ctx, asked: ServerCreate) -> None:
+    """Tags were lost for some versions: of disks with 2.33, of network cards with 2.37; of both until 2.42."""
+    if ctx.version >= versions.DEVICE_TAGS_AGAIN:
+        return
+    networks = asked.networks if isinstance(asked.networks, list) else []
+    if ctx.version >= versions.NETWORKS_REQUIRED and any(wish.tag is not None for wish in networks) or (
+            ctx.version >= versions.HYPERVISOR_PAGES and any(each.tag is not None for each in asked.block_devices)):
+        raise BadRequest(reason="Additional properties are not allowed ('tag' was unexpected)")
+
+
+def _disk_tags(devices: list[BlockDevice]) -> dict[str, str] | None:
+    """The tags of disks, by the names the disks have in the guest."""
+    found: dict[str, str] = {}
+    counts = {"swap": 0, "ephemeral": 0}
+    for device in devices:
+        name = "root"
+        if device.source_type == "blank":
+            kind = "swap" if device.guest_format == "swap" else "ephemeral"
+            name = f"{kind}{counts[kind]}"
+            counts[kind] += 1
+        if device.tag is not None:
+            found[name] = device.tag
+    return found or None
 
 
 def _counts(asked: ServerCreate) -> tuple[int, int]:
@@ -313,7 +358,17 @@ def hostname_of(name: str) -> str:
     return kept[:63].rstrip(".-") or "server"
 
 
-def _zone_and_host(ctx: Ctx, asked: ServerCreate) -> tuple[str | None, str | None]:
+async def _chosen_host(ctx: Ctx, asked: ServerCreate) -> str:
+    """The one host that has the name and the hypervisor asked for. Raises BadRequest."""
+    async with ctx.db.read() as reader:
+        for host in await hosts.every(reader):
+            if asked.host in (None, host.name) and (
+                    asked.hypervisor_hostname in (None, host.name, host.facts.hostname)):
+                return host.name
+    raise BadRequest(reason=f"Compute host {asked.host or asked.hypervisor_hostname} could not be found.")
+
+
+async def _zone_and_host(ctx: Ctx, asked: ServerCreate) -> tuple[str | None, str | None]:
     """(zone, host) asked for; administrators may write zone:host."""
     zone, _, rest = (asked.zone or "").partition(":")
     host = rest.partition(":")[0] or rest.rpartition(":")[2] or None
@@ -322,7 +377,10 @@ def _zone_and_host(ctx: Ctx, asked: ServerCreate) -> tuple[str | None, str | Non
     chosen = asked.host or asked.hypervisor_hostname
     if chosen is not None:
         ctx.must_allow(CHOOSE_HOST.name)
-        host = chosen
+        if host is not None:
+            raise BadRequest(reason="host and hypervisor_hostname cannot be asked for together with a host in "
+                                    "availability_zone.")
+        host = await _chosen_host(ctx, asked)
     return zone or None, host
 
 
