@@ -31,6 +31,12 @@ def _identity(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v3/services": {"service": {"name": "s", "type": "t"}},
         "POST /v3/endpoints": {"endpoint": {"service_id": known["service_id"], "interface": "public",
                                             "url": "http://x"}},
+        "POST /v3/OS-EP-FILTER/endpoint_groups": {"endpoint_group": {"name": "g", "filters": {"interface": "public"}}},
+        "POST /v3/registered_limits": {"registered_limits": [
+            {"service_id": known["service_id"], "resource_name": "others", "default_limit": 1}]},
+        "POST /v3/limits": {"limits": [{"service_id": known["service_id"], "resource_name": "things",
+                                        "domain_id": known["domain_id"], "resource_limit": 1}]},
+        "POST /v3/users/{user_id}/credentials/OS-EC2": {"tenant_id": project},
         "POST /v3/policies": {"policy": {"type": "t", "blob": "b"}},
         "POST /v3/credentials": {"credential": {"type": "cert", "blob": "b", "user_id": user}}}
 

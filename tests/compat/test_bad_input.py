@@ -23,11 +23,14 @@ from tests.compat.cloud import running_cloud, until
 SERVICES = {"identity": IDENTITY, "placement": PLACEMENT, "image": IMAGE, "network": NETWORK, "compute": COMPUTE}
 EACH = {"sqlite": 12, "postgresql": 6, "mariadb": 6}     # requests per operation and version
 OUT_OF_REACH = {                      # operations that cannot be done here
+    "identity": ["DELETE /v3/users/{user_id}/access_rules/{access_rule_id}"],          # by the user, who is gone by then
     "image": ["DELETE /v2/images",                     # says that this is not how to delete
               "GET /v2/info/stores"],                  # says that there is one store
     "network": ["POST /pileus/sagas/{saga_id}/retry"],                      # of stuck sagas, and there is none
     "compute": ["POST /pileus/sagas/{saga_id}/retry"]}
-BY_THE_USER = {"POST /v3/users/{user_id}/application_credentials", "POST /v3/OS-TRUST/trusts"}
+BY_THE_USER = {
+    "POST /v3/users/{user_id}/application_credentials", "POST /v3/OS-TRUST/trusts",
+    "GET /v3/users/{user_id}/access_rules", "GET /v3/users/{user_id}/access_rules/{access_rule_id}"}
 CONTENT = {400, 409, 413, 415, 422}   # refusals of what a body says …
 STATE = {409, 412, 501}               # … and of what cannot be done as things are
 HEADERS = {"compute": "compute", "placement": "placement"}
@@ -111,10 +114,24 @@ async def identity_victims(cloud, mark: str) -> dict[str, str]:
     ids["trust"] = (await cloud.ok("POST", f"{identity}/OS-TRUST/trusts", {"trust": {
         "trustor_user_id": ids["user"], "trustee_user_id": admin, "impersonation": False,
         "project_id": ids["project"], "roles": [{"id": ids["role"]}]}}, token=token))["id"]
+    filters = f"{identity}/OS-EP-FILTER"
+    ids["endpoint_group"] = await made(cloud, f"{filters}/endpoint_groups", "endpoint_group", name="g",
+                                       filters={"interface": "public"})
+    for tie in (f"{filters}/projects/{ids['project']}/endpoints/{ids['endpoint']}",
+                f"{filters}/endpoint_groups/{ids['endpoint_group']}/projects/{ids['project']}"):
+        assert (await cloud.call("PUT", tie)).is_success, tie
+    kind = {"service_id": ids["service"], "resource_name": "things"}
+    ids["registered_limit"] = (await cloud.ok("POST", f"{identity}/registered_limits", {
+        "registered_limits": [kind | {"default_limit": 5}]}))[0]["id"]
+    ids["limit"] = (await cloud.ok("POST", f"{identity}/limits", {
+        "limits": [kind | {"resource_limit": 4, "project_id": ids["project"]}]}))[0]["id"]
+    key = await cloud.ok("POST", f"{identity}/users/{ids['user']}/credentials/OS-EC2", {"tenant_id": ids["project"]})
     groups = {f"{start}/groups/{{actor_id}}": ids["group"] for start in (
         "/v3/system", *(f"/v3{inherited}/{kind}/{{target_id}}" for kind in ("projects", "domains")
                         for inherited in ("", "/OS-INHERIT")))}
     return groups | {f"{name}_id": value for name, value in ids.items()} | {
+        "/v3/OS-EP-FILTER/endpoint_groups/{thing_id}": ids["endpoint_group"],
+        "/v3/OS-EP-FILTER/projects/{project_id}/endpoints/{thing_id}": ids["endpoint"], "access": key["access"],
         "new_id": f"new-{mark}", "actor_id": ids["user"], "target_id": ids["project"],
         "/v3/domains/{target_id}": ids["domain"], "/v3/OS-INHERIT/domains/{target_id}": ids["domain"],
         "subject_token": await cloud.log_in("demo"), "own_token": token, "trustee_id": admin}
