@@ -60,7 +60,8 @@ CREATE TABLE default_security_group_rule (
     used_in_non_default_sg BOOLEAN NOT NULL,
     meaning VARCHAR(255) NOT NULL,
     CONSTRAINT default_security_group_rule_pk PRIMARY KEY (id),
-    CONSTRAINT default_security_group_rule_meaning_uq UNIQUE (meaning)
+    CONSTRAINT default_security_group_rule_meaning_uq UNIQUE (meaning),
+    CONSTRAINT default_security_group_rule_remote_address_group_id_fk FOREIGN KEY(remote_address_group_id) REFERENCES address_group (id)
 );
 
 CREATE INDEX default_security_group_rule_by_project ON default_security_group_rule (project_id, id);
