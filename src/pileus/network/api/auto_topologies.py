@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 
 from pileus.kit import db
 from pileus.kit.db import Connection
@@ -34,7 +34,7 @@ PATH = "/v2.0/auto-allocated-topology/{project_id}"
 
 @routes.get(PATH, envelope="auto_allocated_topology", target=PROJECT,
             policy=Rule("get_auto_allocated_topology", PROJECT_MEMBER))
-async def show_topology(ctx: Ctx, whose: Whose, query: Query) -> dict[str, Any] | Response:
+async def show_topology(ctx: Ctx, whose: Whose, query: Query) -> Any:
     """Made when it is first asked for. `fields=dry-run` only asks whether it could be."""
     project_id = whose.project_id
     if "dry-run" in query.get("fields", []):
