@@ -232,9 +232,14 @@ async def victims(cloud, mark: str) -> dict[str, dict[str, str]]:
     others."""
     network, identity = await network_victims(cloud, mark), await identity_victims(cloud, mark)
     compute = await compute_victims(cloud, mark, network["network_id"])
-    return {"network": network, "identity": identity, "compute": compute,
-            "placement": await placement_victims(cloud, mark),
-            "image": await image_victims(cloud, mark, identity["project_id"], compute["bootable_id"])}
+    image = await image_victims(cloud, mark, identity["project_id"], compute["bootable_id"])
+    return {"network": network, "identity": identity, "compute": compute, "image": image | {"mark": mark},
+            "placement": await placement_victims(cloud, mark)}
+
+
+def known_of(made: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The victims of all services as one."""
+    return {name: value for of_service in made.values() for name, value in of_service.items()}
 
 
 async def image_victims(cloud, mark: str, member: str, active: str) -> dict[str, str]:
@@ -247,7 +252,7 @@ async def image_victims(cloud, mark: str, member: str, active: str) -> dict[str,
     await image_made(cloud, "/v2/metadefs/namespaces", about)
     task = await image_made(cloud, "/v2/tasks", good_bodies.IMPORT_TASK)
     assert (await cloud.call("PUT", f"/image/v2/cache/{active}")).is_success
-    return {"image_id": image["id"], "member_id": member, "namespace": namespace, "task_id": task["id"], "mark": mark,
+    return {"image_id": image["id"], "member_id": member, "namespace": namespace, "task_id": task["id"],
             "/v2/schemas/{name}": "image", "/v2/schemas/metadefs/{name}": "namespace",
             "/v2/cache/{image_id}": active,
             **{f"{definitions}/{kind}/{{name}}": "one" for kind in ("objects", "properties", "tags", "resource_types")}}
@@ -257,11 +262,6 @@ async def image_made(cloud, path: str, body: dict) -> dict:
     answer = await cloud.call("POST", f"/image{path}", body)
     assert answer.is_success, answer.text
     return answer.json()
-
-
-def known_of(made: dict[str, dict[str, str]]) -> dict[str, str]:
-    """The victims of all services as one."""
-    return {name: value for of_service in made.values() for name, value in of_service.items()}
 
 
 def reaches(request: Request, answer) -> bool:
