@@ -59,7 +59,7 @@ def _of_cloud(state: StateFolder) -> list[packages.Row]:
         policies_of(state.folder / "policy.yaml")
     except BadConfig as error:
         return [packages.Row("configuration", False, str(error), "mend the file")]
-    found = [*health.checks("token keys", state.folder / identity.keys, key_days=identity.key_days),
+    found = [*health.checks("token keys", state.folder / identity.token_keys, key_days=identity.key_days),
              *health.checks("credential keys", state.folder / identity.credential_keys, key_days=0)]
     return [packages.Row(name, well, detail, cure) for name, well, detail, cure in found]
 

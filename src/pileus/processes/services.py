@@ -55,7 +55,8 @@ class Services:
         self.site = Site({"": Front()})
         self.identity = identity_of(state, settings, bus)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
-        self.image = Images(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
+        images = self._db("image")
+        self.image = Images(IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images))
         self.network = self._network()
         self.compute = self._compute()
         self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute)
@@ -137,7 +138,7 @@ def identity_of(state: StateFolder, settings: Settings, bus: Bus) -> Identity:
         settings.identity, keys=state.folder / settings.identity.keys,
         credential_keys=state.folder / settings.identity.credential_keys)
     return Identity(config, db=database_of("identity", state, settings), bus=bus,
-                    compliance=settings.security_compliance)
+                    compliance=settings.security_compliance, federation=settings.federation)
 
 
 def database_of(service: str, state: StateFolder, settings: Settings) -> Db:
