@@ -92,6 +92,14 @@ async def test_rebuild(cloud):
     assert (await cloud.show(server_id))["status"] == "SHUTOFF"
 
 
+async def test_the_end_of_the_console_log(cloud):
+    server_id = await cloud.server()
+    whole = (await cloud.act(server_id, "os-getConsoleOutput", {}))["output"]
+    assert whole.endswith("login:\n")
+    end = (await cloud.act(server_id, "os-getConsoleOutput", {"length": 3}))["output"]
+    assert whole.endswith(end) and len(end.split("\n")) == 3
+
+
 async def test_rescue(cloud):
     server_id = await cloud.server()
     assert await cloud.act(server_id, "rescue", {"adminPass": "secret"}) == {"adminPass": "secret"}

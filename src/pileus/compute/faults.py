@@ -119,6 +119,10 @@ class ConsoleTypeInvalid(BadRequest):
     message = "Invalid console type {console_type}"
 
 
+class ConsoleTypeUnavailable(BadRequest):
+    message = "Unavailable console type {console_type}."
+
+
 class TokenNotFound(NotFound):
     message = "The console token is not known, was used, or its time has run out."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pileus.compute import conductor, migrations
 from pileus.compute.api import (
     aggregates,
+    consoles,
     discovery,
     external_events,
     flavor_extras,
@@ -58,7 +59,7 @@ SERVICE = Service(
     name="compute", type="compute", ledger=LEDGER, metadata=metadata, migrations=migrations,
     routes=Routes(discovery.routes, servers.routes, server_create.routes, server_actions.routes, server_items.routes,
                   server_passwords.routes, server_images.routes, server_insides.routes, server_moves.routes,
-                  server_rebuilds.routes, server_groups.routes, interfaces.routes, flavors.routes,
+                  server_rebuilds.routes, server_groups.routes, consoles.routes, interfaces.routes, flavors.routes,
                   flavor_extras.routes, keypairs.routes, aggregates.routes, hypervisors.routes, services.routes,
                   hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, external_events.routes,
                   security_groups.routes, images.routes, operations.routes),

@@ -146,6 +146,8 @@ async def console_output(ctx: Ctx, seen: Seen, body: ConsoleOutput | None) -> Co
     except NobodyThere as error:
         raise Unavailable(reason=f"The host of instance {seen.id} does not answer; try again later.") from error
     text = raw[-CONSOLE_BYTES:].decode(errors="replace")
+    if lines:
+        text = "\n".join(text.split("\n")[-lines:])          # upstream counts what follows the last line's end
     return ConsoleLog(output="".join(c for c in text if c in "\n\t\r" or c >= " "))
 
 
