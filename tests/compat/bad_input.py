@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -52,11 +52,12 @@ class Operation(NamedTuple):
 
 class Generator:
     """Requests for one service as of one version. `known` are ids that are there, by the path parameter's name, or by
-    the path up to and with the parameter where a name alone could mean several things."""
+    the path up to and with the parameter where a name alone could mean several things; `own` are the names of those
+    that the service itself has."""
 
-    def __init__(self, service: Service, version: Version, known: Mapping[str, str], seed: int):
+    def __init__(self, service: Service, version: Version, known: dict[str, str], own: Set[str], seed: int):
         self.document = openapi(service, version)
-        self.known, self.examples = known, good_bodies.good_bodies(known)
+        self.known, self.own, self.examples = known, own, good_bodies.good_bodies(known)
         self.random = random.Random(f"{service.name} {version} {seed}")
         self.operations = [operation for template, methods in self.document["paths"].items()
                            for method, described in methods.items()
@@ -69,6 +70,14 @@ class Generator:
         for one in (schema or {}).get("oneOf", [schema]):
             action = f" {next(iter(one['properties']))}" if one and template.endswith("/action") else ""
             yield Operation(f"{method} {template}{action}", method, template, parameters, one, media)
+
+    def learn(self, operation: str, made: str) -> None:
+        """What an operation made is there for others from then on, unless the service has such a thing already."""
+        collection = re.escape(operation.partition(" ")[2])
+        for one in self.operations:
+            found = re.match(collection + r"/\{(\w+)\}", one.template)
+            if found and found[1] not in self.own:
+                self.known.setdefault(found[0], made)
 
     def requests(self, each: int) -> Iterator[Request]:
         """What makes sense first, then about `each` bad requests for every operation, then what ends things."""

@@ -57,12 +57,13 @@ class World(Identity):
 async def make_world(make_db, tmp_path):
     worlds = []
 
-    async def make(clock=None, db=None, compliance=None, **options):
+    async def make(clock=None, db=None, compliance=None, federation=None, **options):
         database = db or await make_db()
         await migrate.bring_up_to_date(database, migrations)
         config = IdentityConfig(keys=tmp_path / "keys", credential_keys=tmp_path / "credential-keys",
                                 password_rounds=4, **options)
-        worlds.append(World(config, database, clock, compliance=ComplianceConfig(**compliance or {})))
+        worlds.append(World(config, database, clock, compliance=ComplianceConfig(**compliance or {}),
+                            federation=federation))
         await worlds[-1].start()
         return worlds[-1]
 

@@ -37,7 +37,7 @@ def doctor(given: argparse.Namespace) -> int:
 
 def network_troubles(api: Api) -> Iterator[str]:
     """Hosts that are silent or fail, and ports that the engine could not make real."""
-    for agent in api.get("network", "/v2.0/agents")["agents"]:
+    for agent in api.get("network", "/v2.0/agents", agent_type="Pileus network agent")["agents"]:
         if not agent["alive"]:
             yield f"host {agent['host']} was last heard of at {agent['heartbeat_timestamp']}"
         elif agent["description"]:
@@ -59,7 +59,7 @@ def _of_cloud(state: StateFolder) -> list[packages.Row]:
         policies_of(state.folder / "policy.yaml")
     except BadConfig as error:
         return [packages.Row("configuration", False, str(error), "mend the file")]
-    found = [*health.checks("token keys", state.folder / identity.keys, key_days=identity.key_days),
+    found = [*health.checks("token keys", state.folder / identity.token_keys, key_days=identity.key_days),
              *health.checks("credential keys", state.folder / identity.credential_keys, key_days=0)]
     return [packages.Row(name, well, detail, cure) for name, well, detail, cure in found]
 

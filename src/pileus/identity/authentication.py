@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pileus.identity import factors, tokens
+from pileus.identity import factors, oauth1, tokens
 from pileus.identity.contexts import Context, Places
 from pileus.identity.faults import InvalidBody, Refused, TokenNotFound
 from pileus.identity.model import app_credentials, projects, trusts, users
+from pileus.identity.model.oauth import AccessToken
 from pileus.identity.model.projects import Project
 from pileus.identity.model.users import User
+from pileus.identity.oauth1 import Signed
 from pileus.identity.tokens import Token
 from pileus.kit.db import Connection
 from pileus.kit.faults import Unauthorized
@@ -52,8 +54,13 @@ class AppCredentialPart(msgspec.Struct, kw_only=True):
     user: UserRef | None = None
 
 
+class Oauth1Part(msgspec.Struct, kw_only=True):
+    """Nothing is in it; what counts is the request's signature."""
+
+
 class Proof(msgspec.Struct, kw_only=True):
     methods: list[str]
+    oauth1: Oauth1Part | None = None
     password: PasswordPart | None = None
     token: TokenPart | None = None
     totp: TotpPart | None = None
@@ -96,6 +103,8 @@ class Shown(msgspec.Struct, kw_only=True):
     expires_at: float | None = None
     app_credential: app_credentials.AppCredential | None = None
     parent: Token | None = None
+    signed: Signed | None = None             # the request, which may carry a signature of OAuth 1.0a
+    access_token: AccessToken | None = None
 
     def is_user(self, user: User) -> None:
         if self.user is not None and self.user.id != user.id:
@@ -106,13 +115,14 @@ class Shown(msgspec.Struct, kw_only=True):
         self.methods += [name for name in names if name not in self.methods]
 
 
-async def log_in(app: Identity, request: AuthRequest, receipt: str = "") -> tuple[str, Context]:
+async def log_in(app: Identity, request: AuthRequest, receipt: str = "",
+                 signed: Signed | None = None) -> tuple[str, Context]:
     """A new token and what it stands for. Raises Unauthorized, whatever of it is wrong; MoreFactorsNeeded when only
     more is wanted. `receipt` is for what was shown before."""
     if not request.identity.methods:
         raise InvalidBody(reason="Expecting to find at least one authentication method.")
     position = app.feed.position
-    shown = Shown()
+    shown = Shown(signed=signed)
     for method in request.identity.methods:
         prove = _PROOFS.get(method)
         if prove is None:
@@ -172,6 +182,10 @@ async def _by_password(app: Identity, proof: Proof, shown: Shown) -> None:
     if proof.password is None:
         raise InvalidBody(reason="Expecting to find password in identity.")
     asked = proof.password.user
+    if (found := await app.directories.prove(asked)) is not None:
+        shown.is_user(found)
+        shown.add_method("password")
+        return
     async with app.db.read() as reader:
         user = await _find_user(reader, asked)
     await app.compliance.verify(app.db, user, asked.password)
@@ -224,8 +238,8 @@ async def _by_token(app: Identity, proof: Proof, shown: Shown) -> None:
         found = await app.contexts.of(proof.token.id)
     except Unauthorized as error:
         raise TokenNotFound() from error         # clients tell by this that the token is to blame
-    if found.token.trust_id:
-        raise Refused(reason="A token of a trust cannot be exchanged for another one.")
+    if found.token.trust_id or found.token.oauth_id:
+        raise Refused(reason="A token of a trust or of OAuth cannot be exchanged for another one.")
     async with app.db.read() as reader:
         shown.is_user(await users.get(reader, found.token.user_id))
         if found.token.app_credential_id:
@@ -257,7 +271,18 @@ async def _by_app_credential(app: Identity, proof: Proof, shown: Shown) -> None:
     shown.add_method("application_credential")
 
 
-_PROOFS = {"password": _by_password, "totp": _by_code, "token": _by_token, "application_credential": _by_app_credential}
+async def _by_oauth1(app: Identity, proof: Proof, shown: Shown) -> None:
+    if shown.signed is None:
+        raise Unauthorized()
+    access = await oauth1.proven_access_token(app, shown.signed)
+    async with app.db.read() as reader:
+        shown.is_user(await users.get(reader, access.user_id))
+    shown.access_token, shown.expires_at = access, access.expires_at
+    shown.add_method("oauth1")
+
+
+_PROOFS = {"password": _by_password, "totp": _by_code, "token": _by_token, "application_credential": _by_app_credential,
+           "oauth1": _by_oauth1}
 
 
 async def _scoped(conn: Connection, app: Identity, asked: ScopeRef | str | None, shown: Shown, seen: Places) -> Token:
@@ -279,18 +304,24 @@ async def _scoped(conn: Connection, app: Identity, asked: ScopeRef | str | None,
         scope, scope_id = tokens.PROJECT, trust.project_id
     if shown.app_credential is not None and (scope, scope_id) != (tokens.PROJECT, shown.app_credential.project_id):
         raise Unauthorized()
+    if shown.access_token is not None and (scope, scope_id) != (tokens.PROJECT, shown.access_token.project_id):
+        raise Unauthorized()
     now = app.clock()
     ends = float(int(now) + app.config.token_seconds)
     audit_ids = (tokens.new_audit_id(), *([shown.audit_id] if shown.audit_id else []))
     return Token(user_id=user_id, methods=tuple(shown.methods), issued_at=now, audit_ids=audit_ids, scope=scope,
                  scope_id=scope_id, expires_at=min(ends, shown.expires_at or ends), trust_id=trust_id,
-                 app_credential_id=shown.app_credential.id if shown.app_credential else "")
+                 app_credential_id=shown.app_credential.id if shown.app_credential else "",
+                 oauth_id=shown.access_token.id if shown.access_token else "",
+                 federated=shown.parent.federated if shown.parent else ())
 
 
 async def _scope(conn: Connection, asked: ScopeRef | None, shown: Shown, seen: Places) -> tuple[int, str]:
     if asked is None:
         if shown.app_credential is not None:
             return tokens.PROJECT, shown.app_credential.project_id
+        if shown.access_token is not None:
+            return tokens.PROJECT, shown.access_token.project_id
         default = shown.user.default_project_id if shown.user else None
         return (tokens.PROJECT, default) if default else (tokens.UNSCOPED, "")
     if sum(part is not None for part in (asked.project, asked.domain, asked.system, asked.trust)) > 1:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from pileus.identity import feed
+from pileus.identity.federation import people
 from pileus.identity.model import revocations
 from pileus.kit.reconcile import reconciler
 
@@ -27,6 +28,12 @@ async def hear_of_changes(app: Identity) -> None:
     if found:
         app.heard = found[-1].seq
         app.feed.publish([change.subject for change in found])
+
+
+@reconciler(every=30)
+async def end_federated_memberships(app: Identity) -> None:
+    async with app.db.write() as tx:
+        await people.end_memberships(tx, app)
 
 
 @reconciler(every=3600)

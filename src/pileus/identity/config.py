@@ -15,6 +15,8 @@ class IdentityConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         "Folder of the keys that sign tokens; every process of the cloud reads it.")] = Path("keys")
     credential_keys: Annotated[Path, doc(
         "Folder of the keys that encrypt stored credentials; identity alone reads it.")] = Path("credential-keys")
+    token_provider: Annotated[Literal["fernet", "jws"], doc(
+        "Form of tokens: encrypted and short, or signed by ES256 and readable by everybody who has one.")] = "fernet"
     token_seconds: Annotated[int, msgspec.Meta(ge=60), doc("How long a token is valid.")] = 3600
     expired_token_seconds: Annotated[int, msgspec.Meta(ge=0), doc(
         "How long after its end a token may still be shown to services that finish what it began.")] = 172_800
@@ -31,6 +33,10 @@ class IdentityConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         "in.")] = "flat"
     key_days: Annotated[int, msgspec.Meta(ge=0), doc(
         "Days after which token keys are rotated; 0: only by command.")] = 30
+
+    @property
+    def token_keys(self) -> Path:
+        return self.keys / "jws" if self.token_provider == "jws" else self.keys
 
 
 class ComplianceConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

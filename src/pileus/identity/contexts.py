@@ -10,7 +10,18 @@ import msgspec
 
 from pileus.identity import feed, tokens
 from pileus.identity.feed import Remembered
-from pileus.identity.model import app_credentials, catalog, endpoint_filter, projects, revocations, roles, trusts, users
+from pileus.identity.model import (
+    app_credentials,
+    catalog,
+    endpoint_filter,
+    federation,
+    oauth,
+    projects,
+    revocations,
+    roles,
+    trusts,
+    users,
+)
 from pileus.identity.model.catalog import Catalog
 from pileus.identity.model.projects import Project
 from pileus.identity.model.roles import Role, RoleGraph
@@ -63,6 +74,7 @@ class Contexts:
         self._roles: RoleGraph | None = None
         self._last_roles = RoleGraph([], {})
         self._catalog: Catalog | None = None
+        self._providers: list[dict[str, str]] | None = None
         app.feed.subscribe(self._forget)
 
     def _forget(self, subject: str) -> None:
@@ -70,7 +82,7 @@ class Contexts:
         if subject in (feed.ROLES, feed.EVERYTHING):
             self._roles = None
         if subject in (feed.CATALOG, feed.EVERYTHING):
-            self._catalog = None
+            self._catalog = self._providers = None
 
     async def of(self, text: str, *, expired_ok: bool = False) -> Context:
         """Raises Unauthorized for a token that is forged, ended or revoked, or whose user or scope is gone."""
@@ -113,6 +125,12 @@ class Contexts:
             return found
         return self._catalog
 
+    async def service_providers(self, conn: Connection) -> list[dict[str, str]]:
+        if self._providers is None:
+            self._providers, found = await self._unless_overtaken(lambda: federation.enabled_service_providers(conn))
+            return found
+        return self._providers
+
     async def _unless_overtaken(self, load: Callable[[], Awaitable[T]]) -> tuple[T | None, T]:
         position = self.app.feed.position
         found = await load()
@@ -133,6 +151,8 @@ class Contexts:
             raise Unauthorized()
         held, delegation = await self._roles_of(conn, token, scope)
         body = _body(token, user, user_domain, scope, held) | delegation
+        if providers := await self.service_providers(conn):
+            body["service_providers"] = providers
         bare = msgspec.json.encode({"token": body})
         if token.scope != tokens.UNSCOPED:
             body["catalog"] = (await self.catalog(conn)).encoded(user_id=user.id, project_id=token.project_id)
@@ -142,6 +162,12 @@ class Contexts:
         caller = msgspec.structs.replace(_caller(token, user, user_domain, scope, held, text), access_rules=rules)
         return Context(token=token, caller=caller, roles=held, restricted=credential.get("restricted", False),
                        body=msgspec.json.encode({"token": body}), bare=bare, subjects=tuple(subjects))
+
+    async def roles_on(self, conn: Connection, user_id: str, project_id: str) -> list[Role]:
+        """What somebody may do in a project."""
+        project = await projects.get(conn, project_id)
+        graph = await self.role_graph(conn)
+        return graph.effective(await roles.held(conn, user_id, project_id, project.ancestors))
 
     async def _scope(self, conn: Connection, token: Token, seen: Places) -> Scope:
         if token.scope == tokens.SYSTEM:
@@ -176,7 +202,12 @@ class Contexts:
             if credential is None or credential.ended(self.app.clock()):
                 raise Unauthorized()
             limit, delegation = set(credential.role_ids), {"application_credential": credential.brief()}
-        held = graph.effective(await roles.held(conn, granting, target, ancestors))
+        elif token.oauth_id:
+            access = await oauth.find_access_token(conn, token.oauth_id)
+            if access is None or access.ended(self.app.clock()):
+                raise Unauthorized()
+            limit, delegation = set(access.role_ids), {"OS-OAUTH1": access.brief()}
+        held = graph.effective(await roles.held(conn, granting, target, ancestors, groups=token.federated[2:]))
         if limit is not None:
             given = {role.id for role in graph.effective(limit)}
             held = [role for role in held if role.id in given]
@@ -204,6 +235,10 @@ def _subjects(token: Token, user: User, scope: Scope) -> list[str]:
         found.append(f"app:{token.app_credential_id}")
     if token.trust_id:
         found.append(f"trust:{token.trust_id}")
+    if token.oauth_id:
+        found.append(f"oauth:{token.oauth_id}")
+    if token.federated:
+        found.append(f"idp:{token.federated[0]}")
     return list(dict.fromkeys(found))
 
 
@@ -217,6 +252,10 @@ def _body(token: Token, user: User, user_domain: Project, scope: Scope, held: li
         "user": {"domain": _named(user_domain), "id": user.id, "name": user.name,
                  "password_expires_at": plain_time(user.password_expires_at)},
         "audit_ids": list(token.audit_ids), "expires_at": iso(token.expires_at), "issued_at": iso(token.issued_at)}
+    if token.federated:
+        idp_id, protocol_id, *group_ids = token.federated
+        body["user"]["OS-FEDERATION"] = {"identity_provider": {"id": idp_id}, "protocol": {"id": protocol_id},
+                                         "groups": [{"id": id} for id in group_ids]}
     if scope.project and scope.project_domain:
         body |= {"project": _named(scope.project) | {"domain": _named(scope.project_domain)}, "is_domain": False}
     elif scope.domain:

@@ -34,6 +34,9 @@ class KeyRepository:
             self._write(0)
             self._write(1)
 
+    def new_key(self) -> bytes:
+        return Fernet.generate_key()
+
     def encrypt(self, plain: bytes) -> str:
         return self._keys().encrypt(plain).decode().rstrip("=")
 
@@ -92,7 +95,7 @@ class KeyRepository:
         """Readers in other processes see a whole key or none."""
         half = self.folder / f".{number}.{os.getpid()}"
         with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(key or Fernet.generate_key())
+            file.write(key or self.new_key())
             file.flush()
             os.fsync(file.fileno())
         os.utime(half, (self.clock(), self.clock()))

@@ -94,6 +94,8 @@ def _subjects(body: dict[str, Any], caller: Caller) -> list[str]:
     found += [f"project:{caller.project_id}", f"domain:{caller.project_domain_id}"] if caller.project_id else []
     found += [f"domain:{caller.domain_id}"] if caller.domain_id else []
     found += [f"app:{body['application_credential']['id']}"] if "application_credential" in body else []
+    found += [f"oauth:{body['OS-OAUTH1']['access_token_id']}"] if "OS-OAUTH1" in body else []
+    found += [f"idp:{user['identity_provider']['id']}"] if (user := body["user"].get("OS-FEDERATION")) else []
     return found + ([f"trust:{body['OS-TRUST:trust']['id']}"] if "OS-TRUST:trust" in body else [])
 
 

@@ -140,7 +140,7 @@ def identity_of(state: StateFolder, settings: Settings, bus: Bus) -> Identity:
         settings.identity, keys=state.folder / settings.identity.keys,
         credential_keys=state.folder / settings.identity.credential_keys)
     return Identity(config, db=database_of("identity", state, settings), bus=bus,
-                    compliance=settings.security_compliance)
+                    compliance=settings.security_compliance, federation=settings.federation)
 
 
 def database_of(service: str, state: StateFolder, settings: Settings) -> Db:

@@ -6,6 +6,7 @@ import msgspec
 
 from pileus.compute.config import ComputeConfig
 from pileus.identity.config import ComplianceConfig, IdentityConfig
+from pileus.identity.federation.settings import FederationConfig
 from pileus.image.config import ImageConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
@@ -19,6 +20,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
     placement: PlacementConfig = PlacementConfig()
+    federation: FederationConfig = FederationConfig()
     database: DatabaseConfig = DatabaseConfig()
 
 

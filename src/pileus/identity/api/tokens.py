@@ -17,6 +17,7 @@ from pileus.identity.faults import TokenNotFound
 from pileus.identity.model import roles
 from pileus.identity.model.projects import Project
 from pileus.identity.model.tables import SYSTEM, projects
+from pileus.identity.oauth1 import Signed
 from pileus.kit import db
 from pileus.kit.faults import Forbidden, Unauthorized
 from pileus.kit.policy import Rule
@@ -46,7 +47,7 @@ def answer(found: Context, token: str, nocatalog: str | None, status: int = 200)
 @routes.post("/v3/auth/tokens", policy=None, envelope="auth", status=201)
 async def get_token(ctx: Ctx, body: AuthRequest, query: Nocatalog) -> Response:
     receipt = ctx.request.headers.get("openstack-auth-receipt", "")
-    token, found = await authentication.log_in(ctx.app, body, receipt)
+    token, found = await authentication.log_in(ctx.app, body, receipt, Signed.of(ctx))
     return answer(found, token, query.nocatalog, 201)
 
 
@@ -95,14 +96,16 @@ async def show_catalog(ctx: Ctx) -> dict[str, Any]:
 
 async def _reachable(ctx: Ctx, *, domains: bool) -> list[Project]:
     """Enabled projects, or domains, on which the caller holds a role."""
+    groups = (await ctx.app.contexts.of(ctx.caller.token)).token.federated[2:]
     async with ctx.db.read() as reader:
-        given = await roles.of_user(reader, ctx.caller.user_id)
+        given = await roles.of_user(reader, ctx.caller.user_id, groups=groups)
         query = sa.select(projects).where(
             roles.reachable(given), projects.c.is_domain.is_(domains), projects.c.enabled.is_(True))
         return await db.many(reader, query.order_by(projects.c.id), Project)
 
 
 @routes.head("/v3/auth/projects", policy=Rule("identity:get_auth_projects", policies.ANYONE))
+@routes.get("/v3/OS-FEDERATION/projects", policy=Rule("identity:get_auth_projects", policies.ANYONE))
 @routes.get("/v3/auth/projects", policy=Rule("identity:get_auth_projects", policies.ANYONE))
 async def list_reachable_projects(ctx: Ctx) -> dict[str, Any]:
     found = await _reachable(ctx, domains=False)
@@ -110,6 +113,7 @@ async def list_reachable_projects(ctx: Ctx) -> dict[str, Any]:
 
 
 @routes.head("/v3/auth/domains", policy=Rule("identity:get_auth_domains", policies.ANYONE))
+@routes.get("/v3/OS-FEDERATION/domains", policy=Rule("identity:get_auth_domains", policies.ANYONE))
 @routes.get("/v3/auth/domains", policy=Rule("identity:get_auth_domains", policies.ANYONE))
 async def list_reachable_domains(ctx: Ctx) -> dict[str, Any]:
     found = await _reachable(ctx, domains=True)

@@ -69,8 +69,15 @@ async def list_users(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str, An
         found = found.where(_password_ends(wanted))
     if ctx.caller.domain_id:
         found = found.where(table.c.domain_id == ctx.caller.domain_id)
+    await ctx.app.directories.refresh_users(*domain_and_name(ctx, query))
     async with ctx.db.read() as reader:
         return views(ctx, await page(reader, found, table.c.id, User, query), user_view)
+
+
+def domain_and_name(ctx: Ctx, query: dict[str, list[str]]) -> tuple[str | None, str | None]:
+    """The domain a list is of, if it is of one, and the name looked for."""
+    domain_id = query.get("domain_id", [None])[-1]
+    return ctx.caller.domain_id or domain_id, query.get("name", [None])[-1]
 
 
 COMPARED = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge, "eq": operator.eq,
@@ -103,6 +110,7 @@ async def create_user(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     fields, extra = parsed(UserCreate, body)
     domain_id = fields.domain_id or ctx.caller.domain_id or "default"
     ctx.must_allow("identity:create_user", {"target.user.domain_id": fields.domain_id} if fields.domain_id else {})
+    await ctx.app.directories.must_be_writable(domain_id)
     now = ctx.clock()
     options = with_user_options({}, fields.options)
     secret = await ctx.app.compliance.set(fields.password, options) if fields.password else {}
@@ -128,11 +136,12 @@ async def check_user(ctx: Ctx, user: User) -> None:
 
 @routes.get("/v3/users/{user_id}", envelope="user", target=USER, policy=Rule("identity:get_user", READ))
 async def show_user(ctx: Ctx, user: User) -> dict[str, Any]:
-    return user_view(ctx, user)
+    return user_view(ctx, await ctx.app.directories.refreshed_user(user))
 
 
 @routes.patch("/v3/users/{user_id}", envelope="user", target=USER, policy=Rule("identity:update_user", WRITE))
 async def update_user(ctx: Ctx, user: User, body: dict[str, Any]) -> dict[str, Any]:
+    await ctx.app.directories.must_be_writable(user.domain_id)
     for name in ("id", "domain_id"):
         same_or_refused(body, name, getattr(user, name))
     fields, extra = parsed(UserUpdate, {key: value for key, value in body.items() if key != "domain_id"})
@@ -158,6 +167,7 @@ async def update_user(ctx: Ctx, user: User, body: dict[str, Any]) -> dict[str, A
 
 @routes.delete("/v3/users/{user_id}", target=USER, policy=Rule("identity:delete_user", WRITE))
 async def delete_user(ctx: Ctx, user: User) -> None:
+    await ctx.app.directories.must_be_writable(user.domain_id)
     async with ctx.db.write() as tx:
         await tx.execute(table.delete().where(table.c.id == user.id))
         await ctx.app.announce(tx, f"user:{user.id}", revoke=True)
@@ -187,6 +197,7 @@ async def change_password(ctx: Ctx, user_id: str, body: PasswordChange) -> None:
 @routes.get("/v3/users/{user_id}/groups", envelope="groups", target=USER,
             policy=Rule("identity:list_groups_for_user", READ))
 async def list_groups_of_user(ctx: Ctx, user: User, query: dict[str, list[str]]) -> Page[dict[str, Any]]:
+    await ctx.app.directories.refreshed_user(user)
     found = sa.select(group_table).join(memberships, memberships.c.group_id == group_table.c.id)
     found = narrowed(found.where(memberships.c.user_id == user.id), query, {"name": group_table.c.name})
     if ctx.caller.domain_id and ctx.caller.user_id != user.id:
