@@ -397,11 +397,15 @@ class Site:
 
     def __init__(self, mounts: dict[str, Any]):
         self.mounts = mounts
+        self.sockets: set[str] = set()           # those of them that speak over web sockets too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self._lifespan(receive, send)
         first = "/" + scope["path"].lstrip("/").partition("/")[0]
+        if scope["type"] == "websocket" and first not in self.sockets:
+            await send({"type": "websocket.close"})
+            return None
         app = self.mounts.get(first)
         if app is None:
             first, app = "", self.mounts[""]
