@@ -8,6 +8,7 @@ import os
 import uuid
 from collections import Counter
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -358,3 +359,13 @@ async def test_things_of_other_projects_look_missing(cloud):
             said = [error_of(service, answer).replace(id, "ID")
                     for answer, id in ((theirs, known[name]), (nobodys, NOWHERE))]
             assert said[0] == said[1]
+
+
+async def test_addresses_of_things_with_foreign_names_are_in_plain_letters(cloud):
+    known, name = known_of(await victims(cloud, "a")), quote("\u00e9\U0001f600")
+    for answer in (
+            await cloud.call("PUT", f"/identity/v3/projects/{known['project_id']}/tags/{name}"),
+            await cloud.call("PUT", f"/compute/v2.1/servers/{known['server_id']}/tags/{name}",
+                             headers={"openstack-api-version": "compute 2.26"}),
+            await cloud.call("POST", "/image/v2/metadefs/namespaces", {"namespace": unquote(name)})):
+        assert answer.status_code == 201 and answer.headers["location"].endswith(f"/{name}"), answer.text

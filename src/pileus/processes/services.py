@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pileus.compute.client import ComputeClient
+from pileus.compute.consoles import ConsoleApp
 from pileus.compute.metadata import MetadataApp
 from pileus.compute.model import flavors, quotas
 from pileus.compute.runtime import Compute
@@ -72,6 +73,8 @@ class Services:
         self._mount("/network", self.network, validate)
         self._mount("/compute", self.compute, validate)
         self.metadata_secret = state.secret("metadata-secret")
+        self.site.mounts["/console"] = ConsoleApp(self.compute)
+        self.site.sockets.add("/console")
         self.site.mounts["/metadata"] = MetadataApp(self.compute, self.metadata_secret)
 
     def _db(self, service: str) -> Db:

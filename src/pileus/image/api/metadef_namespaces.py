@@ -74,7 +74,7 @@ async def create_namespace(ctx: Ctx, body: NamespaceCreate) -> Response:
     async with ctx.db.write() as tx:
         await metadefs.add(tx, row, parts, kinds)
     return json_answer(whole_view(row, kinds, parts, ""), 201, {
-        "location": f"{ctx.base_url}/v2/metadefs/namespaces/{quote(row.namespace, safe=':')}"})
+        "location": f"{ctx.base_url}/v2/metadefs/namespaces/{quote(row.namespace)}"})
 
 
 def _entries(row: Namespace, kind: str, found: dict[str, dict[str, Any]], now: float) -> list[Entry]:
