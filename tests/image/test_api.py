@@ -26,7 +26,7 @@ async def test_versions_schemas_and_info(world):
     assert first.json()["versions"][0] == {"id": "v2.16", "status": "CURRENT", "links": [
         {"rel": "self", "href": "http://cloud/image/v2/"}]}
     assert (await world.http.get("/versions", headers=nobody)).status_code == 200
-    for name in ("image", "images", "member", "members"):
+    for name in ("image", "images", "member", "members", "task", "tasks"):
         assert (await world.http.get(f"/v2/schemas/{name}")).json()["name"] == name
     assert (await world.http.get("/v2/schemas/nope")).status_code == 404
     assert (await world.http.get("/v2/info/import")).json()["import-methods"]["value"] == [

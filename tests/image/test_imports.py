@@ -94,6 +94,7 @@ async def test_stage_and_import(world):
         "success", "api_image_import", asked.headers["x-openstack-request-id"])
     assert task["input"]["import_req"]["method"]["name"] == "glance-direct"
     assert (await world.http.get(f"/v2/tasks/{task['id']}", headers=ADMIN)).json() == task
+    assert set(task) == set((await world.http.get(task["schema"])).json()["properties"])
     assert (await world.http.get(f"/v2/tasks/{task['id']}")).status_code == 403
     assert (await world.http.get(f"/v2/images/{image}/tasks", headers=OTHER)).status_code == 404
 

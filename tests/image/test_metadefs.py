@@ -85,6 +85,12 @@ async def test_what_a_namespace_defines(world, kind, body):
     assert not (await world.http.get(url)).json()[kind]
 
 
+async def test_names_in_any_script(world):
+    made = await world.http.post(ALL, headers=ADMIN, json={"namespace": "\u540d a::b", "visibility": "public"})
+    assert made.status_code == 201 and made.headers["location"].endswith("/namespaces/%E5%90%8D%20a%3A%3Ab")
+    assert (await world.http.get(made.headers["location"])).json()["namespace"] == "\u540d a::b"
+
+
 async def test_many_tags(world):
     await make(world)
     url = f"{ALL}/Mine/tags"

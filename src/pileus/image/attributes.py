@@ -144,6 +144,15 @@ def member_schema() -> dict[str, Any]:
         "schema": text | {"readOnly": True}}}
 
 
+def task_schema() -> dict[str, Any]:
+    text, told = {"type": "string"}, {"type": ["null", "object"]}
+    return {"name": "task", "properties": {
+        "id": text | {"pattern": _UUID_PATTERN}, "type": text | {"enum": ["import", "api_image_import"]},
+        "status": text | {"enum": ["pending", "processing", "success", "failure"]}, "input": told, "result": told,
+        "owner": {"type": _NULL_TEXT}, "user_id": {"type": _NULL_TEXT}, "request_id": text, "image_id": text,
+        "message": text, "created_at": text, "updated_at": text, "self": text, "schema": text}}
+
+
 def list_schema(name: str, inner: dict[str, Any]) -> dict[str, Any]:
     text = {"type": "string"}
     return {"name": name, "properties": {

@@ -39,7 +39,8 @@ async def show_versions(ctx: Ctx) -> Response:
 async def show_schema(ctx: Ctx, name: str) -> dict[str, Any]:
     image, member = attributes.image_schema(), attributes.member_schema()
     known = {"image": image, "member": member, "images": attributes.list_schema("images", image),
-             "members": attributes.list_schema("members", member)}
+             "members": attributes.list_schema("members", member), "task": attributes.task_schema(),
+             "tasks": attributes.list_schema("tasks", attributes.task_schema())}
     if name not in known:
         raise faults.SchemaNotFound(name=name)
     return known[name]
