@@ -9,7 +9,7 @@ import re
 import time
 import typing
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -84,7 +84,7 @@ class Ctx:
         pairs += [(k, v) for k, v in changes.items() if v is not None]
         path = self.request.scope["path"]
         root = self.request.scope.get("root_path", "")
-        return f"{self.base_url}{path.removeprefix(root)}" + (f"?{urlencode(pairs)}" if pairs else "")
+        return f"{self.base_url}{quote(path.removeprefix(root))}" + (f"?{urlencode(pairs)}" if pairs else "")
 
 
 class WebApp:
@@ -397,11 +397,15 @@ class Site:
 
     def __init__(self, mounts: dict[str, Any]):
         self.mounts = mounts
+        self.sockets: set[str] = set()           # those of them that speak over web sockets too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self._lifespan(receive, send)
         first = "/" + scope["path"].lstrip("/").partition("/")[0]
+        if scope["type"] == "websocket" and first not in self.sockets:
+            await send({"type": "websocket.close"})
+            return None
         app = self.mounts.get(first)
         if app is None:
             first, app = "", self.mounts[""]

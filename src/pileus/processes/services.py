@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pileus.compute.client import ComputeClient
+from pileus.compute.consoles import ConsoleApp
 from pileus.compute.metadata import MetadataApp
 from pileus.compute.model import flavors, quotas
 from pileus.compute.runtime import Compute
@@ -55,7 +56,8 @@ class Services:
         self.site = Site({"": Front()})
         self.identity = identity_of(state, settings, bus)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
-        self.image = Images(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
+        images = self._db("image")
+        self.image = Images(IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images))
         self.network = self._network()
         self.compute = self._compute()
         self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute)
@@ -71,6 +73,8 @@ class Services:
         self._mount("/network", self.network, validate)
         self._mount("/compute", self.compute, validate)
         self.metadata_secret = state.secret("metadata-secret")
+        self.site.mounts["/console"] = ConsoleApp(self.compute)
+        self.site.sockets.add("/console")
         self.site.mounts["/metadata"] = MetadataApp(self.compute, self.metadata_secret)
 
     def _db(self, service: str) -> Db:
