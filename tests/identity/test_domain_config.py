@@ -85,6 +85,22 @@ async def test_defaults(world, admin):
     assert (await world.ask(admin, "GET", "/v3/domains/config/other/default")).status_code == 403
 
 
+async def test_everybody_may_know_what_a_password_must_be(make_world):
+    world = await make_world(compliance={"password_regex": "..", "password_regex_description": "two letters"})
+    demo = await world.log_in("demo", scope="demo")
+    rules = {"password_regex": "..", "password_regex_description": "two letters"}
+    assert (await config(world, demo, "GET", "default", "/security_compliance")).json() == {
+        "config": {"security_compliance": rules}}
+    shown = await config(world, demo, "GET", "default", "/security_compliance/password_regex")
+    assert shown.json() == {"config": {"password_regex": ".."}}
+    assert (await config(world, demo, "GET", "default", "/security_compliance/lockout_duration")).status_code == 403
+    admin = await world.log_in("admin", scope="admin")
+    other = (await world.make(admin, "domains", name="d"))["id"]
+    assert (await config(world, demo, "GET", other, "/security_compliance")).status_code == 403
+    assert (await config(world, admin, "PATCH", "default", "/security_compliance", {
+        "security_compliance": {"password_regex": ""}})).status_code in (403, 405)
+
+
 async def test_it_is_for_administrators(world, admin, demo):
     id = (await world.make(admin, "domains", name="d"))["id"]
     for method in ("GET", "PUT", "PATCH", "DELETE"):

@@ -27,6 +27,8 @@ UPDATE = Rule("identity:update_domain_config", policies.ADMIN)
 DELETE = Rule("identity:delete_domain_config", policies.ADMIN)
 PATH = "/v3/domains/{domain_id}/config"
 Sections = dict[str, dict[str, Any]]
+READ_COMPLIANCE = Rule("identity:get_security_compliance_domain_config", policies.ANYONE)
+COMPLIANCE = ("password_regex", "password_regex_description")
 routes = Routes()
 
 
@@ -119,6 +121,35 @@ async def show_default_option(ctx: Ctx, section: str, option: str) -> dict[str, 
     found = known.defaults(section)
     if option not in found:
         raise _unknown(section, option)
+    return {option: found[option]}
+
+
+# -- what everybody may know of passwords, so that they can choose one -----------------------------------------------
+
+
+async def _compliance(ctx: Ctx, domain_id: str) -> dict[str, Any]:
+    """The whole cloud has one set of rules, which is told as that of the default domain."""
+    async with ctx.db.read() as reader:
+        await projects.get_domain(reader, domain_id)
+    if domain_id != "default":
+        raise Refused(reason="Reading security compliance values for any domain other than the default domain is not "
+                             "allowed.")
+    return {name: getattr(ctx.app.compliance.config, name) or None for name in COMPLIANCE}
+
+
+@routes.head(f"{PATH}/security_compliance", policy=READ_COMPLIANCE)
+@routes.get(f"{PATH}/security_compliance", envelope="config", policy=READ_COMPLIANCE)
+async def show_compliance(ctx: Ctx, domain_id: str) -> dict[str, Any]:
+    return {"security_compliance": await _compliance(ctx, domain_id)}
+
+
+@routes.head(f"{PATH}/security_compliance/{{option}}", policy=READ_COMPLIANCE)
+@routes.get(f"{PATH}/security_compliance/{{option}}", envelope="config", policy=READ_COMPLIANCE)
+async def show_compliance_option(ctx: Ctx, domain_id: str, option: str) -> dict[str, Any]:
+    found = await _compliance(ctx, domain_id)
+    if option not in found:
+        raise Refused(reason="Reading security compliance values other than password_regex and "
+                             "password_regex_description is not allowed.")
     return {option: found[option]}
 
 

@@ -62,6 +62,7 @@ class Directory:
         except DirectoryFailed as error:
             raise self._unavailable(str(error)) from error
         except TimeoutError as error:
+            running.cancel()                             # if no thread has begun with it yet
             raise self._unavailable(f"{options.url} does not answer in time") from error
 
     def _answered(self, running: asyncio.Future[Any]) -> None:
