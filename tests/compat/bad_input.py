@@ -94,6 +94,9 @@ class Generator:
             yield from self._at_nothing(operation, each)
             if operation in others:
                 yield from self._bad(operation, each)
+        for operation in others:
+            if operation.name in good_bodies.REMAKING:
+                yield from self._good(operation, 0)
         for operation in sorted(ends, key=lambda one: (-one.template.count("/"), one.template)):
             for change in others:
                 if change.template == operation.template and change.name in self.examples:
@@ -106,7 +109,7 @@ class Generator:
                          if each["required"]) or good_bodies.QUERIES.get(operation.name, "")
         path += f"?{query}" if query else ""
         content = good_bodies.FILES.get(operation.name)
-        for _ in range(several if operation.schema else 1):
+        for _ in range(0 if operation.name in good_bodies.RENAMING else several if operation.schema else 1):
             yield Request(operation.name, operation.method, path, self._body(operation), content, aimed=True)
         if operation.name in self.examples:
             yield Request(operation.name, operation.method, path, self.examples[operation.name], aimed=True)

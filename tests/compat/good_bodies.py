@@ -11,6 +11,15 @@ def good_bodies(known: Mapping[str, str]) -> dict[str, Any]:
 
 
 QUERIES = {"GET /allocation_candidates": "resources=VCPU:1"}
+IMPORT_TASK = {"type": "import", "input": {     # from an address nobody answers at
+    "import_from": "http://pileus.invalid/", "import_from_format": "raw", "image_properties": {"name": "i"}}}
+# What replaces a name others go by: nothing made up is sent, only what keeps the name.
+RENAMING = {f"PUT /v2/metadefs/namespaces/{{namespace}}{rest}" for rest in (
+    "", "/objects/{name}", "/properties/{name}", "/tags/{name}")}
+# What was renamed by bad input that was not bad enough is made anew before it is removed.
+REMAKING = ("POST /v2/metadefs/namespaces", "POST /v2/metadefs/namespaces/{namespace}/objects",
+            "POST /v2/metadefs/namespaces/{namespace}/properties",
+            "POST /v2/metadefs/namespaces/{namespace}/resource_types")
 FILES = {"PUT /v2/images/{image_id}/file": b"data", "PUT /v2/images/{image_id}/stage": b"data"}
 
 
@@ -68,6 +77,16 @@ def _image(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v2/images": {"name": "i", "disk_format": "raw", "container_format": "bare"},
         "PATCH /v2/images/{image_id}": [{"op": "replace", "path": "/name", "value": "new"}],
         "POST /v2/images/{image_id}/import": {"method": {"name": "glance-direct"}},
+        "POST /v2/tasks": IMPORT_TASK,
+        "POST /v2/metadefs/namespaces": {"namespace": known["namespace"]},
+        "POST /v2/metadefs/namespaces/{namespace}/objects": {"name": "one"},
+        "POST /v2/metadefs/namespaces/{namespace}/properties": {"name": "one", "title": "t", "type": "string"},
+        "POST /v2/metadefs/namespaces/{namespace}/resource_types": {"name": "one"},
+        "POST /v2/metadefs/namespaces/{namespace}/tags/{name}": None,
+        "PUT /v2/metadefs/namespaces/{namespace}": {"namespace": known["namespace"]},
+        "PUT /v2/metadefs/namespaces/{namespace}/objects/{name}": {"name": "one"},
+        "PUT /v2/metadefs/namespaces/{namespace}/properties/{name}": {"name": "one", "title": "t", "type": "string"},
+        "PUT /v2/metadefs/namespaces/{namespace}/tags/{name}": {"name": "one"},
         "POST /v2/images/{image_id}/members": {"member": known["domain_id"]},
         "PUT /v2/images/{image_id}/members/{member_id}": {"status": "accepted"}}
 

@@ -8,6 +8,7 @@ import os
 import uuid
 from collections import Counter
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -18,6 +19,7 @@ from pileus.image.service import SERVICE as IMAGE
 from pileus.network.service import SERVICE as NETWORK
 from pileus.placement.service import SERVICE as PLACEMENT
 from tests.cloud_databases import cloud_databases
+from tests.compat import good_bodies
 from tests.compat.bad_input import NOWHERE, Generator, Request
 from tests.compat.cloud import running_cloud, until
 
@@ -25,7 +27,8 @@ SERVICES = {"identity": IDENTITY, "placement": PLACEMENT, "image": IMAGE, "netwo
 EACH = {"sqlite": 12, "postgresql": 6, "mariadb": 6}     # requests per operation and version
 OUT_OF_REACH = {                      # operations that cannot be done here
     "image": ["DELETE /v2/images",                     # says that this is not how to delete
-              "GET /v2/info/stores"],                  # says that there is one store
+              "DELETE /v2/stores/{store}/{image_id}",  # of images in several stores, and there is one
+              "POST /pileus/sagas/{saga_id}/retry"],   # of stuck sagas, and there is none
     "network": ["POST /pileus/sagas/{saga_id}/retry"],                      # of stuck sagas, and there is none
     "compute": ["POST /pileus/sagas/{saga_id}/retry"]}
 BY_THE_USER = {                       # with which of its tokens
@@ -230,19 +233,36 @@ async def victims(cloud, mark: str) -> dict[str, dict[str, str]]:
     others."""
     network, identity = await network_victims(cloud, mark), await identity_victims(cloud, mark)
     compute = await compute_victims(cloud, mark, network["network_id"])
-    image = (await cloud.call("POST", "/image/v2/images", {
-        "name": "shared", "disk_format": "raw", "container_format": "bare", "visibility": "shared"})).json()["id"]
-    member = await cloud.call("POST", f"/image/v2/images/{image}/members", {"member": identity["project_id"]})
-    assert member.is_success, member.text
-    return {"network": network, "identity": identity, "compute": compute,
-            "placement": await placement_victims(cloud, mark),
-            "image": {"image_id": image, "member_id": identity["project_id"], "/v2/schemas/{name}": "image",
-                      "mark": mark}}
+    image = await image_victims(cloud, mark, identity["project_id"], compute["bootable_id"])
+    return {"network": network, "identity": identity, "compute": compute, "image": image | {"mark": mark},
+            "placement": await placement_victims(cloud, mark)}
 
 
 def known_of(made: dict[str, dict[str, str]]) -> dict[str, str]:
     """The victims of all services as one."""
     return {name: value for of_service in made.values() for name, value in of_service.items()}
+
+
+async def image_victims(cloud, mark: str, member: str, active: str) -> dict[str, str]:
+    namespace, definitions = f"ns-{mark}", "/v2/metadefs/namespaces/{namespace}"
+    about = {"namespace": namespace, "objects": [{"name": "one"}], "tags": [{"name": "one"}],
+             "properties": {"one": {"title": "t", "type": "string"}}, "resource_type_associations": [{"name": "one"}]}
+    image = await image_made(cloud, "/v2/images", {
+        "name": "shared", "disk_format": "raw", "container_format": "bare", "visibility": "shared"})
+    await image_made(cloud, f"/v2/images/{image['id']}/members", {"member": member})
+    await image_made(cloud, "/v2/metadefs/namespaces", about)
+    task = await image_made(cloud, "/v2/tasks", good_bodies.IMPORT_TASK)
+    assert (await cloud.call("PUT", f"/image/v2/cache/{active}")).is_success
+    return {"image_id": image["id"], "member_id": member, "namespace": namespace, "task_id": task["id"],
+            "/v2/schemas/{name}": "image", "/v2/schemas/metadefs/{name}": "namespace",
+            "/v2/cache/{image_id}": active,
+            **{f"{definitions}/{kind}/{{name}}": "one" for kind in ("objects", "properties", "tags", "resource_types")}}
+
+
+async def image_made(cloud, path: str, body: dict) -> dict:
+    answer = await cloud.call("POST", f"/image{path}", body)
+    assert answer.is_success, answer.text
+    return answer.json()
 
 
 def reaches(request: Request, answer) -> bool:
@@ -339,3 +359,13 @@ async def test_things_of_other_projects_look_missing(cloud):
             said = [error_of(service, answer).replace(id, "ID")
                     for answer, id in ((theirs, known[name]), (nobodys, NOWHERE))]
             assert said[0] == said[1]
+
+
+async def test_addresses_of_things_with_foreign_names_are_in_plain_letters(cloud):
+    known, name = known_of(await victims(cloud, "a")), quote("\u00e9\U0001f600")
+    for answer in (
+            await cloud.call("PUT", f"/identity/v3/projects/{known['project_id']}/tags/{name}"),
+            await cloud.call("PUT", f"/compute/v2.1/servers/{known['server_id']}/tags/{name}",
+                             headers={"openstack-api-version": "compute 2.26"}),
+            await cloud.call("POST", "/image/v2/metadefs/namespaces", {"namespace": unquote(name)})):
+        assert answer.status_code == 201 and answer.headers["location"].endswith(f"/{name}"), answer.text

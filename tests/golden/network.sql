@@ -27,6 +27,19 @@ CREATE TABLE address_group (
 
 CREATE INDEX address_group_by_project ON address_group (project_id, id);
 
+CREATE TABLE auto_allocated_topology (
+    project_id VARCHAR(64) NOT NULL,
+    network_id VARCHAR(36) NOT NULL,
+    router_id VARCHAR(36) NOT NULL,
+    CONSTRAINT auto_allocated_topology_pk PRIMARY KEY (project_id),
+    CONSTRAINT auto_allocated_topology_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id) ON DELETE CASCADE,
+    CONSTRAINT auto_allocated_topology_router_id_fk FOREIGN KEY(router_id) REFERENCES router (id) ON DELETE CASCADE
+);
+
+CREATE INDEX auto_allocated_topology_network_id_ix ON auto_allocated_topology (network_id);
+
+CREATE INDEX auto_allocated_topology_router_id_ix ON auto_allocated_topology (router_id);
+
 CREATE TABLE default_security_group_rule (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,

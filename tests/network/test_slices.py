@@ -158,6 +158,14 @@ async def test_routers_live_on_a_host_and_move_when_it_dies(world):
         assert {a["alive"] for a in await world.admin.all("agent", host=dead)} == {False}
 
 
+async def test_dhcp_without_guests_is_done(world):
+    await plain(world)
+    async with running(world, "h1"):
+        dhcp, = await world.client.ports(device_owner="network:dhcp")
+        world.reconcilers.wake("slices")
+        await until(lambda: active(world, dhcp.id))
+
+
 async def test_legs_of_a_resting_router_are_done(world):
     _, subnet = await plain(world)
     async with running(world, "h1") as (fakes, _):

@@ -43,11 +43,12 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OURS = {field.name for field in msgspec.structs.fields(Image)} - {"properties"}
-_LINKS = {"self", "file", "schema", "stores", "direct_url", "locations"}
+_TOLD = {"self", "file", "schema", "stores", "direct_url", "locations", "os_glance_importing_to_stores",
+         "os_glance_failed_import"}              # what the service says of the image, and nobody may set
 
 
 def _image(found: dict[str, Any]) -> Image:
-    properties = {name: value for name, value in found.items() if name not in _OURS and name not in _LINKS}
+    properties = {name: value for name, value in found.items() if name not in _OURS and name not in _TOLD}
     return msgspec.convert({name: found.get(name) for name in _OURS} | {"properties": properties}, Image)
 
 

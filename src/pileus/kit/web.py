@@ -9,7 +9,7 @@ import re
 import time
 import typing
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -84,7 +84,7 @@ class Ctx:
         pairs += [(k, v) for k, v in changes.items() if v is not None]
         path = self.request.scope["path"]
         root = self.request.scope.get("root_path", "")
-        return f"{self.base_url}{path.removeprefix(root)}" + (f"?{urlencode(pairs)}" if pairs else "")
+        return f"{self.base_url}{quote(path.removeprefix(root))}" + (f"?{urlencode(pairs)}" if pairs else "")
 
 
 class WebApp:

@@ -4,6 +4,8 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "address-group": ("Address group", "Rules may name groups of addresses"),
     "agent": ("agent", "Agents tell what they are and when they were last heard of"),
     "allowed-address-pairs": ("Allowed Address Pairs", "Ports may send from more addresses than their own"),
+    "auto-allocated-topology": (
+        "Auto Allocated Topology Services", "Projects are given a network when they ask for any"),
     "availability_zone": ("Availability Zone", "Agents and resources are in availability zones"),
     "binding": ("Port Binding", "Ports are bound to hosts"),
     "default-subnetpools": ("Default Subnetpools", "One subnet pool per IP version may be the default"),

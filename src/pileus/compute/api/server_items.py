@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -143,7 +144,7 @@ async def add_tag(ctx: Ctx, seen: Seen, tag: str) -> None:
     if tag in seen.tags:
         ctx.status = 204
         return
-    ctx.headers["location"] = f"{ctx.base_url}/v2.1/servers/{seen.id}/tags/{tag}"
+    ctx.headers["location"] = f"{ctx.base_url}/v2.1/servers/{seen.id}/tags/{quote(tag)}"
     await _set_tags(ctx, seen, [*seen.tags, tag])
 
 

@@ -180,7 +180,8 @@ async def create_networks(ctx: Ctx, body: list[NetworkCreate]) -> list[NetworkVi
         except db.Taken as error:
             raise db.Collision(str(error)) from error
         for row in rows:
-            await _settle_sharing(tx, row, now)
+            if row.shared or row.external:
+                await _settle_sharing(tx, row, now)
         app(ctx).changed(tx)
     provider = ctx.allows("get_network:provider:network_type")
     return [view(row, [], [], provider=provider) for row in rows]
