@@ -30,7 +30,8 @@ OUT_OF_REACH = {                      # operations that cannot be done here
               "DELETE /v2/stores/{store}/{image_id}",  # of images in several stores, and there is one
               "POST /pileus/sagas/{saga_id}/retry"],   # of stuck sagas, and there is none
     "network": ["POST /pileus/sagas/{saga_id}/retry"],                      # of stuck sagas, and there is none
-    "compute": ["POST /pileus/sagas/{saga_id}/retry"]}
+    "compute": ["GET /v2.1/os-console-auth-tokens/{token}",       # only what it hashes to is kept
+                "POST /pileus/sagas/{saga_id}/retry"]}
 BY_THE_USER = {                       # with which of its tokens
     "POST /v3/users/{user_id}/application_credentials": "own_token", "POST /v3/OS-TRUST/trusts": "own_token",
     "GET /v3/users/{user_id}/access_rules": "unscoped_token",
