@@ -5,6 +5,8 @@ Expand only: code of the previous release neither reads nor writes what is added
 
 import sqlalchemy as sa
 
+from pileus.kit.db import LongText
+
 
 def _standard():
     return (
@@ -35,7 +37,7 @@ def refer(op, table, column, other):
 
 
 def upgrade(op):
-    _table(op, "address_group", sa.Column("addresses", sa.Text, nullable=False))
+    _table(op, "address_group", sa.Column("addresses", LongText, nullable=False))
     refer(op, "security_group_rule", "remote_address_group_id", "address_group")
     _table(
         op, "default_security_group_rule",
