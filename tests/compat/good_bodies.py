@@ -22,6 +22,9 @@ REMAKING = ("POST /v2/metadefs/namespaces", "POST /v2/metadefs/namespaces/{names
             "POST /v2/metadefs/namespaces/{namespace}/resource_types")
 FILES = {"PUT /v2/images/{image_id}/file": b"data", "PUT /v2/images/{image_id}/stage": b"data"}
 
+DOMAIN_CONFIG = {"config": {"identity": {"driver": "sql"}, "ldap": {
+    "url": "ldap://ldap.example", "suffix": "dc=example"}}}
+
 
 def _identity(known: Mapping[str, str]) -> dict[str, Any]:
     user, project = known["user_id"], known["project_id"]
@@ -40,6 +43,16 @@ def _identity(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v3/services": {"service": {"name": "s", "type": "t"}},
         "POST /v3/endpoints": {"endpoint": {"service_id": known["service_id"], "interface": "public",
                                             "url": "http://x"}},
+        "PUT /v3/domains/{domain_id}/config": DOMAIN_CONFIG,
+        "PATCH /v3/domains/{domain_id}/config": DOMAIN_CONFIG,
+        "PATCH /v3/domains/{domain_id}/config/{section}": {
+            "config": {"ldap": {"url": "ldap://ldap.example"}}},
+        "PATCH /v3/domains/{domain_id}/config/{section}/{option}": {"config": {"url": "ldap://ldap.example"}},
+        "PATCH /v3/OS-FEDERATION/mappings/{mapping_id}": {"mapping": {"rules": [
+            {"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "REMOTE_USER"}]}]}},
+        "PATCH /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}": {
+            "protocol": {"mapping_id": known["mapping_id"]}},
+        "PATCH /v3/OS-FEDERATION/service_providers/{sp_id}": {"service_provider": {"enabled": False}},
         "POST /v3/registered_limits": {"registered_limits": [
             {"service_id": known["limited_id"], "resource_name": "r", "default_limit": 5}]},
         "POST /v3/limits": {"limits": [{"service_id": known["limited_id"], "resource_name": "r", "resource_limit": 3,

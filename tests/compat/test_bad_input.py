@@ -26,6 +26,22 @@ from tests.compat.cloud import running_cloud, until
 SERVICES = {"identity": IDENTITY, "placement": PLACEMENT, "image": IMAGE, "network": NETWORK, "compute": COMPUTE}
 EACH = {"sqlite": 12, "postgresql": 6, "mariadb": 6}     # requests per operation and version
 OUT_OF_REACH = {                      # operations that cannot be done here
+    "identity": [
+        # of people who come from a provider's pages, and there is none to speak to
+        "GET /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth",
+        "POST /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth",
+        "GET /v3/auth/OS-FEDERATION/callback",
+        "GET /v3/auth/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/websso",
+        "GET /v3/auth/OS-FEDERATION/websso/{protocol_id}",
+        # signed by a consumer's secret, and what comes of that
+        "POST /v3/OS-OAUTH1/request_token", "POST /v3/OS-OAUTH1/access_token", "POST /v3/OS-OAUTH2/token",
+        *(f"{method} /v3/users/{{user_id}}/OS-OAUTH1/access_tokens/{{access_token_id}}{rest}" for method, rest in (
+            ("GET", ""), ("DELETE", ""), ("GET", "/roles"), ("GET", "/roles/{role_id}"))),
+        # of the default domain alone
+        "GET /v3/domains/{domain_id}/config/security_compliance",
+        "GET /v3/domains/{domain_id}/config/security_compliance/{option}",
+        "HEAD /v3/domains/{domain_id}/config/security_compliance",
+        "HEAD /v3/domains/{domain_id}/config/security_compliance/{option}"],
     "image": ["DELETE /v2/images",                     # says that this is not how to delete
               "DELETE /v2/stores/{store}/{image_id}",  # of images in several stores, and there is one
               "POST /pileus/sagas/{saga_id}/retry"],   # of stuck sagas, and there is none
@@ -70,6 +86,8 @@ def error_of(service: str, answer) -> str:
     if service == "network" and "NeutronError" in body:
         assert set(body["NeutronError"]) == {"type", "message", "detail"}
         return body["NeutronError"]["message"]
+    if answer.request.url.path.endswith("/OS-OAUTH2/token") and answer.status_code in (400, 401):
+        return f"{body['error']}: {body['error_description']}"                     # RFC 6749, 5.2
     ((name, error),) = body.items()
     assert error["code"] == answer.status_code, body
     assert service == "compute" or name == "error", body
@@ -126,12 +144,30 @@ async def identity_victims(cloud, mark: str) -> dict[str, str]:
     groups = {f"{start}/groups/{{actor_id}}": ids["group"] for start in (
         "/v3/system", *(f"/v3{inherited}/{kind}/{{target_id}}" for kind in ("projects", "domains")
                         for inherited in ("", "/OS-INHERIT")))}
-    return groups | {f"{name}_id": value for name, value in ids.items()} | {
+    return groups | await federation_victims(cloud, mark, ids) | {
+        f"{name}_id": value for name, value in ids.items()} | {
         "new_id": f"new-{mark}", "actor_id": ids["user"], "target_id": ids["project"],
         "/v3/OS-EP-FILTER/projects/{project_id}/endpoints/{thing_id}": ids["endpoint"],
         "/v3/domains/{target_id}": ids["domain"], "/v3/OS-INHERIT/domains/{target_id}": ids["domain"],
         "subject_token": await cloud.log_in("demo"), "own_token": token,
         "unscoped_token": await token_of(cloud, ids["user"], "unscoped"), "trustee_id": admin}
+
+
+async def federation_victims(cloud, mark: str, ids: dict[str, str]) -> dict[str, str]:
+    """A provider whose people we would take in, if it were there, and a configuration of the domain."""
+    start, idp = "/identity/v3/OS-FEDERATION", f"idp-{mark}"
+    rule = {"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "REMOTE_USER"}]}
+    for path, body in (
+            (f"{start}/mappings/m-{mark}", {"mapping": {"rules": [rule]}}),
+            (f"{start}/identity_providers/{idp}", {"identity_provider": {}}),
+            (f"{start}/identity_providers/{idp}/protocols/oidc", {"protocol": {"mapping_id": f"m-{mark}"}}),
+            (f"{start}/service_providers/sp-{mark}", {"service_provider": {
+                "auth_url": "https://sp.example/auth", "sp_url": "https://sp.example/sp"}}),
+            (f"/identity/v3/domains/{ids['domain']}/config", good_bodies.DOMAIN_CONFIG)):
+        answer = await cloud.call("PUT", path, body)
+        assert answer.is_success, answer.text
+    return {"idp_id": idp, "mapping_id": f"m-{mark}", "protocol_id": "oidc", "sp_id": f"sp-{mark}",
+            "section": "ldap", "option": "url"}
 
 
 async def token_of(cloud, user: str, scope: Any) -> str:
