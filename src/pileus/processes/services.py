@@ -1,4 +1,4 @@
-"""The control plane of an embedded cloud: five services, their clients and databases, in one process."""
+"""The control plane of an embedded cloud: six services, their clients and databases, in one process."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ from pileus.placement.service import SERVICE as PLACEMENT
 from pileus.processes.front import Front
 from pileus.processes.settings import Settings
 from pileus.processes.state import Passwords, StateFolder
+from pileus.volume.bootstrap import bootstrap as bootstrap_volume
+from pileus.volume.runtime import Volumes
+from pileus.volume.service import SERVICE as VOLUME
 
 log = logging.getLogger(__name__)
 C = TypeVar("C", bound=Client)
@@ -58,7 +61,9 @@ class Services:
         self.image = Images(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
         self.network = self._network()
         self.compute = self._compute()
-        self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute)
+        self.volume = self._volume()
+        self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute,
+                                              self.volume)
         validate = TokenValidator(self.identity.keys, self.client(IdentityClient, "", "compute"),
                                   self.identity.feed)
         self._mount("/identity", self.identity, self.identity.authenticate)
@@ -67,6 +72,7 @@ class Services:
         self._mount("/image", self.image, validate)
         self._mount("/network", self.network, validate)
         self._mount("/compute", self.compute, validate)
+        self._mount("/volume", self.volume, validate)
         self.metadata_secret = state.secret("metadata-secret")
         self.site.mounts["/metadata"] = MetadataApp(self.compute, self.metadata_secret)
 
@@ -99,6 +105,12 @@ class Services:
             network=self.client(NetworkClient, "/network", "compute"),
             placement=self.client(PlacementClient, "/placement", "compute"))
 
+    def _volume(self) -> Volumes:
+        database = self._db("volume")
+        return Volumes(VOLUME, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.volume,
+                       image=self.client(ImageClient, "/image", "volume"),
+                       compute=self.client(ComputeClient, "/compute", "volume"))
+
     # -- life -------------------------------------------------------------------------------
 
     async def prepare(self, base_url: str, passwords: Passwords) -> None:
@@ -113,6 +125,7 @@ class Services:
         async with self.compute.db.write() as tx:
             await flavors.default_flavors(tx, self.compute.clock())
             await quotas.set_limits(tx, dict.fromkeys(UNLIMITED, quotas.UNLIMITED), admin)
+        await bootstrap_volume(self.volume, admin_project=admin)
         for runtime in self.runtimes:
             if runtime.service.topic:
                 await self.bus.listen(runtime.service.topic, runtime.service.handlers, runtime)

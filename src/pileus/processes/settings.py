@@ -8,6 +8,7 @@ from pileus.compute.config import ComputeConfig
 from pileus.image.config import ImageConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
+from pileus.volume.config import VolumeConfig
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -15,6 +16,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
     placement: PlacementConfig = PlacementConfig()
+    volume: VolumeConfig = VolumeConfig()
 
 
 SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Settings)}
