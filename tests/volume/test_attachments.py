@@ -20,7 +20,8 @@ async def test_reserve_connect_complete_delete(world):
     made = await attachment(world, volume)
     assert (made["status"], (await world.show("volumes", volume))["status"]) == ("reserved", "reserved")
     path = f"/attachments/{made['id']}"
-    shown = (await world.ok("PUT", path, {"attachment": {"connector": CONNECTOR}}, token="service@services"))["attachment"]
+    body = {"attachment": {"connector": CONNECTOR}}
+    shown = (await world.ok("PUT", path, body, token="service@services"))["attachment"]
     assert shown["status"] == "attaching" and shown["connection_info"]["driver_volume_type"] == "nbd"
     assert (await world.show("attachments", made["id"]))["connection_info"] == {}
     assert world.held(volume)[0][1].export is not None
@@ -101,7 +102,8 @@ async def test_the_older_actions_write_the_same_rows(world):
 async def test_extending_what_is_attached_tells_compute(world):
     volume = await world.volume(1)
     await world.action(f"/volumes/{volume}", "os-attach", {"instance_uuid": SERVER, "mountpoint": "/dev/vdc"})
-    assert await world.refused("POST", f"/volumes/{volume}/action", {"os-extend": {"new_size": 2}}, version="3.41") == 400
+    body = {"os-extend": {"new_size": 2}}
+    assert await world.refused("POST", f"/volumes/{volume}/action", body, version="3.41") == 400
     await world.action(f"/volumes/{volume}", "os-extend", {"new_size": 2})
     shown = await world.show("volumes", volume)
     assert (shown["status"], shown["size"]) == ("in-use", 2)

@@ -251,7 +251,7 @@ async def _new_volume(ctx: Ctx, tx: db.Connection, backup: Backup, name: str | N
         id=new_uuid(), project_id=ctx.caller.project_id or "", user_id=ctx.caller.user_id, size_gb=backup.size_gb,
         type_id=kind.id, zone=ctx.app.config.zone, created_at=ctx.clock(), name=name or f"restore_backup_{backup.id}",
         description="auto-created_from_restore_from_backup", bootable=source is not None and source.bootable,
-        image_metadata=source.image_metadata if source else None)
+        image_metadata=source.image_metadata if source else None, metadata=source.metadata if source else {})
     await quotas.must_fit(tx, ctx.app.config, volume.project_id, {"volumes": 1, "gigabytes": volume.size_gb}, kind.name)
     await volumes.add(tx, volume)
     await start(ctx, tx, CreateVolume(volume_id=volume.id, source=Source(backup_id=backup.id)), volume.id)

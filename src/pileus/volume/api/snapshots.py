@@ -91,7 +91,7 @@ async def show_snapshot(ctx: Ctx, row: Snapshot) -> SnapshotView:
 
 
 class SnapshotCreate(msgspec.Struct, kw_only=True):
-    volume_id: str
+    volume_id: str | None                        # null is a volume that is not there
     name: Name | None = None
     display_name: Name | None = None
     description: Name | None = None
@@ -108,7 +108,7 @@ async def create_snapshot(ctx: Ctx, body: SnapshotCreate) -> SnapshotView:
             raise BadRequest(reason="force: false is not valid since the version 3.66.")
         force = True
     async with ctx.db.write() as tx:
-        volume = await volumes.get(tx, body.volume_id)
+        volume = await volumes.get(tx, body.volume_id or "")
         mine(ctx, volume, volumes.VolumeNotFound, volume_id=volume.id)
         if volume.status != Status.AVAILABLE and not (force and volume.status == Status.IN_USE):
             raise Invalid(reason=f"Invalid volume: Volume {volume.id} status must be available to create a snapshot, "

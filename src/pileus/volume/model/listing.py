@@ -71,11 +71,11 @@ async def page(conn: Connection, table: sa.Table, wanted: Wanted, kind: type[T],
         rows = rows.where(db.after(order, list(mark)))
     if wanted.offset:
         rows = rows.offset(wanted.offset)
-    found = await db.many(conn, rows.limit(wanted.limit + 1), kind)
+    found = await db.many(conn, rows.limit(wanted.limit), kind)
     count = None
     if wanted.counted:
         count = await db.scalar(conn, sa.select(sa.func.count()).select_from(table).where(*where))
-    return Found(found[:wanted.limit], len(found) > wanted.limit, count)
+    return Found(found, len(found) == wanted.limit, count)      # clients expect a link behind every full page
 
 
 class MarkerNotFound(BadRequest):
