@@ -20,15 +20,20 @@ def wanted_databases() -> list[str]:
     return ["sqlite", *(name for name, variable in SERVERS.items() if os.environ.get(variable))]
 
 
-async def new_database(kind: str, tmp_path) -> tuple[str, str]:
+async def new_database(kind: str, tmp_path, name: str = "") -> tuple[str, str]:
     """An empty database of its own: its URL, and the URL of the server to drop it on (empty for SQLite)."""
-    name = f"t{uuid.uuid4().hex[:16]}"
+    name = name or f"t{uuid.uuid4().hex[:16]}"
     if kind == "sqlite":
         return f"sqlite:///{tmp_path}/{name}.db", ""
     server = os.environ[SERVERS[kind]]
     encoding = " CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin" if kind == "mariadb" else ""
     await on_server(server, f"CREATE DATABASE {name}{encoding}")
     return urlunsplit(urlsplit(server)._replace(path=f"/{name}")), server
+
+
+async def drop_database(kind: str, url: str, server: str) -> None:
+    force = " WITH (FORCE)" if kind == "postgresql" else ""
+    await on_server(server, f"DROP DATABASE {urlsplit(url).path[1:]}{force}")
 
 
 async def on_server(url: str, statement: str) -> None:
@@ -39,12 +44,17 @@ async def on_server(url: str, statement: str) -> None:
 
 
 @pytest.fixture(params=wanted_databases())
-async def make_db(request, tmp_path):
+def database_kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+async def make_db(database_kind, tmp_path):
     """Makes empty databases of the kind under test, and drops them."""
     made: list[tuple[Db, str]] = []
 
     async def make() -> Db:
-        url, server = await new_database(request.param, tmp_path)
+        url, server = await new_database(database_kind, tmp_path)
         made.append((Db(url), server))
         return made[-1][0]
 
@@ -52,8 +62,7 @@ async def make_db(request, tmp_path):
     for database, server in made:
         await database.close()
         if server:
-            force = " WITH (FORCE)" if request.param == "postgresql" else ""
-            await on_server(server, f"DROP DATABASE {urlsplit(database.url).path[1:]}{force}")
+            await drop_database(database_kind, database.url, server)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -20,6 +20,7 @@ COMMANDS = {
     "ssh": ("inside", "log in to a server"),
     "trace": ("operations", "tell the life of a request, a server or a port"),
     "saga": ("operations", "unfinished work: list, retry"),
+    "network": ("network", "say why one server cannot reach another, or what lets it"),
     "doctor": ("health", "say what is missing on this machine and how to cure it"),
     "config": ("health", "print every option of the configuration with its default"),
 }
@@ -55,6 +56,12 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
         each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the server")
     if name == "trace":
         each.add_argument("id", help="a request id (req-…), or a server, by name or id")
+    if name == "network":
+        each.add_argument("action", choices=["explain"])
+        each.add_argument("source", help="a server by name or id, a port's id, or an address")
+        each.add_argument("destination", help="the same; of addresses, also floating IPs and those outside")
+        each.add_argument("--port", type=int, help="asked for at the destination (default: an ICMP echo)")
+        each.add_argument("--protocol", choices=["tcp", "udp", "sctp", "icmp"], help="default: tcp if there is a port")
     if name == "saga":
         each.add_argument("action", choices=["list", "retry"])
         each.add_argument("id", nargs="?", help="of the saga to retry")

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pileus.kit.openapi import openapi
 from pileus.kit.service import Service
 from pileus.kit.versions import Version
+from tests.compat import good_bodies
 
 NOWHERE = "11111111-2222-4333-8444-555555555555"
 WRONG: tuple[Any, ...] = (
@@ -26,56 +27,114 @@ QUERIES = (
     "changes-since=x", "sort=name:sideways", "all_tenants=x", "created_at=gt:x", "tags=a,b,,")
 
 
+JSON, FILE = "application/json", "application/octet-stream"
+LAST = "forceDelete"          # the one action after which there is nothing left to ill-treat
+
+
 class Request(NamedTuple):
+    operation: str                # of the document; actions of one path are told apart
     method: str
     path: str
     body: Any = None
     content: bytes | None = None
+    aimed: bool = False           # at something that is there
+    media: str = JSON
+
+
+class Operation(NamedTuple):
+    name: str
+    method: str
+    template: str
+    parameters: list[dict[str, Any]]
+    schema: dict[str, Any] | None         # of its body
+    media: str
 
 
 class Generator:
-    """Requests for one service as of one version; `known` are ids that are there, by the path parameter's name."""
+    """Requests for one service as of one version. `known` are ids that are there, by the path parameter's name, or by
+    the path up to and with the parameter where a name alone could mean several things."""
 
     def __init__(self, service: Service, version: Version, known: Mapping[str, str], seed: int):
         self.document = openapi(service, version)
-        self.known, self.random = known, random.Random(f"{service.name} {version} {seed}")
+        self.known, self.examples = known, good_bodies.good_bodies(known)
+        self.random = random.Random(f"{service.name} {version} {seed}")
+        self.operations = [operation for template, methods in self.document["paths"].items()
+                           for method, described in methods.items()
+                           for operation in self._described(template, method.upper(), described)]
+
+    def _described(self, template: str, method: str, described: dict[str, Any]) -> Iterator[Operation]:
+        content = described.get("requestBody", {}).get("content", {})
+        media, schema = next(((media, found["schema"]) for media, found in content.items()), (JSON, None))
+        parameters = [each for each in described["parameters"] if each["in"] == "query"]
+        for one in (schema or {}).get("oneOf", [schema]):
+            action = f" {next(iter(one['properties']))}" if one and template.endswith("/action") else ""
+            yield Operation(f"{method} {template}{action}", method, template, parameters, one, media)
 
     def requests(self, each: int) -> Iterator[Request]:
-        """About `each` requests for every operation."""
-        for template, operations in self.document["paths"].items():
-            for method, operation in operations.items():
-                yield from self._of(template, method.upper(), operation, each)
+        """What makes sense first, then about `each` bad requests for every operation, then what ends things."""
+        media = {one.name: FILE if one.name in good_bodies.FILES else one.media for one in self.operations}
+        for request in self._requests(each):
+            yield request._replace(media=media[request.operation])
 
-    def _of(self, template: str, method: str, operation: dict[str, Any], each: int) -> Iterator[Request]:
-        parameters = re.findall(r"\{(\w+)\}", template)
-        if parameters:
-            for _ in range(max(2, each // 4)):
-                path = self._path(template, {name: self.random.choice(BAD_IDS) for name in parameters})
-                yield Request(method, path, self._body(operation))
-        if method == "DELETE":
-            return
+    def _requests(self, each: int) -> Iterator[Request]:
+        ends = [one for one in self.operations if one.method == "DELETE" or one.name.endswith(LAST)]
+        others = [one for one in self.operations if one not in ends]
+        for operation in [*others, *others]:              # twice: some need what others make
+            yield from self._good(operation, 4)
+        for operation in self.operations:
+            yield from self._at_nothing(operation, each)
+            if operation in others:
+                yield from self._bad(operation, each)
+        for operation in sorted(ends, key=lambda one: (-one.template.count("/"), one.template)):
+            for change in others:
+                if change.template == operation.template and change.name in self.examples:
+                    yield from self._good(change, 1)
+            yield from self._good(operation, 1)
+
+    def _good(self, operation: Operation, several: int) -> Iterator[Request]:
+        path = self._path(operation.template, self.known)
+        query = "&".join(f"{each['name']}={quote(str(self._query_value(each)))}" for each in operation.parameters
+                         if each["required"]) or good_bodies.QUERIES.get(operation.name, "")
+        path += f"?{query}" if query else ""
+        content = good_bodies.FILES.get(operation.name)
+        for _ in range(several if operation.schema else 1):
+            yield Request(operation.name, operation.method, path, self._body(operation), content, aimed=True)
+        if operation.name in self.examples:
+            yield Request(operation.name, operation.method, path, self.examples[operation.name], aimed=True)
+
+    def _query_value(self, parameter: dict[str, Any]) -> Any:
+        return self.known.get(parameter["name"]) or self._sample(parameter["schema"])
+
+    def _at_nothing(self, operation: Operation, each: int) -> Iterator[Request]:
+        parameters = re.findall(r"\{(\w+)\}", operation.template)
+        for _ in range(max(2, each // 4) if parameters else 0):
+            path = self._path(operation.template, {name: self.random.choice(BAD_IDS) for name in parameters})
+            yield Request(operation.name, operation.method, path, self._body(operation))
+
+    def _bad(self, operation: Operation, each: int) -> Iterator[Request]:
+        name, method, template, parameters, schema, _ = operation
         path = self._path(template, self.known)
         for query in self.random.sample(QUERIES, max(2, each // 4)):
-            yield Request(method, f"{path}?{query}", self._body(operation))
-        for known in operation["parameters"]:
-            if known["in"] == "query":
-                yield Request(method, f"{path}?{known['name']}={quote(str(self.random.choice(WRONG)))[:500]}",
-                              self._body(operation))
-        if "requestBody" in operation:
+            yield Request(name, method, f"{path}?{query}", self._body(operation), aimed=True)
+        for known in parameters:
+            yield Request(name, method, f"{path}?{known['name']}={quote(str(self.random.choice(WRONG)))[:500]}",
+                          self._body(operation), aimed=True)
+        if schema is not None:
             for content in self.random.sample(RAW, 3):
-                yield Request(method, path, content=content)
+                yield Request(name, method, path, content=content, aimed=True)
             for _ in range(each):
-                yield Request(method, path, self._spoiled(self._body(operation)))
+                like = self.examples.get(name) if self.random.random() < 0.5 else None
+                yield Request(name, method, path, self._spoiled(like or self._body(operation)), aimed=True)
 
     def _path(self, template: str, values: Mapping[str, str]) -> str:
-        return re.sub(r"\{(\w+)\}", lambda found: quote(values.get(found[1], NOWHERE), safe=""), template)
+        return re.sub(r"\{(\w+)\}", lambda found: quote(
+            values.get(template[:found.end()]) or values.get(found[1], NOWHERE), safe=""), template)
 
     # -- bodies -----------------------------------------------------------------------------
 
-    def _body(self, operation: dict[str, Any]) -> Any:
+    def _body(self, operation: Operation) -> Any:
         """A body as the document describes it, as likely as not with a good meaning."""
-        content = operation.get("requestBody", {}).get("content", {})
-        return self._sample(next(iter(content.values()))["schema"]) if content else None
+        return None if operation.schema is None else self._sample(operation.schema)
 
     def _sample(self, schema: dict[str, Any], depth: int = 0) -> Any:
         if "$ref" in schema:

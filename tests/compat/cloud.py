@@ -14,23 +14,26 @@ import msgspec
 
 from pileus.identity.service_tokens import ServiceTokens
 from pileus.kit.bus import MemoryBus
+from pileus.processes.databases import DatabaseConfig
 from pileus.processes.nodes import Nodes
 from pileus.processes.services import Services
 from pileus.processes.settings import Settings
 from pileus.processes.state import Choices, StateFolder
 
+IN_FILES = DatabaseConfig()
 BASE = "http://cloud:5000"
 
 
 class Cloud:
     """Speaks to the services as an administrator, unless told another token."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, database: DatabaseConfig):
         state = StateFolder(folder)
         state.prepare()
         replace, plain = msgspec.structs.replace, Settings()
         settings = replace(
-            plain, compute=replace(plain.compute, driver="fake"), network=replace(plain.network, engine="fake"),
+            plain, database=database, compute=replace(plain.compute, driver="fake"),
+            network=replace(plain.network, engine="fake"),
             image=replace(plain.image, directory=str(state.images)))
         self.passwords = state.passwords()
         self.services = Services(state, settings, MemoryBus())
@@ -60,7 +63,8 @@ class Cloud:
     async def image(self) -> str:
         """An image of a few bytes that servers can be made of."""
         image_id = (await self.call("POST", "/image/v2/images", {
-            "name": "tiny", "disk_format": "raw", "container_format": "bare", "visibility": "public"})).json()["id"]
+            "name": "tiny", "disk_format": "raw", "container_format": "bare", "visibility": "public",
+            "k": "v"})).json()["id"]
         answer = await self.call("PUT", f"/image/v2/images/{image_id}/file", content=b"tiny" * 128,
                                  headers={"content-type": "application/octet-stream"})
         assert answer.status_code == 204, answer.text
@@ -77,9 +81,9 @@ async def until(found: Callable[[], Awaitable[Any]], seconds: float = 20.0) -> A
 
 
 @contextlib.asynccontextmanager
-async def running_cloud(folder: Path) -> AsyncIterator[Cloud]:
+async def running_cloud(folder: Path, database: DatabaseConfig = IN_FILES) -> AsyncIterator[Cloud]:
     """A fresh cloud with one host, working until the end of the block."""
-    cloud = Cloud(folder)
+    cloud = Cloud(folder, database)
     await cloud.services.prepare(BASE, cloud.passwords)
     tasks = [asyncio.create_task(each) for each in (*cloud.services.endless(), cloud.nodes.run())]
     try:

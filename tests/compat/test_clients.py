@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
 import subprocess
-import sys
-import venv
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pileus" / "clients"
-PACKAGES = ["python-openstackclient>=7,<12"]
+from tests.compat.clients import NOVA, OPENSTACK, Cloud, programs
+from tests.fault.cloud import wait
+
 SDK = """
 import openstack
 cloud = openstack.connect(cloud="pileus")
@@ -32,51 +27,9 @@ print("well")
 
 
 @pytest.fixture(scope="module")
-def programs() -> Path:
-    """The clients' own environment, made once."""
-    folder, wanted = CACHE, "\n".join([*PACKAGES, sys.version])
-    stamp = folder / "holds"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([folder / "bin" / "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES], check=True)
-        stamp.write_text(wanted)
-    return folder / "bin"
-
-
-class Cloud:
-    """A cloud of fake hosts, and the unmodified client pointed at it."""
-
-    def __init__(self, folder: Path, programs: Path):
-        self.state, self.programs = folder / "state", programs
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-
-    def pileus(self, *words: str) -> None:
-        environ = dict(os.environ, PYTHONPATH=str(ROOT / "src"))
-        done = subprocess.run([sys.executable, "-m", "pileus", *words, "--state", str(self.state)], env=environ,
-                              capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def run(self, *words: str, cloud: str = "pileus") -> str:
-        environ = dict(os.environ, OS_CLIENT_CONFIG_FILE=str(self.state / "clouds.yaml"), OS_CLOUD=cloud)
-        done = subprocess.run([self.programs / words[0], *words[1:]], env=environ, capture_output=True, text=True,
-                              check=False, timeout=120)
-        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    def openstack(self, *words: str, cloud: str = "pileus"):
-        """What the client prints, as JSON; some commands print nothing."""
-        silent = words[1] in ("delete", "stop", "start", "reboot", "set", "unset") or words[:2] in (
-            ("router", "add"), ("router", "remove")) or words[:3] in (
-            ("security", "group", "delete"), ("floating", "ip", "delete"), ("server", "add", "floating"))
-        said = self.run("openstack", *words, *([] if silent else ["-f", "json"]), cloud=cloud)
-        return None if silent else json.loads(said)
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory, programs: Path):
+def cloud(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("clients")
-    made = Cloud(folder, programs)
+    made = Cloud(folder, programs("clients", OPENSTACK))
     made.pileus("up", "--detach", "--driver", "fake", "--port", str(made.port))
     content = folder / "tiny.raw"
     content.write_bytes(os.urandom(1 << 20))
@@ -166,3 +119,24 @@ def test_no_host_fits_and_says_why(cloud: Cloud):
 
 def test_openstacksdk(cloud: Cloud):
     assert cloud.run("python", "-c", SDK).strip() == "well"
+
+
+def test_novaclient(cloud: Cloud):
+    """Reads no clouds.yaml, but what openrc exports."""
+    program, network = programs("novaclient", NOVA) / "nova", cloud.openstack("network", "show", "private")["id"]
+
+    def nova(*words: str) -> str:
+        exported = ["sh", "-c", '. "$0" && exec "$@"', str(cloud.state / "openrc")]
+        done = subprocess.run([*exported, program, *words], capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, f"nova {' '.join(words)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    nova("boot", "--flavor", "m1.nano", "--image", "tiny", "--nic", f"net-id={network}", "--poll", "old")
+    listed = nova("list")
+    assert "| old " in listed and "| ACTIVE " in listed, listed
+    assert "m1.nano" in nova("show", "old")
+    assert nova("console-log", "old")
+    nova("stop", "old")
+    wait("stopping the server", lambda: "| SHUTOFF " in nova("list"))
+    nova("delete", "old")
+    wait("deleting the server", lambda: "| old " not in nova("list"))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pileus.compute.metadata import signed_headers
 from tests.compat.cloud import running_cloud, until
 
 NEWEST = {"openstack-api-version": "compute 2.96"}
@@ -50,3 +51,26 @@ async def test_the_api_of_before_versions(cloud):
     body = {"keypair": {"name": "k", "nope": 1}}
     assert (await cloud.call("POST", "/compute/v2.1/os-keypairs", body)).status_code == 400
     assert (await cloud.call("POST", "/compute/v2/os-keypairs", body, headers=NEWEST)).status_code == 200
+
+
+async def test_a_guest_leaves_a_password_for_its_owner(cloud):
+    made = await create(cloud, image=await cloud.image())
+    server_id = made.json()["server"]["id"]
+    url, shown = f"/compute/v2.1/servers/{server_id}/os-server-password", "/metadata/openstack/latest/password"
+    project = (await cloud.ok("GET", f"/compute/v2.1/servers/{server_id}"))["tenant_id"]
+    guest = {"token": "", "headers": signed_headers(cloud.services.metadata_secret, server_id, project)}
+    assert (await cloud.call("GET", url)).json() == {"password": ""}
+    assert (await cloud.call("POST", shown, content=b"x" * 1021, **guest)).status_code == 400
+    assert (await cloud.call("POST", shown, content=b"\xff", **guest)).status_code == 400
+    assert (await cloud.call("POST", shown, content=b"a\0b", **guest)).status_code == 400
+    assert (await cloud.call("POST", shown, content=b"", **guest)).status_code == 200
+    assert (await cloud.call("POST", shown, content=b"secret", **guest)).status_code == 200
+    assert (await cloud.call("POST", shown, content=b"other", **guest)).status_code == 409
+    assert (await cloud.call("POST", "/metadata/latest/meta-data", content=b"x", **guest)).status_code == 405
+    assert (await cloud.call("POST", shown, content=b"forged", token="")).status_code == 403
+    assert (await cloud.call("GET", shown, **guest)).text == "secret"
+    assert (await cloud.call("GET", url)).json() == {"password": "secret"}
+    assert (await cloud.call("GET", url, token=await cloud.log_in("demo"))).status_code == 404, "a stranger"
+    assert (await cloud.call("DELETE", url)).status_code == 204
+    assert (await cloud.call("GET", url)).json() == {"password": ""}
+    assert (await cloud.call("POST", shown, content=b"next", **guest)).status_code == 200

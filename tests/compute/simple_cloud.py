@@ -16,6 +16,9 @@ from pileus.compute.api import (
     keypairs,
     limits,
     quotas,
+    server_actions,
+    server_items,
+    servers,
     services,
     usage,
     zones,
@@ -37,8 +40,9 @@ from pileus.kit.web import WebApp
 SERVICE = Service(
     name="compute", type="compute", ledger=LEDGER, metadata=tables.metadata, migrations=migrations,
     routes=Routes(flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes, services.routes,
-                  hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes),
-    rules=limits.RULES, envelope=envelope, page_links=page_links)
+                  hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, servers.routes,
+                  server_items.routes, server_actions.routes),
+    rules=(*limits.RULES, *servers.RULES, *server_items.RULES), envelope=envelope, page_links=page_links)
 ROLES = {"admin": ("admin", "member", "reader"), "member": ("member", "reader"), "reader": ("reader",)}
 
 
@@ -51,12 +55,19 @@ async def authenticate(token: str) -> Caller:
     return Caller(user_id=user or f"{role}-of-{project}", project_id=project, roles=ROLES[role])
 
 
+class NothingAttached:
+    """Of the volume service, for servers that have no volumes."""
+
+    async def attachments(self, server_id):
+        return []
+
+
 class SimpleCloud(Runtime):
     """The service with a client that speaks to it as an administrator of project p1."""
 
     def __init__(self, database: Db):
         super().__init__(SERVICE, db=database, bus=MemoryBus(), clock=TurnedClock())
-        self.config = ComputeConfig()
+        self.config, self.volume = ComputeConfig(), NothingAttached()
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(WebApp(self, authenticate)),
                                       base_url="http://compute", headers={"x-auth-token": "admin@p1"})
 

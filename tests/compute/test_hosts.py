@@ -28,7 +28,8 @@ async def seen(cloud, name, **more):
 def server_row(name, host="n1", **more):
     return {"id": f"id-{name}", "project_id": "p1", "user_id": "u", "name": name, "hostname": name, "state": "active",
            "power": 1, "flavor_id": "1", "vcpus": 2, "memory_mb": 512, "host": host, "config_drive": False,
-           "flavor": {"name": "small", "disk_gb": 10, "ephemeral_gb": 1}, "metadata": {}, "security_groups": [],
+           "flavor": {"id": "1", "name": "small", "vcpus": 2, "memory_mb": 512, "disk_gb": 10, "ephemeral_gb": 1},
+           "metadata": {}, "security_groups": [],
            "nics": [], "locked": False, "disk_config": "AUTO", "reservation_id": "r-1", "launch_index": 0,
            "created_at": 1.0, "updated_at": 1.0, "launched_at": 1.0, "alive": True, "generation": 1} | more
 
@@ -121,12 +122,36 @@ async def test_hosts_of_old_clients(cloud):
     assert {one["service"] for one in listed} == {"compute", "conductor", "scheduler"}
     assert (await cloud.ok("GET", "/os-hosts?zone=internal"))["hosts"] == [
         one for one in listed if one["zone"] == "internal"]
+    assert (await cloud.ok("GET", "/os-hosts?zone="))["hosts"] == listed
     shown = [line["resource"] for line in (await cloud.ok("GET", "/os-hosts/n1"))["host"]]
     assert [(one["project"], one["cpu"], one["memory_mb"], one["disk_gb"]) for one in shown] == [
         ("(total)", 8, 16384, 100), ("(used_now)", 2, 1024, 40), ("(used_max)", 2, 512, 11), ("p1", 2, 512, 11)]
     assert await cloud.refused("GET", "/os-hosts/nobody") == (404, "Compute host nobody could not be found.")
     assert (await cloud.refused("GET", "/os-hosts", version="2.43"))[0] == 404
     assert (await cloud.refused("GET", "/os-hosts", token="member@p1"))[0] == 403
+
+
+async def test_hosts_changed_by_old_clients(cloud):
+    await seen(cloud, "n1")
+    for status, told in (("disable", "disabled"), ("enable", "enabled")):
+        assert await cloud.ok("PUT", "/os-hosts/n1", {"status": status}) == {"host": "n1", "status": told}
+        (service,) = (await cloud.ok("GET", "/os-services?host=n1"))["services"]
+        assert service["status"] == told
+    both = {"status": "enable", "maintenance_mode": "enable"}
+    for body, code in (({}, 400), ({"status": "odd"}, 400), ({"maintenance_mode": "odd"}, 400)):
+        assert (await cloud.refused("PUT", "/os-hosts/n1", body))[0] == code
+    assert (await cloud.refused("PUT", "/os-hosts/nobody", both))[0] == 404
+    untold = await cloud.call("PUT", "/os-hosts/n1", both)
+    assert (untold.status_code, list(untold.json())) == (501, ["notImplemented"])
+    for action in ("startup", "shutdown", "reboot"):
+        assert (await cloud.call("GET", f"/os-hosts/n1/{action}")).status_code == 501
+        assert (await cloud.refused("GET", f"/os-hosts/nobody/{action}"))[0] == 404
+        assert (await cloud.refused("GET", f"/os-hosts/n1/{action}", token="member@p1"))[0] == 403
+
+
+async def test_an_empty_id_is_nothing(cloud):
+    assert (await cloud.refused("DELETE", "/flavors/"))[0] == 404
+    assert (await cloud.call("DELETE", "/flavors")).status_code == 405
 
 
 async def test_finding_hypervisors(cloud):

@@ -15,12 +15,13 @@ from pileus.compute.sagas.boot_server import BootServer
 from pileus.compute.sagas.delete_server import DeleteServer
 from pileus.compute.sagas.power_server import PowerServer, Wanted
 from pileus.kit.saga_testing import prove
+from tests.cloud_databases import cloud_databases
 from tests.compute.whole_cloud import HOST, PORT, SERVER, WholeCloud, whole_clouds
 
 
 @pytest.fixture
-async def worlds(tmp_path) -> AsyncIterator[Worlds]:
-    async with whole_clouds(tmp_path) as make:
+async def worlds(database_kind, tmp_path) -> AsyncIterator[Worlds]:
+    async with cloud_databases(database_kind, tmp_path) as databases, whole_clouds(tmp_path, databases) as make:
         yield Worlds(make)
 
 

@@ -34,9 +34,11 @@ from pileus.network.config import NetworkConfig
 from pileus.network.model.networks import networks
 from pileus.network.model.ports import ACTIVE, ports
 from pileus.placement.model.tables import allocations
+from pileus.processes.databases import DatabaseConfig
 from pileus.processes.services import Services
 from pileus.processes.settings import Settings
 from pileus.processes.state import Passwords, StateFolder
+from tests.cloud_databases import CloudDatabases
 
 HOST = "host-1"
 SERVER, PORT = "5e24e24e-0000-4000-8000-000000000001", "90470000-0000-4000-8000-000000000001"
@@ -47,11 +49,11 @@ SETTLE_SECONDS = 20.0
 class WholeCloud:
     """`compute` is the world of its sagas. Guests of its one host are in `driver`."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, database: DatabaseConfig):
         state = StateFolder(folder)
         state.prepare()
         settings = Settings(
-            compute=ComputeConfig(driver="fake", host_silent_after=FOREVER),
+            database=database, compute=ComputeConfig(driver="fake", host_silent_after=FOREVER),
             network=NetworkConfig(engine="fake", host_dead_after=FOREVER))
         settings = msgspec.structs.replace(
             settings, image=msgspec.structs.replace(settings.image, directory=str(state.images)))
@@ -150,11 +152,12 @@ class WholeCloud:
 
 
 @contextlib.asynccontextmanager
-async def whole_clouds(folder: Path) -> AsyncIterator[Callable[..., Any]]:
+async def whole_clouds(folder: Path, databases: CloudDatabases) -> AsyncIterator[Callable[..., Any]]:
     """Makes clouds that are all alike, one at a time: each ends when the next one is made."""
-    first = WholeCloud(folder / "first")
+    first = WholeCloud(folder / "first", databases.config)
     await first.prepare()
     await first.close()
+    await databases.keep()
     last: list[WholeCloud] = []
 
     async def make() -> WholeCloud:
@@ -163,7 +166,8 @@ async def whole_clouds(folder: Path) -> AsyncIterator[Callable[..., Any]]:
             shutil.rmtree(cloud.services.state.folder)
         copy = folder / uuid.uuid4().hex[:8]
         shutil.copytree(folder / "first", copy)
-        last[:] = [WholeCloud(copy)]
+        await databases.put_back()
+        last[:] = [WholeCloud(copy, databases.config)]
         await last[0].start()
         return last[0]
 

@@ -103,7 +103,7 @@ CREATE TABLE server (
     launched_at DOUBLE,
     deleted_at DOUBLE,
     alive BOOLEAN,
-    generation INTEGER NOT NULL,
+    generation INTEGER NOT NULL, disk_tags TEXT,
     CONSTRAINT server_pk PRIMARY KEY (id)
 );
 
@@ -127,6 +127,12 @@ CREATE TABLE server_action (
 );
 
 CREATE INDEX server_action_by_time ON server_action (server_id, started_at);
+
+CREATE TABLE server_password (
+    server_id VARCHAR(36) NOT NULL,
+    password TEXT NOT NULL,
+    PRIMARY KEY (server_id)
+);
 
 CREATE TABLE server_tag (
     server_id VARCHAR(36) NOT NULL,

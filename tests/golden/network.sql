@@ -13,6 +13,45 @@ CREATE INDEX address_ip_ix ON address (ip);
 
 CREATE INDEX address_port_id_ix ON address (port_id);
 
+CREATE TABLE address_group (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    addresses TEXT NOT NULL,
+    CONSTRAINT address_group_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX address_group_by_project ON address_group (project_id, id);
+
+CREATE TABLE default_security_group_rule (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    direction VARCHAR(8) NOT NULL,
+    ethertype VARCHAR(8) NOT NULL,
+    protocol VARCHAR(40),
+    port_range_min INTEGER,
+    port_range_max INTEGER,
+    remote_ip_prefix VARCHAR(64),
+    remote_group_id VARCHAR(36),
+    remote_address_group_id VARCHAR(36),
+    used_in_default_sg BOOLEAN NOT NULL,
+    used_in_non_default_sg BOOLEAN NOT NULL,
+    meaning VARCHAR(255) NOT NULL,
+    CONSTRAINT default_security_group_rule_pk PRIMARY KEY (id),
+    CONSTRAINT default_security_group_rule_meaning_uq UNIQUE (meaning)
+);
+
+CREATE INDEX default_security_group_rule_by_project ON default_security_group_rule (project_id, id);
+
 CREATE TABLE floatingip (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,
@@ -63,6 +102,42 @@ CREATE TABLE host (
     CONSTRAINT host_pk PRIMARY KEY (name),
     CONSTRAINT host_id_uq UNIQUE (id)
 );
+
+CREATE TABLE metering_label (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    shared BOOLEAN NOT NULL,
+    CONSTRAINT metering_label_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX metering_label_by_project ON metering_label (project_id, id);
+
+CREATE TABLE metering_label_rule (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    metering_label_id VARCHAR(36) NOT NULL,
+    direction VARCHAR(8) NOT NULL,
+    remote_ip_prefix VARCHAR(64),
+    source_ip_prefix VARCHAR(64),
+    destination_ip_prefix VARCHAR(64),
+    excluded BOOLEAN NOT NULL,
+    CONSTRAINT metering_label_rule_pk PRIMARY KEY (id),
+    CONSTRAINT metering_label_rule_metering_label_id_fk FOREIGN KEY(metering_label_id) REFERENCES metering_label (id) ON DELETE CASCADE
+);
+
+CREATE INDEX metering_label_rule_by_project ON metering_label_rule (project_id, id);
+
+CREATE INDEX metering_label_rule_metering_label_id_ix ON metering_label_rule (metering_label_id);
 
 CREATE TABLE network (
     id VARCHAR(36) NOT NULL,
@@ -124,6 +199,32 @@ CREATE INDEX port_device_id_ix ON port (device_id);
 
 CREATE INDEX port_host_ix ON port (host);
 
+CREATE TABLE port_forwarding (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    floatingip_id VARCHAR(36) NOT NULL,
+    internal_port_id VARCHAR(36) NOT NULL,
+    internal_ip_address VARCHAR(45) NOT NULL,
+    internal_port INTEGER NOT NULL,
+    internal_last INTEGER NOT NULL,
+    external_port INTEGER NOT NULL,
+    external_last INTEGER NOT NULL,
+    protocol VARCHAR(16) NOT NULL,
+    CONSTRAINT port_forwarding_pk PRIMARY KEY (id),
+    CONSTRAINT port_forwarding_floatingip_id_fk FOREIGN KEY(floatingip_id) REFERENCES floatingip (id) ON DELETE CASCADE,
+    CONSTRAINT port_forwarding_internal_port_id_fk FOREIGN KEY(internal_port_id) REFERENCES port (id) ON DELETE CASCADE,
+    CONSTRAINT port_forwarding_floatingip_id_protocol_external_port_uq UNIQUE (floatingip_id, protocol, external_port)
+);
+
+CREATE INDEX port_forwarding_by_project ON port_forwarding (project_id, id);
+
+CREATE INDEX port_forwarding_internal_port_id_ix ON port_forwarding (internal_port_id);
+
 CREATE TABLE port_security_group (
     port_id VARCHAR(36) NOT NULL,
     security_group_id VARCHAR(36) NOT NULL,
@@ -146,6 +247,26 @@ CREATE TABLE quota (
     max_count INTEGER NOT NULL,
     CONSTRAINT quota_pk PRIMARY KEY (project_id, resource)
 );
+
+CREATE TABLE rbac_policy (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    object_type VARCHAR(32) NOT NULL,
+    object_id VARCHAR(36) NOT NULL,
+    action VARCHAR(32) NOT NULL,
+    target_project VARCHAR(64) NOT NULL,
+    CONSTRAINT rbac_policy_pk PRIMARY KEY (id),
+    CONSTRAINT rbac_policy_object_id_action_target_project_uq UNIQUE (object_id, action, target_project)
+);
+
+CREATE INDEX rbac_policy_by_project ON rbac_policy (project_id, id);
+
+CREATE INDEX rbac_policy_by_target ON rbac_policy (target_project, object_type);
 
 CREATE TABLE router (
     id VARCHAR(36) NOT NULL,
@@ -217,7 +338,7 @@ CREATE TABLE security_group_rule (
     port_range_max INTEGER,
     remote_ip_prefix VARCHAR(64),
     remote_group_id VARCHAR(36),
-    meaning VARCHAR(255) NOT NULL,
+    meaning VARCHAR(255) NOT NULL, remote_address_group_id VARCHAR(36) CONSTRAINT security_group_rule_remote_address_group_id_fk REFERENCES address_group (id),
     CONSTRAINT security_group_rule_pk PRIMARY KEY (id),
     CONSTRAINT security_group_rule_remote_group_id_fk FOREIGN KEY(remote_group_id) REFERENCES security_group (id) ON DELETE CASCADE,
     CONSTRAINT security_group_rule_security_group_id_fk FOREIGN KEY(security_group_id) REFERENCES security_group (id) ON DELETE CASCADE,
@@ -225,6 +346,8 @@ CREATE TABLE security_group_rule (
 );
 
 CREATE INDEX security_group_rule_by_project ON security_group_rule (project_id, id);
+
+CREATE INDEX security_group_rule_remote_address_group_id_ix ON security_group_rule (remote_address_group_id);
 
 CREATE INDEX security_group_rule_remote_group_id_ix ON security_group_rule (remote_group_id);
 

@@ -72,6 +72,7 @@ def test_modes_and_owners_in_the_guest_do_not_depend_on_the_builder(image: Guest
         ("/etc/shadow", 0o600, 0),
         ("/usr/libexec", 0o755, 0),
         ("/usr/libexec/as-root", 0o4750, 0),
+        ("/usr/bin/busybox", 0o4755, 0),
         ("/tmp", 0o1777, 0),
         ("/root", 0o700, 0),
         ("/home/cirros", 0o755, 1000),

@@ -17,6 +17,7 @@ from pileus.kit.bus_amqp import AmqpBus
 from tests.kit.brokers import Proxy, await_true, private_broker
 
 BROKER = os.environ.get("PILEUS_TEST_RABBITMQ", "")
+AWAY_SECONDS = float(os.environ.get("PILEUS_TEST_AWAY_SECONDS", "0"))     # of a node that is cut off
 on_rabbitmq = [pytest.param("rabbitmq", id="rabbitmq")] if BROKER else []
 
 
@@ -312,9 +313,10 @@ async def test_who_was_away_catches_up(remote, proxy):
     await proxy.close_door()
     for number in range(100):
         await bus.cast(Note(number=number))
+    await asyncio.sleep(AWAY_SECONDS)
     assert toys.notes == []
     await proxy.open_door()
-    await await_true(lambda: len(toys.notes) == 100)
+    await await_true(lambda: len(toys.notes) == 100, 40.0)
     assert sorted(toys.notes) == list(range(100))
 
 

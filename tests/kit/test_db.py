@@ -1,6 +1,7 @@
 """Databases: what services rely on holds alike on all three."""
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -10,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.kit import db
-from pileus.kit.db import Db
+from pileus.kit.db import Db, Unreachable
+from pileus.kit.faults import BadRequest, OutOfSpace
 
 metadata = db.metadata()
 things = sa.Table(
@@ -120,7 +122,8 @@ async def test_the_databases_clock_is_ours(database):
 
 WRITER = """
 import asyncio, sys
-from pileus.kit.db import Db
+from pileus.kit.db import Db, Unreachable
+from pileus.kit.faults import BadRequest, OutOfSpace
 from tests.kit.test_db import things
 
 async def main():
@@ -146,3 +149,46 @@ async def test_two_processes_write(database):
     await own.close()
     assert [await asyncio.wait_for(writer.wait(), 60) for writer in writers] == [0, 0]
     assert (await get(database, "1")).rank == 300
+
+
+async def test_a_full_disk_harms_nothing_and_passes(tmp_path):
+    database = Db(f"sqlite:///{tmp_path}/small.db")
+    async with database.write() as tx:
+        await tx.run_sync(metadata.create_all)
+        pages = await db.scalar(tx, sa.text("PRAGMA page_count"))
+        await tx.execute(sa.text(f"PRAGMA max_page_count = {pages + 3}"))
+    with pytest.raises(OutOfSpace):
+        async with database.write() as tx:
+            await db.add(tx, things, Thing(id="small"))
+            await db.add(tx, things, Thing(id="large", text="x" * 100_000))
+    async with database.read() as reader:
+        assert await db.many(reader, sa.select(things), Thing) == []
+    async with database.write() as tx:
+        await db.add(tx, things, Thing(id="small"))
+    async with database.read() as reader:
+        assert await db.scalars(reader, sa.select(things.c.id)) == ["small"]
+    await database.close()
+
+
+async def test_a_database_that_does_not_let_us_in_is_named_without_its_password(database, tmp_path):
+    await database.must_answer()
+    url = sa.make_url(database.url)
+    wrong = (url.set(database=f"{tmp_path}/no/such/folder/x.db") if database.dialect == "sqlite"
+             else url.set(password="not this", database="nowhere"))
+    nobody = Db(wrong.render_as_string(hide_password=False))
+    with pytest.raises(Unreachable) as caught:
+        await nobody.must_answer()
+    assert "cannot be used" in str(caught.value) and "not this" not in str(caught.value)
+    await nobody.close()
+
+
+@pytest.mark.parametrize("number", [2**63, 2**70, -(2**70), 10**30])
+async def test_numbers_that_no_database_holds_are_the_clients_mistake(database, number):
+    async with database.read() as reader:
+        with contextlib.nullcontext() if database.dialect == "mysql" else pytest.raises(BadRequest):
+            assert await db.scalars(reader, sa.select(things.c.id).where(things.c.rank == number)) == []
+    with pytest.raises(BadRequest):
+        async with database.write() as tx:
+            await db.add(tx, things, Thing(id="a", rank=number))
+    async with database.read() as reader:
+        assert await db.scalars(reader, sa.select(things.c.id)) == []

@@ -46,6 +46,20 @@ async def test_more_at_once_than_there_are(world):
     assert {a.json()["NeutronError"]["type"] for a in answers if a not in good} == {"IpAddressGenerationFailure"}
 
 
+async def test_two_hundred_at_once_share_what_is_left(world):
+    """Exactly the free addresses are given, each once; the others are told that there are no more."""
+    network, _ = await plain(world, "10.1.0.0/24")
+    await world.http.post("/v2.0/ports", json={"ports": [{"network_id": network["id"]}] * 120})
+    before = {ip for port in await world.http.all("port") for ip in ips(port)}
+    body = {"port": {"network_id": network["id"]}}
+    answers = await asyncio.gather(*(world.http.post("/v2.0/ports", json=body) for _ in range(200)))
+    given = [ip for a in answers if a.status_code == 201 for ip in ips(a.json()["port"])]
+    free = {f"10.1.0.{last}" for last in range(2, 255)} - before
+    assert len(given) == len(free) and set(given) == free
+    refused = [a for a in answers if a.status_code != 201]
+    assert {(a.status_code, a.json()["NeutronError"]["type"]) for a in refused} == {(409, "IpAddressGenerationFailure")}
+
+
 async def test_quota_is_exact_under_concurrency(world):
     await world.admin.put("/v2.0/quotas/p1", json={"quota": {"port": 7}})
     network, _ = await plain(world, enable_dhcp=False)

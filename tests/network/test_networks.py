@@ -342,3 +342,12 @@ async def test_provider_networks(world):
     assert numbered["provider:segmentation_id"] == 77
     await world.http.make("network", 400, mtu=9000)
     assert (await world.http.make("network", mtu=1400))["mtu"] == 1400
+
+
+async def test_extra_dhcp_options_are_merged_by_name(world):
+    network, _ = await plain(world)
+    first = [{"opt_name": "bootfile-name", "opt_value": "a"}, {"opt_name": "tftp-server", "opt_value": "10.1.0.9"}]
+    port = await world.http.make("port", network_id=network["id"], extra_dhcp_opts=first)
+    changed = await world.http.change("port", port, extra_dhcp_opts=[
+        {"opt_name": "bootfile-name", "opt_value": "b"}, {"opt_name": "tftp-server", "opt_value": None}])
+    assert changed["extra_dhcp_opts"] == [{"opt_name": "bootfile-name", "opt_value": "b", "ip_version": 4}]

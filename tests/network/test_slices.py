@@ -16,6 +16,7 @@ from pileus.network.engine.records import State, Status
 from pileus.network.messages import PortsReported
 from pileus.network.model import hosts
 from pileus.network.model.routers import routers
+from pileus.network.rendering import Known, read_records
 from tests.network.test_networks import plain
 from tests.network.test_routers import interface, outside
 
@@ -217,3 +218,50 @@ async def test_words_of_the_wrong_host_or_revision_do_not_count(world):
     assert await say("h1", 1) == "ACTIVE"
     assert await say("h2", 1, State.DOWN) == "ACTIVE"
     assert await say("h1", 1, State.DOWN) == "DOWN"
+
+
+async def test_what_is_read_again_is_what_changed(world):
+    """A port that is removed and made again with the same id is not taken for the old one."""
+    network, subnet = await plain(world)
+    await world.client.ensure_ports(wanted(network, "h1", 3))
+    known = Known()
+
+    async def read(*cache):
+        async with world.db.read() as reader:
+            return sorted((await read_records(reader, [], *cache)).ports, key=lambda port: port.id)
+    assert await read(known) == await read()
+    await world.client.ensure_no_port(IDS[0])
+    await world.client.ensure_no_port(IDS[1])
+    await world.client.ensure_ports([NewPort(id=IDS[0], network_id=network["id"], device_id="other", host="h2")])
+    await world.http.change("port", {"id": IDS[2]}, security_groups=[])
+    assert await read(known) == await read() and len(await read(known)) == 3     # with that of DHCP
+    six = await world.http.make("subnet", network_id=network["id"], ip_version=6, cidr="fd00::/64",
+                                ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
+    assert await read(known) == await read()
+    await world.http.drop("subnet", six)
+    assert await read(known) == await read()
+    await world.http.change("network", network, admin_state_up=False)
+    assert await read(known) == await read() and not any(port.admin_up for port in await read())
+    assert subnet["id"] in {fixed.subnet_id for port in await read(known) for fixed in port.fixed_ips}
+
+
+async def test_unchanged_slices_are_not_rendered_again(world):
+    network, _ = await plain(world)
+    async with running(world, "h1"):
+        await world.client.ensure_ports(wanted(network, "h1", 1))
+        await until(lambda: active(world, IDS[0]))
+        before = world.rendered.slices
+        world.reconcilers.wake("slices")
+        turns = world.sent
+        await until(is_settled(world))
+        assert world.rendered.slices is before and world.sent is turns
+        await world.client.ensure_ports([NewPort(id=IDS[1], network_id=network["id"], device_id="s", host="h1")])
+        await until(lambda: active(world, IDS[1]))
+        assert world.rendered.slices is not before
+
+
+def is_settled(world):
+    async def settled():
+        async with world.db.read() as reader:
+            return all(host.seq == host.confirmed for host in await hosts.every(reader))
+    return settled

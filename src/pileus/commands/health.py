@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
 from pileus import packages
 from pileus.commands.lifecycle import running, state_of
+from pileus.commands.rest import Api
 from pileus.commands.trouble import Trouble
 
 __all__ = ["Trouble", "config", "doctor"]
@@ -21,9 +23,25 @@ def doctor(given: argparse.Namespace) -> int:
         print(f"{row.name:{width}}  {mark:7}  {row.detail}")
         if row.cure and not row.ok:
             print(f"{'':{width}}  {'':7}  cure: {row.cure}")
+    if running(state):
+        troubles = list(network_troubles(Api(state, "admin")))
+        print(*(f"network: {trouble}" for trouble in troubles), sep="\n", end="\n" if troubles else "")
+        if troubles:
+            return 1
     lacking = [row for row in rows if row.required and not row.ok]
     print(f"\n{len(lacking)} missing" if lacking else "\nThis machine is ready.")
     return 1 if lacking else 0
+
+
+def network_troubles(api: Api) -> Iterator[str]:
+    """Hosts that are silent or fail, and ports that the engine could not make real."""
+    for agent in api.get("network", "/v2.0/agents")["agents"]:
+        if not agent["alive"]:
+            yield f"host {agent['host']} was last heard of at {agent['heartbeat_timestamp']}"
+        elif agent["description"]:
+            yield f"host {agent['host']}: {agent['description']}"
+    for port in api.get("network", "/v2.0/ports", status="ERROR")["ports"]:
+        yield f"port {port['id']} of {port['device_id'] or 'nobody'} on host {port['binding:host_id']} is in ERROR"
 
 
 def config(given: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ import msgspec
 
 from pileus.commands.trouble import Trouble
 from pileus.kit.sockets import listen
-from pileus.processes.build_guest_image import begin_build
+from pileus.processes.build_guest_image import begin_build, end_build
 from pileus.processes.state import Choices, StateFolder, default_folder
 from pileus.sandbox import Sandbox, SandboxError
 from pileus.sandbox.processes import Process
@@ -222,6 +222,7 @@ def destroy(given: argparse.Namespace) -> int:
         if answer.strip().lower() not in ("y", "yes"):
             return 1
     stop(state)
+    end_build(state)
     shutil.rmtree(state.folder)
     print(f"{state.folder} is gone, and the cloud with it.")
     return 0

@@ -51,6 +51,10 @@ class BadImage(BadRequest):
     message = "Image {image_id} could not be found."
 
 
+class ImageNotFound(NotFound):
+    message = "Image {image_id} could not be found."
+
+
 class ImageNotActive(BadRequest):
     message = "Image {image_id} is not active."
 

@@ -42,9 +42,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 def meta_data(server: Server, zone: str, *, admin_password: str | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "uuid": server.id, "name": server.name, "hostname": f"{server.hostname}.novalocal",
+        "uuid": server.id, "name": server.name, "hostname": full_hostname(server),
         "launch_index": server.launch_index, "availability_zone": zone, "project_id": server.project_id,
-        "random_seed": base64.b64encode(os.urandom(512)).decode(), "devices": [], "dedicated_cpus": []}
+        "random_seed": base64.b64encode(os.urandom(512)).decode(), "devices": devices(server), "dedicated_cpus": []}
     if server.metadata:
         found["meta"] = server.metadata
     if server.key is not None and server.key_name is not None:
@@ -56,6 +56,23 @@ def meta_data(server: Server, zone: str, *, admin_password: str | None = None) -
         found["files"] = [{"path": each["path"], "content_path": f"/content/{number:04d}"}
                           for number, each in enumerate(server.personality)]
     return found
+
+
+def full_hostname(server: Server) -> str:
+    """A name that was given with its domain is told as it is."""
+    return server.hostname if "." in server.hostname else f"{server.hostname}.novalocal"
+
+
+def devices(server: Server) -> list[dict[str, Any]]:
+    """The network cards and disks that have tags. Where on a bus the guest finds them is left to the guest: a card has
+    its MAC address, and a disk its serial number."""
+    nowhere = {"bus": "none", "address": "none"}
+    cards: list[dict[str, Any]] = [{"type": "nic", "mac": nic.mac, "tags": [nic.tag]} | nowhere
+                                   for nic in server.nics if nic.tag is not None]
+    sizes = {"root": 1, "ephemeral0": server.flavor.ephemeral_gb, "swap0": server.flavor.swap_mb}
+    disks: list[dict[str, Any]] = [{"type": "disk", "serial": name, "tags": [tag]} | nowhere
+                                   for name, tag in (server.disk_tags or {}).items() if sizes.get(name)]
+    return cards + disks
 
 
 def tap_name(port_id: str) -> str:
@@ -102,10 +119,10 @@ def ec2_tree(server: Server, zone: str) -> dict[str, Any]:
     floating = [a.address for nic in server.nics for a in nic.addresses if a.type == "floating"]
     tree: dict[str, Any] = {
         "ami-id": ec2_id(server.image_id or "", "ami"), "ami-launch-index": str(server.launch_index),
-        "ami-manifest-path": "", "hostname": f"{server.hostname}.novalocal",
+        "ami-manifest-path": "", "hostname": full_hostname(server),
         "instance-action": "none", "instance-id": ec2_id(server.id, "i"), "instance-type": server.flavor.name,
-        "local-hostname": f"{server.hostname}.novalocal", "local-ipv4": fixed[0] if fixed else "",
-        "placement": {"availability-zone": zone}, "public-hostname": f"{server.hostname}.novalocal",
+        "local-hostname": full_hostname(server), "local-ipv4": fixed[0] if fixed else "",
+        "placement": {"availability-zone": zone}, "public-hostname": full_hostname(server),
         "public-ipv4": floating[0] if floating else "", "reservation-id": server.reservation_id,
         "security-groups": "\n".join(server.security_groups),
         "block-device-mapping": {"ami": "vda", "root": "/dev/vda"}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.compute import nics
+from pileus.compute import nics, volumes
 from pileus.compute.api.server_view import instance_name
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image
 from pileus.compute.drivers.base import Nic as GuestNic
@@ -23,7 +23,10 @@ def image_of(server: Server) -> Image | None:
 
 async def build(compute: Compute, server: Server, *, admin_password: str | None = None) -> GuestSpec:
     """Deterministic but for the random seed on a config drive, which the host writes once."""
-    disks = [Disk(kind=DiskKind.ROOT, size_mb=server.flavor.disk_gb * 1024, boot_order=1)]
+    attached = await volumes.of_server(compute, server.id)
+    disks = []
+    if server.image is not None or not attached:          # else it boots from a volume
+        disks.append(Disk(kind=DiskKind.ROOT, size_mb=server.flavor.disk_gb * 1024, boot_order=1))
     if server.flavor.ephemeral_gb:
         disks.append(Disk(kind=DiskKind.EPHEMERAL, size_mb=server.flavor.ephemeral_gb * 1024))
     if server.flavor.swap_mb:
@@ -37,6 +40,6 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
         files = config_drive(server, zones.get(server.host or "", ""), links, admin_password=admin_password)
     return GuestSpec(
         id=server.id, name=instance_name(server), vcpus=server.vcpus, memory_mb=server.memory_mb,
-        image=image_of(server), disks=tuple(disks), config_drive=files,
+        image=image_of(server), disks=tuple(disks), config_drive=files, volumes=attached,
         nics=tuple(GuestNic(port_id=nic.port_id, mac=nic.mac, tap=tap_name(nic.port_id), mtu=nic.mtu)
                    for nic in server.nics))

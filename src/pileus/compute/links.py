@@ -29,4 +29,5 @@ def bookmark(ctx: Ctx, path: str) -> Link:
 def page_links(ctx: Ctx, route: Route, next_marker: str | None) -> dict[str, Any]:
     if next_marker is None:
         return {}
-    return {f"{route.envelope}_links": [Link("next", ctx.url_with(marker=next_marker))]}
+    key = "links" if route.envelope == "instanceActions" else f"{route.envelope}_links"
+    return {key: [Link("next", ctx.url_with(marker=next_marker))]}

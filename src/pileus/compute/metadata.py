@@ -17,9 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from pileus.compute import guest_data, nics
 from pileus.compute.guest_data import EC2_VERSIONS, NETWORK_DATA_SINCE, OPENSTACK_VERSIONS
-from pileus.compute.model import hosts, servers
+from pileus.compute.model import hosts, passwords, servers
 from pileus.compute.model.servers import Server
 from pileus.compute.runtime import Compute
+from pileus.kit import db
 
 SERVER_HEADER, PROJECT_HEADER, SIGNATURE_HEADER = "x-instance-id", "x-tenant-id", "x-instance-id-signature"
 
@@ -49,19 +50,41 @@ class MetadataApp:
         given = request.headers.get(SIGNATURE_HEADER, "")
         if not hmac.compare_digest(given.encode(), signature(self.secret, server_id).encode()):
             return Response("Forbidden", 403, media_type="text/plain")
-        if request.method not in ("GET", "HEAD"):
-            return Response("Method not allowed", 405, media_type="text/plain")
         async with self.compute.db.read() as reader:
             server = await servers.find(reader, server_id)
             zones = await hosts.zones(reader, self.compute.config.default_zone)
         if server is None or server.project_id != request.headers.get(PROJECT_HEADER, ""):
             return Response("Not found", 404, media_type="text/plain")
         path = request.scope["path"].removeprefix(request.scope.get("root_path", "")).strip("/")
-        found = await self._look_up(server, zones.get(server.host or "", ""), [p for p in path.split("/") if p])
+        parts = [p for p in path.split("/") if p]
+        if request.method == "POST" and _is_password(parts):
+            return await self._set_password(server, await request.body())
+        if request.method not in ("GET", "HEAD"):
+            return Response("Method not allowed", 405, media_type="text/plain")
+        found = await self._look_up(server, zones.get(server.host or "", ""), parts)
         if found is None:
             return Response("Not found", 404, media_type="text/plain")
         body, media = found
         return Response(body, 200, media_type=media)
+
+    async def _set_password(self, server: Server, body: bytes) -> Response:
+        """Once: what a guest said first stays until its owner clears it."""
+        if len(body) > passwords.MOST_BYTES:
+            return Response("Request is too large.", 400, media_type="text/plain")
+        try:
+            password = body.decode()
+        except UnicodeDecodeError:
+            password = "\0"
+        if "\0" in password:
+            return Response("The password is no UTF-8 text.", 400, media_type="text/plain")
+        if not password:
+            return Response(b"", 200, media_type="text/plain")
+        try:
+            async with self.compute.db.write() as tx:
+                await passwords.add(tx, server.id, password)
+        except db.Taken:
+            return Response("There is a password already.", 409, media_type="text/plain")
+        return Response(b"", 200, media_type="text/plain")
 
     async def _look_up(self, server: Server, zone: str, parts: list[str]) -> tuple[bytes, str] | None:
         if not parts:
@@ -95,7 +118,14 @@ class MetadataApp:
             return msgspec.json.encode(guest_data.network_data(links)), "application/json"
         if name == "user_data":
             return guest_data.user_data(server) or b"", "application/octet-stream"
-        return (b"", "text/plain") if name == "password" else (b"{}", "application/json")
+        if name == "password":
+            async with self.compute.db.read() as reader:
+                return (await passwords.find(reader, server.id)).encode(), "text/plain"
+        return b"{}", "application/json"
+
+
+def _is_password(parts: list[str]) -> bool:
+    return len(parts) == 3 and parts[0] == "openstack" and parts[1] in OPENSTACK_VERSIONS and parts[2] == "password"
 
 
 def _content(server: Server, name: str) -> tuple[bytes, str] | None:

@@ -33,6 +33,7 @@ class NicWish(msgspec.Struct, frozen=True, kw_only=True):
     given: bool = False
     fixed_ip: str | None = None
     group_ids: tuple[str, ...] = ()
+    tag: str | None = None
 
 
 # -- what a user asks for, seen with the user's own eyes -----------------------------------------
@@ -72,7 +73,7 @@ async def _asked(client: NetworkClient, networks: list[Any], group_ids: tuple[st
     found: list[NicWish] = []
     for each in networks:
         if each.port is not None:
-            found.append(await _given(client, each.port))
+            found.append(msgspec.structs.replace(await _given(client, each.port), tag=each.tag))
         elif each.uuid is None:
             raise BadRequest(reason="Bad networks format: each one needs a network uuid or a port.")
         else:
@@ -81,7 +82,8 @@ async def _asked(client: NetworkClient, networks: list[Any], group_ids: tuple[st
                 raise BadNetwork(network_id=each.uuid)
             if not network.subnets:
                 raise BadRequest(reason=f"Network {each.uuid} requires a subnet in order to boot instances on.")
-            found.append(NicWish(network_id=network.id, fixed_ip=each.fixed_ip, group_ids=group_ids))
+            found.append(NicWish(network_id=network.id, fixed_ip=each.fixed_ip, group_ids=group_ids,
+                                 tag=each.tag))
     ports = [wish.port_id for wish in found if wish.given]
     if len(set(ports)) != len(ports):
         raise BadRequest(reason="The same port was asked for twice.")
@@ -105,7 +107,7 @@ async def ensure(compute: Compute, server: Server, wishes: list[NicWish], host: 
     await compute.network.ensure_ports([_new_port(server, wish, host) for wish in wishes])
     details = (await compute.network.port_details([server.id]))[server.id]
     by_id = {detail.id: detail for detail in details}
-    return tuple(nic_of(by_id[wish.port_id], ours=not wish.given) for wish in wishes)
+    return tuple(nic_of(by_id[wish.port_id], ours=not wish.given, tag=wish.tag) for wish in wishes)
 
 
 def _new_port(server: Server, wish: NicWish, host: str) -> NewPort:
@@ -117,13 +119,13 @@ def _new_port(server: Server, wish: NicWish, host: str) -> NewPort:
         fixed_ips=[{"ip_address": wish.fixed_ip}] if wish.fixed_ip else UNSET)
 
 
-def nic_of(detail: PortDetail, *, ours: bool) -> Nic:
+def nic_of(detail: PortDetail, *, ours: bool, tag: str | None = None) -> Nic:
     addresses: list[Address] = []
     for each in detail.addresses:
         addresses.append(Address(address=each.ip_address, version=6 if ":" in each.ip_address else 4))
         addresses += [Address(address=floating, version=4, type="floating") for floating in each.floating_ips]
     return Nic(port_id=detail.id, network_id=detail.network_id, network_name=detail.network_name,
-               mac=detail.mac_address, mtu=detail.mtu, ours=ours, addresses=tuple(addresses))
+               mac=detail.mac_address, mtu=detail.mtu, ours=ours, addresses=tuple(addresses), tag=tag)
 
 
 async def remove(compute: Compute, wishes: Iterable[NicWish]) -> None:
@@ -161,7 +163,8 @@ async def refresh(compute: Compute, server_ids: list[str]) -> None:
             if server is None or not server.nics:
                 continue
             by_id = {detail.id: detail for detail in details[server_id]}
-            found = tuple(nic_of(by_id[nic.port_id], ours=nic.ours) for nic in server.nics if nic.port_id in by_id)
+            found = tuple(nic_of(by_id[nic.port_id], ours=nic.ours, tag=nic.tag)
+                          for nic in server.nics if nic.port_id in by_id)
             if found != server.nics:
                 await servers.change(tx, server, compute.clock(), nics=found)
 

@@ -10,6 +10,7 @@ from pileus.compute.api import (
     flavors,
     hosts,
     hypervisors,
+    images,
     keypairs,
     limits,
     quotas,
@@ -17,9 +18,11 @@ from pileus.compute.api import (
     server_actions,
     server_create,
     server_items,
+    server_passwords,
     servers,
     services,
     usage,
+    volume_attachments,
     zones,
 )
 from pileus.compute.faults import envelope
@@ -29,6 +32,7 @@ from pileus.compute.model.tables import metadata
 from pileus.compute.reconcilers.abandoned_servers import abandoned_servers
 from pileus.compute.reconcilers.forgotten import forgotten
 from pileus.compute.reconcilers.orphaned_claims import orphaned_claims
+from pileus.compute.sagas.attach_volume import AttachVolume, DetachVolume
 from pileus.compute.sagas.boot_server import BootServer
 from pileus.compute.sagas.delete_server import DeleteServer
 from pileus.compute.sagas.power_server import PowerServer
@@ -40,11 +44,12 @@ from pileus.kit.service import Service
 SERVICE = Service(
     name="compute", type="compute", ledger=LEDGER, metadata=metadata, migrations=migrations,
     routes=Routes(discovery.routes, servers.routes, server_create.routes, server_actions.routes, server_items.routes,
-                  flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes, services.routes,
-                  hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, external_events.routes,
-                  security_groups.routes, operations.routes),
+                  server_passwords.routes, flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes,
+                  services.routes, hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes,
+                  external_events.routes, security_groups.routes, volume_attachments.routes, images.routes,
+                  operations.routes),
     rules=(*servers.RULES, *server_create.RULES, *server_items.RULES, *limits.RULES),
-    envelope=envelope, page_links=page_links, sagas=(BootServer, DeleteServer, PowerServer),
+    envelope=envelope, page_links=page_links, sagas=(BootServer, DeleteServer, PowerServer, AttachVolume, DetachVolume),
     reconcilers=(abandoned_servers, orphaned_claims, forgotten,
                  operations.forgotten_sagas),
     handlers=conductor.handlers, topic=CONDUCTOR,

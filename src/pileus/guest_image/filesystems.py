@@ -81,6 +81,8 @@ def make_ext4(root: Path, target: Path, size: int, label: str, identity: str) ->
             commands += [f'sif "{name}" uid {owner}', f'sif "{name}" gid {owner}']
         if name == "/usr/libexec/as-root":
             commands += [f'sif "{name}" gid 10', f'sif "{name}" mode 0104750']
+        if name == "/usr/bin/busybox":             # lets go of root by itself but for ping and its like
+            commands += [f'sif "{name}" mode 0104755']
     run("debugfs", "-w", "-f", "-", target, text_in="\n".join(commands))
 
 

@@ -81,6 +81,24 @@ class ImageClient(Client):
                 "visibility": visibility, **more, **(properties or {})}
         return _image(await self.call("POST", "/v2/images", body))
 
+    async def images(self, **filters: Any) -> tuple[list[Image], bool]:
+        """One page, and whether there is a next one."""
+        found = await self.call("GET", "/v2/images", query=filters)
+        return [_image(each) for each in found["images"]], "next" in found
+
+    async def set_properties(self, image_id: str, wanted: Mapping[str, str]) -> Image:
+        """Make these the image's properties; others go."""
+        known = (await self.get(image_id)).properties
+        steps = [{"op": "remove", "path": _pointer(name)} for name in known if name not in wanted]
+        steps += [{"op": "replace" if name in known else "add", "path": _pointer(name), "value": value}
+                  for name, value in wanted.items()]
+        raw = msgspec.json.encode(steps)
+        headers = await self._all_headers(raw) | {"content-type": "application/openstack-images-v2.1-json-patch"}
+        reply = await self.transport.request("PATCH", f"/v2/images/{image_id}", headers, raw)
+        if reply.status >= 400:
+            raise Refused(self.service, reply)
+        return _image(reply.json())
+
     async def upload(self, image_id: str, pieces: AsyncIterator[bytes], *, size: int | None = None) -> None:
         headers = await self._all_headers(b"") | {"content-type": "application/octet-stream"}
         if size is not None:
@@ -107,6 +125,10 @@ class ImageClient(Client):
             await asyncio.shield(self.remove(image.id))
             raise
         return await self.get(image.id)
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _digest(path: Path) -> tuple[str, int]:

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from pileus.kit.faults import BadRequest, Conflict
+from pileus.kit.faults import BadRequest, Conflict, OutOfSpace, Unavailable
 
 T = TypeVar("T")
 BUSY_SECONDS = 30.0                  # how long a writer waits for another process's transaction on SQLite
@@ -128,8 +128,18 @@ class _Remote:
         self.callbacks.append(callback)
 
 
+TOO_LARGE = "A number or a text is too large."
+
+
+class Unreachable(Exception):
+    """A database does not let us in. The message names it, without its password."""
+
+
+# SQLSTATEs of PostgreSQL, error numbers of MariaDB, names of SQLite
 _NUL_IN_TEXT = "22021"                                  # PostgreSQL alone minds
-_COLLISIONS = {"40001", "40P01", 1205, 1213, 1020}      # SQLSTATEs of PostgreSQL, error numbers of MariaDB
+_COLLISIONS = {"40001", "40P01", 1205, 1213, 1020}
+_TOO_LARGE = {"22000", "22001", "22003", 1264, 1406}
+_FULL = {"53100", 1021, 1114, "SQLITE_FULL", "SQLITE_IOERR_WRITE"}
 
 
 @contextlib.contextmanager
@@ -138,13 +148,27 @@ def _translated():
         yield
     except exc.IntegrityError as error:
         raise Taken(str(error.orig)) from error
+    except OverflowError as error:                           # SQLite's driver: more than 64 bits
+        raise BadRequest(reason=TOO_LARGE) from error
     except exc.DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or (error.orig.args[:1] or (None,))[0] if error.orig else None
+        state = _state(error.orig)
+        if state in _TOO_LARGE:
+            raise BadRequest(reason=TOO_LARGE) from error
         if state in _COLLISIONS:
             raise Collision(str(error.orig)) from error
+        if state in _FULL:
+            raise OutOfSpace() from error
+        if error.connection_invalidated:
+            raise Unavailable(reason="The database does not answer; try again.") from error
         if state == _NUL_IN_TEXT:
             raise BadRequest(reason="A text holds a NUL character, which no text may.") from error
         raise
+
+
+def _state(error: BaseException | None) -> Any:
+    """What kind of error the database says it is."""
+    named = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
+    return named or (error.args[:1] or (None,))[0] if error else None
 
 
 class Db:
@@ -174,9 +198,10 @@ class Db:
     async def write(self) -> AsyncIterator[Connection]:
         """A transaction; commits at the end of the block unless something is raised."""
         if self._local is not None:
-            async with self._local.writer() as raw:
-                tx: _Local | _Remote = _Local(raw)
-                yield tx
+            with _translated():
+                async with self._local.writer() as raw:
+                    tx: _Local | _Remote = _Local(raw)
+                    yield tx
         else:
             with _translated():
                 async with self._engine.begin() as raw:
@@ -184,6 +209,15 @@ class Db:
                     yield tx
         for callback in tx.callbacks:
             callback()
+
+    async def must_answer(self) -> None:
+        """Raises Unreachable unless one can log in."""
+        try:
+            async with self.read() as reader:
+                await reader.execute(sa.select(1))
+        except Exception as error:                       # drivers raise what they like here
+            url = sa.make_url(self.url).render_as_string(hide_password=True)
+            raise Unreachable(f"the database {url} cannot be used: {error}") from error
 
     @property
     def dialect(self) -> str:
@@ -221,9 +255,7 @@ class _Sqlite:
             connection.exec_driver_sql("BEGIN")
             yield connection
         finally:
-            if connection.connection.dbapi_connection.in_transaction:      # type: ignore[union-attr]
-                connection.exec_driver_sql("ROLLBACK")
-            connection.rollback()
+            _end(connection)
             self._idle.append(connection)
 
     @contextlib.asynccontextmanager
@@ -232,16 +264,12 @@ class _Sqlite:
             if self._writer is None:
                 self._writer = self._engine.connect()
             connection = self._writer
-            await self._begin(connection)
             try:
+                await self._begin(connection)
                 yield connection
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            else:
                 connection.exec_driver_sql("COMMIT")
             finally:
-                connection.rollback()
+                _end(connection)
 
     async def _begin(self, connection: sa.Connection) -> None:
         """Another process may be writing: wait without blocking the loop."""
@@ -264,6 +292,13 @@ class _Sqlite:
             connection.close()
         self._idle, self._writer = [], None
         self._engine.dispose()
+
+
+def _end(connection: sa.Connection) -> None:
+    """Roll back what was not committed, unless SQLite did already, as it does when its disk is full."""
+    if connection.connection.dbapi_connection.in_transaction:          # type: ignore[union-attr]
+        connection.exec_driver_sql("ROLLBACK")
+    connection.rollback()
 
 
 async def one(conn: Connection, query: sa.Select[Any], kind: type[T]) -> T | None:

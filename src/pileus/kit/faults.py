@@ -69,3 +69,7 @@ class TooMany(Fault):
 
 class Unavailable(Fault):
     status, code, message = 503, "serviceUnavailable", "{reason}"
+
+
+class OutOfSpace(Fault):
+    status, code, message = 507, "insufficientStorage", "The disk of the database is full; nothing was changed."

@@ -45,6 +45,7 @@ class Target(msgspec.Struct, frozen=True):
     facts: Callable[[Any], Mapping[str, Any]] = default_facts  # what policy checks may refer to
     hidden: Callable[[Any, Caller], bool] = not_mine
     refuse: Callable[[Mapping[str, str]], Mapping[str, Any]] | None = None
+    granted: Callable[[Any, Any, Caller], Awaitable[bool]] | None = None   # (reader, row, caller) -> fact `granted`
 
     def takes(self) -> tuple[str, ...]:
         parameters = list(inspect.signature(self.get).parameters.values())[1:]

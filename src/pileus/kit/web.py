@@ -228,6 +228,8 @@ class WebApp:
         if not alive:
             raise faults.NotFound()
         if ctx.request.method not in alive:
+            if ctx.request.scope["path"].endswith("/"):       # a thing whose id is empty, not the list of all
+                raise faults.NotFound()
             fault = faults.MethodNotAllowed(method=ctx.request.method)
             fault.headers["allow"] = ", ".join(sorted(alive))
             raise fault
@@ -257,11 +259,13 @@ class WebApp:
         try:
             async with ctx.db.read() as reader:
                 found = await target.get(reader, **keys)
+                granted = target.granted is not None and await target.granted(reader, found, ctx.caller)
         except faults.NotFound:
             if target.refuse is not None and rule is not None:
                 ctx.must_allow(rule.name, dict(target.refuse(keys)))
             raise
-        if rule is not None and route.check and not ctx.allows(rule.name, dict(target.facts(found))):
+        facts = dict(target.facts(found)) | ({"granted": True} if granted else {})
+        if rule is not None and route.check and not ctx.allows(rule.name, facts):
             if target.refuse is None and target.hidden(found, ctx.caller):
                 raise target.missing(**keys)
             raise faults.PolicyRefused(rule=rule.name)

@@ -23,7 +23,9 @@ def port_record(port: Port, addresses: list[Address], group_ids: list[str], *,
                                     for pair in port.allowed_address_pairs),
         admin_up=port.admin_state_up and network_up, host=port.host or None, device_id=port.device_id,
         device_owner=port.device_owner, project_id=port.project_id, hostname=hostname(port, addresses),
-        dns_domain=port.dns_domain)
+        dns_domain=port.dns_domain, dhcp_options=tuple(
+            records.DhcpOption(name=option.opt_name, value=option.opt_value, ip_version=option.ip_version)
+            for option in port.extra_dhcp_opts if option.opt_value is not None))
 
 
 def hostname(port: Port, addresses: list[Address]) -> str:

@@ -12,7 +12,7 @@ from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.network import dhcp, legs
 from pileus.network.addresses import Pool, default_gateway, default_pools, network_of
-from pileus.network.model import networks, routers, security_groups, subnets
+from pileus.network.model import networks, rbac, routers, security_groups, subnets
 from pileus.network.model.networks import Network as NetworkRow
 from pileus.network.model.networks import segment_of
 from pileus.network.model.routers import Router
@@ -53,6 +53,7 @@ async def _public(tx: Connection, runtime: Network, project_id: str, now: float)
         is_default=True, mtu=runtime.config.underlay_mtu, network_type="flat", physical_network=external.physical,
         segment=segment_of("flat", external.physical, None))
     await db.add(tx, networks.networks, row)
+    await rbac.share_with_all(tx, "network", row, rbac.EXTERNAL, now)
     await db.add(tx, subnets.subnets, Subnet(
         id=new_uuid(), project_id=project_id, name=f"{external.name}-subnet", created_at=now, updated_at=now,
         network_id=row.id, ip_version=4, cidr=external.cidr, gateway_ip=external.gateway, enable_dhcp=False,

@@ -1,6 +1,7 @@
 """The extensions of the Networking API that this service keeps in full; clients decide by their aliases."""
 
 EXTENSIONS: dict[str, tuple[str, str]] = {
+    "address-group": ("Address group", "Rules may name groups of addresses"),
     "agent": ("agent", "Agents tell what they are and when they were last heard of"),
     "allowed-address-pairs": ("Allowed Address Pairs", "Ports may send from more addresses than their own"),
     "availability_zone": ("Availability Zone", "Agents and resources are in availability zones"),
@@ -14,20 +15,46 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "extraroute": ("Neutron Extra Route", "Routers have static routes"),
     "filter-validation": ("Filter parameters validation", "Unknown filters are refused"),
     "fip-port-details": ("Floating IP Port Details Extension", "Floating IPs tell of the port behind them"),
+    "floating-ip-port-forwarding": ("Floating IP Port Forwarding", "Ports of a floating IP lead to several guests"),
+    "floating-ip-port-forwarding-description": (
+        "Floating IP Port Forwarding support description", "Port forwardings have descriptions"),
+    "floating-ip-port-forwarding-detail": (
+        "Floating IP Port Forwarding detail", "Floating IPs tell of their port forwardings"),
+    "floating-ip-port-forwarding-port-ranges": (
+        "Floating IP Port Forwarding port ranges", "Port forwardings may be of ranges of ports"),
     "ip-substring-filtering": ("IP address substring filtering", "Ports can be listed by part of an address"),
+    "metering": ("Neutron Metering", "What goes through routers is counted by labels"),
+    "metering_source_and_destination_fields": ("Metering source and destination", "Metering rules may name both ends"),
     "net-mtu": ("Network MTU", "Networks tell their MTU"),
     "net-mtu-writable": ("Network MTU (writable)", "A network's MTU can be set"),
+    "network-ip-availability": ("Network IP Availability", "Networks tell how many addresses are in use"),
     "network_availability_zone": ("Network Availability Zone", "Networks tell their availability zones"),
     "pagination": ("Pagination support", "Lists come in pages"),
     "port-security": ("Port Security", "Filtering can be switched off per network and port"),
     "project-id": ("project_id field enabled", "project_id stands beside tenant_id"),
     "provider": ("Provider Network", "Admins choose and see how a network is made"),
-    "quotas": ("Quota management support", "Quotas per project"),
     "quota_details": ("Quota details management support", "Quotas tell what is used"),
+    "quotas": ("Quota management support", "Quotas per project"),
     "revision-if-match": ("If-Match constraints based on revision_number", "Changes can be bound to a revision"),
+    "rbac-address-group": ("Address Group RBAC", "Address groups are shared"),
+    "rbac-policies": ("RBAC Policies", "Networks are shared with single projects"),
+    "rbac-security-groups": ("Add security_group type to network RBAC", "Security groups are shared"),
+    "rbac-subnetpool": ("Add subnet pool type to network RBAC", "Subnet pools are shared"),
+    "security-groups-shared-filtering": (
+        "Security group filtering on the shared field", "Groups can be listed by whether they are shared"),
     "router": ("Neutron L3 Router", "Routers and floating IPs"),
     "router_availability_zone": ("Router Availability Zone", "Routers tell their availability zones"),
     "security-group": ("security-group", "Security groups"),
+    "security-groups-default-rules": (
+        "Default rules for security groups", "Administrators say what new groups begin with"),
+    "security-groups-normalized-cidr": (
+        "Normalized CIDR field for security group rules", "Rules tell the network that their prefix means"),
+    "security-groups-remote-address-group": (
+        "Remote address group id field for security group rules", "Rules may name an address group as remote"),
+    "security-groups-rules-belongs-to-default-sg": (
+        "Security group rules belong to the project's default security group",
+        "Rules tell whether they are of a default group"),
+    "service-type": ("Neutron Service Type Management", "Providers of services are listed"),
     "sort-key-validation": ("Sort keys validation", "Unknown sort keys are refused"),
     "sorting": ("Sorting support", "Lists can be sorted"),
     "standard-attr-description": ("standard-attr-description", "Resources have descriptions"),
@@ -37,4 +64,6 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "stateful-security-group": ("Stateful security group", "Security groups may be stateless"),
     "subnet-external-network": ("Subnet belongs to external network", "Subnets of external networks are visible"),
     "subnet_allocation": ("Subnet Allocation", "Subnets are allocated from pools"),
+    "tag": ("Tag support", "Networks have tags"),
+    "tag-ext": ("Tag support for resources", "Other resources have tags, too"),
 }

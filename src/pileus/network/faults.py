@@ -382,3 +382,92 @@ class ProjectNotFound(NotFound):
 class InvalidQuota(Conflict):
     code = "InvalidQuotaValue"
     message = "Change would make usage less than 0 for the following resources: {resources}."
+
+
+# address groups, port forwarding, metering, templates
+
+
+class AddressGroupNotFound(NotFound):
+    code, message = "AddressGroupNotFound", "Address group {address_group_id} could not be found."
+
+
+class AddressGroupInUse(Conflict):
+    code = "AddressGroupInUse"
+    message = "Address group {address_group_id} is in use on one or more security group rules."
+
+
+class AddressesKnown(BadRequest):
+    code = "AddressesAlreadyExist"
+    message = "Addresses {addresses} already exist in the address group {address_group_id}."
+
+
+class AddressesUnknown(NotFound):
+    code = "AddressesNotFound"
+    message = "Addresses {addresses} not found in the address group {address_group_id}."
+
+
+class PortForwardingNotFound(NotFound):
+    code, message = "PortForwardingNotFound", "Port Forwarding {port_forwarding_id} could not be found."
+
+
+class PortForwardingTaken(BadRequest):
+    code = "BadRequest"
+    message = ("Bad port_forwarding request: A duplicate port forwarding entry with same attributes already exists, "
+               "conflicting values are those of {other}.")
+
+
+class FloatingIpInUse(Conflict):
+    code = "FipInUseByPortForwarding"
+    message = "Floating IP {floatingip_id} in use by other resources."
+
+
+class MeteringLabelNotFound(NotFound):
+    code, message = "MeteringLabelNotFound", "Metering label {metering_label_id} does not exist"
+
+
+class MeteringRuleNotFound(NotFound):
+    code, message = "MeteringLabelRuleNotFound", "Metering label rule {metering_label_rule_id} does not exist"
+
+
+class MeteringRuleOverlaps(Conflict):
+    code = "MeteringLabelRuleOverlaps"
+    message = "Metering label rule with remote_ip_prefix '{prefix}' overlaps another."
+
+
+class DefaultRuleNotFound(NotFound):
+    code = "DefaultSecurityGroupRuleNotFound"
+    message = "Default Security Group rule {default_security_group_rule_id} does not exist."
+
+
+class DefaultRuleExists(Conflict):
+    code = "DefaultSecurityGroupRuleExists"
+    message = "Default Security group rule already exists. Rule id is {rule_id}."
+
+
+class AutoAllocationFailed(Conflict):
+    code = "AutoAllocationFailure"
+    message = "Deployment error: {reason}."
+
+
+# sharing
+
+
+class RbacPolicyNotFound(NotFound):
+    code, message = "RbacPolicyNotFound", "RBAC policy {rbac_policy_id} could not be found"
+
+
+class RbacPolicyExists(Conflict):
+    code, message = "DuplicateRbacPolicy", "An RBAC policy already exists with those values."
+
+
+class RbacPolicyInUse(Conflict):
+    code = "RbacPolicyInUse"
+    message = "RBAC policy on object {object_id} cannot be removed because other objects depend on it."
+
+
+class RbacObjectNotFound(NotFound):
+    code, message = "RbacObjectNotFound", "The {object_type} {object_id} could not be found."
+
+
+class InvalidRbacAction(BadRequest):
+    code, message = "InvalidInput", "Invalid action '{action}' for object type '{object_type}'."

@@ -24,6 +24,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     port_max: str | int | None
     prefix: str | None
     group_id: str | None
+    address_group_id: str | None = None
 
 
 def checked(asked: Asked) -> dict[str, Any]:
@@ -37,10 +38,12 @@ def checked(asked: Asked) -> dict[str, Any]:
         raise faults.InvalidRule(reason=f"Invalid ethertype {ethertype} for protocol {protocol}.")
     low, high = _number(asked.port_min), _number(asked.port_max)
     low, high = _ports(protocol, low, high)
-    if asked.prefix and asked.group_id:
-        raise faults.InvalidRule(reason="Only remote_ip_prefix or remote_group_id may be provided.")
+    if sum(map(bool, (asked.prefix, asked.group_id, asked.address_group_id))) > 1:
+        raise faults.InvalidRule(reason="Only remote_ip_prefix or remote_group_id or remote_address_group_id may be "
+                                        "provided.")
     return {"ethertype": ethertype, "protocol": protocol, "port_range_min": low, "port_range_max": high,
-            "remote_ip_prefix": _prefix(asked.prefix, ethertype), "remote_group_id": asked.group_id or None}
+            "remote_ip_prefix": _prefix(asked.prefix, ethertype), "remote_group_id": asked.group_id or None,
+            "remote_address_group_id": asked.address_group_id or None}
 
 
 def _protocol(given: str | int | None) -> str | None:

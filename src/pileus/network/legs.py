@@ -18,6 +18,7 @@ from pileus.network.model import base, networks
 from pileus.network.model import ports as port_model
 from pileus.network.model import routers as router_model
 from pileus.network.model import subnets as subnet_model
+from pileus.network.model.port_forwardings import port_forwardings
 from pileus.network.model.ports import ROUTER_GATEWAY, ROUTER_INTERFACE, Port, port_groups, ports
 from pileus.network.model.routers import Interface, Router, floating_ips, interfaces, routers
 from pileus.network.model.subnets import Address, HostRoute, Subnet, addresses
@@ -137,7 +138,12 @@ async def _must_be_spare(tx: Connection, router: Router, address: Address) -> No
     behind = sa.select(floating_ips.c.id).join(addresses, sa.and_(
         addresses.c.port_id == floating_ips.c.port_id, addresses.c.ip == floating_ips.c.fixed_ip_address)).where(
             floating_ips.c.router_id == router.id, addresses.c.subnet_id == address.subnet_id)
-    if await db.scalar(tx, behind.limit(1)) is not None:
+    forwarded = sa.select(port_forwardings.c.id).join(
+        floating_ips, floating_ips.c.id == port_forwardings.c.floatingip_id).join(addresses, sa.and_(
+            addresses.c.port_id == port_forwardings.c.internal_port_id,
+            addresses.c.ip == port_forwardings.c.internal_ip_address)).where(
+                floating_ips.c.router_id == router.id, addresses.c.subnet_id == address.subnet_id)
+    if (await db.scalar(tx, behind.limit(1)) or await db.scalar(tx, forwarded.limit(1))) is not None:
         raise faults.InterfaceUsedByFloatingIp(router_id=router.id, subnet_id=address.subnet_id)
     subnet = await subnet_model.get(tx, address.subnet_id)
     if any(ip_address(route.nexthop) in ip_network(subnet.cidr) for route in router.routes):

@@ -11,31 +11,50 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
-from pileus.network.model.base import rows
+from pileus.network.model import metering
+from pileus.network.model.address_groups import AddressGroup, address_groups
+from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host
 from pileus.network.model.networks import Network, networks
-from pileus.network.model.ports import FLOATING_IP, Port, port_groups, ports
+from pileus.network.model.port_forwardings import PortForwarding, port_forwardings
+from pileus.network.model.ports import FLOATING_IP, Port, groups_of, ports
 from pileus.network.model.routers import FloatingIp, Router, floating_ips, interfaces, routers
 from pileus.network.model.security_groups import Rule, SecurityGroup, rules, security_groups
-from pileus.network.model.subnets import Address, Subnet, addresses, subnets
+from pileus.network.model.subnets import Address, Subnet, addresses_of, subnets
 
 
-async def read_records(conn: Connection, hosts: list[Host]) -> records.Records:
-    held: dict[str, list[Address]] = defaultdict(list)
-    for address in await db.many(conn, sa.select(addresses).order_by(addresses.c.port_id, addresses.c.place), Address):
-        held[address.port_id].append(address)
+class Known:
+    """The ports as they were read last, by id with revision and birth: of one that is as it was nothing is read."""
+
+    def __init__(self) -> None:
+        self.ports: dict[str, tuple[tuple[int, float], Port, list[Address], list[str]]] = {}
+
+    async def read(self, conn: Connection) -> list[tuple[Port, list[Address], list[str]]]:
+        query = sa.select(ports.c.id, ports.c.generation, ports.c.created_at).where(
+            ports.c.device_owner != FLOATING_IP)
+        present = {port_id: (generation, made) for port_id, generation, made in await rows(conn, query)}
+        self.ports = {port_id: known for port_id, known in self.ports.items() if present.get(port_id) == known[0]}
+        missing = [port_id for port_id in present if port_id not in self.ports]
+        held, groups = await addresses_of(conn, missing), await groups_of(conn, missing)
+        for part in chunks(missing):
+            for port in await db.many(conn, sa.select(ports).where(ports.c.id.in_(part)), Port):
+                self.ports[port.id] = ((port.generation, port.created_at), port, held[port.id], groups[port.id])
+        return [(port, own, groups) for _, port, own, groups in self.ports.values()]
+
+
+async def read_records(conn: Connection, hosts: list[Host], known: Known | None = None) -> records.Records:
+    every = await (known or Known()).read(conn)
+    held = {port.id: own for port, own, _ in every}
     nets = await db.many(conn, sa.select(networks), Network)
     ranges = await db.many(conn, sa.select(subnets), Subnet)
-    every = {port.id: port for port in await db.many(
-        conn, sa.select(ports).where(ports.c.device_owner != FLOATING_IP), Port)}
-    servers = {address.subnet_id: address.ip for port in every.values() if port.device_owner == "network:dhcp"
-               for address in held[port.id]}
+    servers = {address.subnet_id: address.ip for port, own, _ in every if port.device_owner == "network:dhcp"
+               for address in own}
     up = {network.id for network in nets if network.admin_state_up}
     return records.Records(
         networks=tuple(_network(network) for network in nets),
         subnets=tuple(_subnet(subnet, servers.get(subnet.id)) for subnet in ranges),
-        ports=tuple(await _ports(conn, every, held, up)),
-        routers=tuple(await _routers(conn, held)),
+        ports=tuple(port_record(port, own, groups, network_up=port.network_id in up) for port, own, groups in every),
+        routers=tuple(await _routers(conn, held)), meters=tuple(await _meters(conn)),
         floating_ips=tuple(await _floating_ips(conn)),
         security_groups=tuple(await _groups(conn)),
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
@@ -59,17 +78,6 @@ def _routes(rows: list[Any]) -> tuple[records.HostRoute, ...]:
     return tuple(records.HostRoute(destination=row.destination, nexthop=row.nexthop) for row in rows)
 
 
-async def _ports(conn: Connection, every: dict[str, Port], held: dict[str, list[Address]],
-                 up: set[str]) -> list[records.Port]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    query = sa.select(port_groups.c.port_id, port_groups.c.security_group_id).order_by(
-        port_groups.c.port_id, port_groups.c.security_group_id)
-    for port_id, group_id in await rows(conn, query):
-        groups[port_id].append(group_id)
-    return [port_record(port, held[port.id], groups[port.id], network_up=port.network_id in up)
-            for port in every.values()]
-
-
 async def _routers(conn: Connection, held: dict[str, list[Address]]) -> list[records.Router]:
     legs: dict[str, list[str]] = defaultdict(list)
     query = sa.select(interfaces.c.port_id, interfaces.c.router_id).order_by(interfaces.c.port_id)
@@ -77,7 +85,8 @@ async def _routers(conn: Connection, held: dict[str, list[Address]]) -> list[rec
         legs[router_id].append(port_id)
     return [records.Router(
         id=row.id, revision=row.generation, admin_up=row.admin_state_up, port_ids=tuple(legs[row.id]),
-        gateway=_gateway(row, held), enable_snat=row.enable_snat, routes=_routes(row.routes), host=row.host)
+        gateway=_gateway(row, held), enable_snat=row.enable_snat, routes=_routes(row.routes), host=row.host,
+        project_id=row.project_id)
         for row in await db.many(conn, sa.select(routers), Router)]
 
 
@@ -86,14 +95,30 @@ def _gateway(row: Router, held: dict[str, list[Address]]) -> records.Gateway | N
         return None
     return records.Gateway(
         port_id=row.gateway_port_id, network_id=row.gateway_network_id,
-        fixed_ips=tuple(records.FixedIp(subnet_id=a.subnet_id, ip=a.ip) for a in held[row.gateway_port_id]))
+        fixed_ips=tuple(records.FixedIp(subnet_id=a.subnet_id, ip=a.ip) for a in held.get(row.gateway_port_id, ())))
 
 
 async def _floating_ips(conn: Connection) -> list[records.FloatingIp]:
     query = sa.select(floating_ips).where(floating_ips.c.router_id.is_not(None))
+    forwarded: dict[str, list[records.Forwarding]] = defaultdict(list)
+    for row in await db.many(conn, sa.select(port_forwardings).order_by(port_forwardings.c.id), PortForwarding):
+        forwarded[row.floatingip_id].append(records.Forwarding(
+            protocol=row.protocol, port=row.external_port, last=row.external_last, ip=row.internal_ip_address,
+            inside=row.internal_port))
     return [records.FloatingIp(
         id=row.id, revision=row.generation, floating_ip=row.floating_ip_address, fixed_ip=row.fixed_ip_address,
-        router_id=row.router_id, port_id=row.port_id) for row in await db.many(conn, query, FloatingIp)]
+        router_id=row.router_id, port_id=row.port_id, forwardings=tuple(forwarded[row.id]))
+        for row in await db.many(conn, query, FloatingIp)]
+
+
+async def _meters(conn: Connection) -> list[records.Meter]:
+    of_label: dict[str, list[records.MeterRule]] = defaultdict(list)
+    for row in await db.many(conn, sa.select(metering.rules).order_by(metering.rules.c.id), metering.LabelRule):
+        of_label[row.metering_label_id].append(records.MeterRule(
+            ingress=row.direction == "ingress", remote=row.remote_ip_prefix, source=row.source_ip_prefix,
+            destination=row.destination_ip_prefix, excluded=row.excluded))
+    return [records.Meter(id=row.id, project_id=None if row.shared else row.project_id, rules=tuple(of_label[row.id]))
+            for row in await db.many(conn, sa.select(metering.labels), metering.Label)]
 
 
 async def _groups(conn: Connection) -> list[records.SecurityGroup]:
@@ -101,7 +126,10 @@ async def _groups(conn: Connection) -> list[records.SecurityGroup]:
     for row in await db.many(conn, sa.select(rules).order_by(rules.c.id), Rule):
         of_group[row.security_group_id].append(records.Rule(
             direction=row.direction, ethertype=row.ethertype, protocol=row.protocol, port_min=row.port_range_min,
-            port_max=row.port_range_max, remote_cidr=row.remote_ip_prefix, remote_group_id=row.remote_group_id))
+            port_max=row.port_range_max, remote_cidr=row.remote_ip_prefix,
+            remote_group_id=row.remote_group_id or row.remote_address_group_id))
     return [records.SecurityGroup(
         id=row.id, revision=row.generation, rules=tuple(of_group[row.id]), stateful=row.stateful)
-        for row in await db.many(conn, sa.select(security_groups), SecurityGroup)]
+        for row in await db.many(conn, sa.select(security_groups), SecurityGroup)] + [
+            records.SecurityGroup(id=row.id, revision=row.generation, addresses=tuple(row.addresses))
+            for row in await db.many(conn, sa.select(address_groups), AddressGroup)]

@@ -43,9 +43,11 @@ async def host_seen(network: Network, message: HostSeen) -> None:
             if message.seq > known.seq:                  # it outlived our database: begin behind its last number
                 values |= {"seq": message.seq, "digest": ""}
             await db.update(tx, hosts.update().where(hosts.c.name == message.host).values(**values))
-        if known is None or not known.seq == known.confirmed == message.seq or (
-                known.underlay_ip != message.underlay_ip) or now - known.seen_at >= network.config.host_dead_after:
+        if known is None or known.underlay_ip != message.underlay_ip or (
+                now - known.seen_at >= network.config.host_dead_after):
             network.changed(tx)
+        elif not known.seq == known.confirmed == message.seq:        # it may need its slice, which is as it was
+            tx.on_commit(lambda: network.reconcilers.wake("slices"))
 
 
 async def _add(tx: Connection, message: HostSeen, now: float) -> None:

@@ -10,9 +10,27 @@ from pileus.kit.db import Connection, Db
 from pileus.kit.saga_engine import Engine as Sagas
 from pileus.kit.service import Runtime
 from pileus.network.config import NetworkConfig
+from pileus.network.engine.records import Slice
 from pileus.network.messages import CONDUCTOR
 from pileus.network.parts import ComputeEvents, Judge
+from pileus.network.rendering import Known
 from pileus.network.service import SERVICE
+
+FRESH = 5.0                  # seconds; less than between two turns of the reconciler
+
+
+class Rendered:
+    """The slices as they were rendered last, of which change, when, and for which hosts."""
+
+    def __init__(self) -> None:
+        self.known = Known()
+        self.change, self.at = -1, 0.0
+        self.hosts: tuple[tuple[str, str], ...] = ()
+        self.slices: dict[str, tuple[Slice, str]] = {}
+
+    def fits(self, change: int, hosts: tuple[tuple[str, str], ...], now: float) -> bool:
+        """Other processes' changes are not known here, so it is good for a while only."""
+        return change == self.change and hosts == self.hosts and now - self.at < FRESH
 
 
 class Network(Runtime):
@@ -22,6 +40,8 @@ class Network(Runtime):
         super().__init__(SERVICE, db=db, bus=bus, clock=clock, engine=sagas, policy_overrides=policy_overrides)
         self.config, self.judge, self.compute = config or NetworkConfig(), judge, compute
         self.resend_after = 2.0                           # seconds a host has to confirm a slice
+        self.changes = 0                                  # of what hosts are told, as far as this process knows
+        self.rendered = Rendered()
         self.sent: dict[str, tuple[int, float]] = {}      # per host: number of the last slice sent, and when
 
     async def listen(self) -> None:
@@ -30,4 +50,8 @@ class Network(Runtime):
 
     def changed(self, tx: Connection) -> None:
         """What hosts are told may be other after this transaction."""
-        tx.on_commit(lambda: self.reconcilers.wake("slices"))
+        tx.on_commit(self._note_change)
+
+    def _note_change(self) -> None:
+        self.changes += 1
+        self.reconcilers.wake("slices")

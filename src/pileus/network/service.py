@@ -5,12 +5,19 @@ from pileus.kit.routes import Routes
 from pileus.kit.service import Service
 from pileus.network import faults, migrations, reports
 from pileus.network.api import (
+    address_groups,
     agents,
+    availability,
+    default_rules,
+    explain,
     floating_ips,
+    metering,
     networks,
     port_details,
+    port_forwardings,
     ports,
     quotas,
+    rbac_policies,
     routers,
     security_groups,
     subnet_pools,
@@ -30,6 +37,8 @@ SERVICE = Service(
     routes=Routes(
         versions.routes, networks.routes, subnets.routes, ports.routes, port_details.routes, routers.routes,
         floating_ips.routes, security_groups.routes, subnet_pools.routes, quotas.routes, agents.routes, tags.routes,
+        address_groups.routes, availability.routes, default_rules.routes, explain.routes, metering.routes,
+        port_forwardings.routes, rbac_policies.routes,
         operations.routes),
     sagas=(TellCompute,), reconcilers=(slices, operations.forgotten_sagas), handlers=reports.handlers, topic=CONDUCTOR,
     rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json", body_bytes=1 << 20)

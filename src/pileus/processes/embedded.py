@@ -16,6 +16,7 @@ import uvloop
 from pileus.kit import config, log
 from pileus.kit.bus import MemoryBus
 from pileus.kit.config import BadConfig
+from pileus.kit.db import Unreachable
 from pileus.kit.serve import Server
 from pileus.kit.sockets import listen
 from pileus.processes import fault_points, guest_images
@@ -45,6 +46,8 @@ def main(state: StateFolder, choices: Choices, outside: socket.socket, *, ready:
     with listed(state):
         try:
             uvloop.run(Embedded(state, choices, settings).run(listeners, ready))
+        except Unreachable as error:
+            raise CannotStart(str(error)) from error
         except Exception:
             logger.exception("the cloud ends by an error of its own")
             raise

@@ -40,6 +40,7 @@ from pileus.processes.front import Front
 from pileus.processes.settings import Settings
 from pileus.processes.state import Passwords, StateFolder
 from pileus.volume.bootstrap import bootstrap as bootstrap_volume
+from pileus.volume.client import VolumeClient
 from pileus.volume.runtime import Volumes
 from pileus.volume.service import SERVICE as VOLUME
 
@@ -77,7 +78,8 @@ class Services:
         self.site.mounts["/metadata"] = MetadataApp(self.compute, self.metadata_secret)
 
     def _db(self, service: str) -> Db:
-        return Db(self.state.database(service))
+        found = self.settings.database
+        return Db(found.of(service) or self.state.database(service), connections=found.connections)
 
     def _engine(self, database: Db) -> Engine:
         engine = Engine(database)
@@ -103,7 +105,8 @@ class Services:
             COMPUTE, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.compute,
             image=self.client(ImageClient, "/image", "compute"),
             network=self.client(NetworkClient, "/network", "compute"),
-            placement=self.client(PlacementClient, "/placement", "compute"))
+            placement=self.client(PlacementClient, "/placement", "compute"),
+            volume=self.client(VolumeClient, "/volume", "compute"))
 
     def _volume(self) -> Volumes:
         database = self._db("volume")
@@ -116,6 +119,7 @@ class Services:
     async def prepare(self, base_url: str, passwords: Passwords) -> None:
         """Databases of this release, what a fresh cloud holds, and no lease of a process that is dead."""
         for runtime in self.runtimes:
+            await runtime.db.must_answer()
             for name in await migrate.bring_up_to_date(runtime.db, runtime.service.migrations):
                 log.info("migrated %s: %s", runtime.service.name, name)
             await runtime.sagas.forget_leases()

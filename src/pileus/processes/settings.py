@@ -8,6 +8,7 @@ from pileus.compute.config import ComputeConfig
 from pileus.image.config import ImageConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
+from pileus.processes.databases import DatabaseConfig
 from pileus.volume.config import VolumeConfig
 
 
@@ -17,6 +18,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     image: ImageConfig = ImageConfig()
     placement: PlacementConfig = PlacementConfig()
     volume: VolumeConfig = VolumeConfig()
+    database: DatabaseConfig = DatabaseConfig()
 
 
 SECTIONS = {field.name: field.type for field in msgspec.structs.fields(Settings)}

@@ -41,6 +41,7 @@ class StateFolder:
         self.volumes = self.folder / "volumes"
         self.guest_image = self.folder / "guest-image"
         self.guest_image_failed = self.run / "guest-image-failed"
+        self.guest_image_process = self.run / "guest-image.process"      # which builds it
         self.pid_file, self.process_file = self.run / "pileus.pid", self.run / "pileus.process"
         self.stop_guests = self.run / "stop-guests"      # there: guests are to shut down with the cloud
 

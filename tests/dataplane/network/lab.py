@@ -77,7 +77,8 @@ class Guest:
         return sum("bytes from" in line for line in output.splitlines())
 
     async def lease(self) -> str:
-        options = [word for option in ("mtu", "staticroutes", "hostname", "domain") for word in ("-O", option)]
+        options = [word for option in ("mtu", "staticroutes", "hostname", "domain", "tftp", "bootfile",
+                                               "ntpsrv") for word in ("-O", option)]
         output = await self.exec(
             "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "4", "-T", "1", *options,
             "-s", str(HERE / "udhcpc.sh"), check=False)
@@ -85,6 +86,10 @@ class Guest:
 
     async def ask(self, address: str, port: int) -> str:
         return (await self.exec(sys.executable, str(HERE / "probe.py"), "ask", address, str(port))).strip()
+
+    async def six(self, kind: str) -> str:
+        """What a DHCPv6 server says: 'solicit' asks for an address and takes it, 'inform' for the rest only."""
+        return (await self.exec(sys.executable, str(HERE / "probe.py"), "six", kind)).strip()
 
     async def fetch(self, path: str, *body: str) -> str:
         return await self.exec(sys.executable, str(HERE / "probe.py"), "fetch", "169.254.169.254", path, *body)

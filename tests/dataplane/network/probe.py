@@ -1,9 +1,14 @@
 """Small TCP and UDP ends that tests run inside guests: serve, ask, talk, send, hear."""
 
+import concurrent.futures
 import http.client
 import socket
+import struct
+import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 
 def _answer(connection: socket.socket, peer: str) -> None:
@@ -13,22 +18,39 @@ def _answer(connection: socket.socket, peer: str) -> None:
             connection.sendall(data)
 
 
-def serve(port: str) -> None:
+def _accept(server: socket.socket) -> None:
+    while True:
+        connection, peer = server.accept()
+        threading.Thread(target=_answer, args=(connection, peer[0]), daemon=True).start()
+
+
+def serve(*ports: str) -> None:
     """Tells each client its address, then echoes."""
-    with socket.create_server(("0.0.0.0", int(port))) as server:
-        print("ready", flush=True)
-        while True:
-            connection, peer = server.accept()
-            threading.Thread(target=_answer, args=(connection, peer[0]), daemon=True).start()
+    servers = [socket.create_server(("0.0.0.0", int(port))) for port in ports]
+    threads = [threading.Thread(target=_accept, args=(server,), daemon=True) for server in servers]
+    for thread in threads:
+        thread.start()
+    print("ready", flush=True)
+    threads[0].join()
+
+
+def _asked(address: str, port: str) -> str:
+    try:
+        with socket.create_connection((address, int(port)), 1.5) as connection:
+            return connection.makefile().readline().strip()
+    except OSError as error:
+        return "Error" if type(error) is OSError else type(error).__name__
 
 
 def ask(address: str, port: str) -> None:
     """Prints the address that the server sees."""
-    try:
-        with socket.create_connection((address, int(port)), 1.5) as connection:
-            print(connection.makefile().readline().strip())
-    except OSError as error:
-        print(type(error).__name__)
+    print(_asked(address, port))
+
+
+def asks(*targets: str) -> None:
+    """The same of each ADDRESS:PORT, all at once, in their order."""
+    with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
+        print("\n".join(pool.map(lambda target: _asked(*target.rsplit(":", 1)), targets)))
 
 
 def talk(address: str, port: str) -> None:
@@ -70,5 +92,59 @@ def hear(port: str, seconds: str) -> None:
             print("nothing")
 
 
+def _options(data: bytes) -> dict[int, bytes]:
+    found, position = {}, 0
+    while position < len(data):
+        code, length = struct.unpack_from(">HH", data, position)
+        found[code] = data[position + 4:position + 4 + length]
+        position += 4 + length
+    return found
+
+
+def _exchange(server: socket.socket, kind: int, *options: tuple[int, bytes]) -> tuple[int, dict[int, bytes]]:
+    mac = Path("/sys/class/net/eth0/address").read_text().strip()
+    identity = (1, b"\0\3\0\1" + bytes.fromhex(mac.replace(":", "")))
+    body = b"".join(struct.pack(">HH", code, len(value)) + value for code, value in (identity, *options))
+    index = socket.if_nametoindex("eth0")
+    server.sendto(bytes([kind]) + b"abc" + body, ("ff02::1:2", 547, 0, index))
+    while True:
+        data, _ = server.recvfrom(2048)
+        if data[1:4] == b"abc":
+            return data[0], _options(data[4:])
+
+
+def settled() -> None:
+    """Ready once no address of the link is tentative any more, as nothing can be sent from one before."""
+    while "tentative" in subprocess.run(["ip", "-6", "address", "show", "dev", "eth0"], capture_output=True,
+                                        text=True, check=True).stdout:
+        time.sleep(0.05)
+    print("ready", flush=True)
+
+
+def six(kind: str) -> None:
+    """DHCPv6 as a client: prints the addresses given, the DNS servers and the boot file."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
+        client.settimeout(2)
+        client.bind(("::", 546))
+        try:
+            if kind == "inform":
+                answered, told = _exchange(client, 11)
+            else:
+                asked = (3, struct.pack(">III", 7, 0, 0))
+                offered, told = _exchange(client, 1, asked)
+                assert offered == 2, offered
+                answered, told = _exchange(client, 3, (3, told[3]), (2, told[2]))
+            assert answered == 7, answered
+        except TimeoutError:
+            print("silence")
+            return
+    given = _options(told[3][12:]) if 3 in told else {}
+    address = socket.inet_ntop(socket.AF_INET6, given[5][:16]) if 5 in given else ""
+    packed = told.get(23, b"")
+    servers = [socket.inet_ntop(socket.AF_INET6, packed[i:i + 16]) for i in range(0, len(packed), 16)]
+    print(f"address={address} dns={','.join(servers)} boot={told.get(59, b'').decode()}")
+
+
 if __name__ == "__main__":
-    {"serve": serve, "ask": ask, "talk": talk, "fetch": fetch, "send": send, "hear": hear}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "ask": ask, "asks": asks, "talk": talk, "fetch": fetch, "send": send, "hear": hear,
+     "settled": settled, "six": six}[sys.argv[1]](*sys.argv[2:])

@@ -10,4 +10,4 @@ while [ $# -ge 2 ]; do
     shift 2
 done
 [ -z "$staticroutes" ] && [ -n "$router" ] && ip route replace default via "$router" dev "$interface"
-echo "LEASE ip=$ip mask=$mask mtu=$mtu dns=$dns domain=$domain hostname=$hostname router=$router"
+echo "LEASE ip=$ip mask=$mask mtu=$mtu dns=$dns domain=$domain hostname=$hostname router=$router tftp=$tftp bootfile=$bootfile ntp=$ntpsrv"

@@ -1,13 +1,16 @@
 """The DHCP responder's messages, byte by byte where it matters."""
 
 import struct
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pileus.network.engine.linux import dhcp6
 from pileus.network.engine.linux.dhcp import ACK, DISCOVER, INFORM, NAK, OFFER, REQUEST, Lease, answer, leases, parse
-from pileus.network.engine.records import FixedIp, HostRoute, Network, Port, Subnet
+from pileus.network.engine.linux.dhcp_options import extra_four
+from pileus.network.engine.records import DhcpOption, FixedIp, HostRoute, Network, Port, Subnet
 
 LEASE = Lease(
     ip="10.0.0.11", network="10.0.0.0/24", server="10.0.0.2", router="10.0.0.1", mtu=1450, dns=("10.0.0.3",),
@@ -101,3 +104,72 @@ def test_leases_come_from_records():
     assert lease.dns == ("9.9.9.9",) and lease.mtu == 1400 and lease.hostname == "host-10-0-0-11"
     assert lease.routes == (
         ("169.254.169.254/32", "10.0.0.2"), ("10.9.0.0/16", "10.0.0.9"), ("0.0.0.0/0", "10.0.0.1"))
+
+
+def test_extra_options_as_bytes():
+    def four(name, value):
+        return extra_four([DhcpOption(name=name, value=value)])
+    assert four("bootfile-name", "pxelinux.0") == ((67, b"pxelinux.0"),)
+    assert four("tftp-server", "10.0.0.7") == ((66, b"10.0.0.7"),), "this one is a name, also of digits"
+    assert four("dns-server", "10.0.0.7,10.0.0.8") == ((6, packed("10.0.0.7") + packed("10.0.0.8")),)
+    assert four("150", "10.0.0.7") == ((150, packed("10.0.0.7")),)
+    assert four("option:mtu", "1400") == four("26", "1400") == ((26, struct.pack(">H", 1400)),)
+    assert four("classless-static-route", "10.8.0.0/14,10.0.0.1") == ((121, b"\x0e\x0a\x08" + packed("10.0.0.1")),)
+    assert four("domain-search", "a.test,b.test") == ((119, b"\x01a\x04test\0\x01b\x04test\0"),)
+    for name, value in (("53", "1"), ("mtu", "x"), ("mtu", "99999"), ("121", "10.0.0.0/8"), ("no-such", "x")):
+        assert four(name, value) == (), (name, value)
+    assert extra_four([DhcpOption(name="67", value="x", ip_version=6)]) == ()
+    told = reply_to(message(DISCOVER), msgspec.structs.replace(LEASE, extra=((15, b"own"), (150, packed("10.0.0.7")))))
+    assert told[15] == b"own" and told[150] == packed("10.0.0.7")
+
+
+def reply_to(packet: bytes, lease: Lease) -> dict[int, bytes]:
+    question = parse(packet)
+    answered = answer(question, lease) if question is not None else None
+    assert answered is not None
+    return {code: value for code, value in walk(answered[0])}
+
+
+def walk(data: bytes):
+    position = 240
+    while data[position] != 255:
+        yield data[position], data[position + 2:position + 2 + data[position + 1]]
+        position += 2 + data[position + 1]
+
+
+SERVER = b"\0\3\0\1\2\0\0\0\0\1"
+CLIENT = dhcp6.option(dhcp6.CLIENT_ID, b"\0\3\0\1" + bytes.fromhex("fa163e000001"))
+LEASE6 = dhcp6.Lease6(ips=("fd00::a",), dns=("fd00::53",), domain="cloud.test")
+
+
+def ask6(kind: int, *options: bytes, lease: dhcp6.Lease6 = LEASE6) -> tuple[int, dict[int, bytes]] | None:
+    question = dhcp6.parse(bytes([kind]) + b"abc" + b"".join(options))
+    replied = dhcp6.answer(question, lease, SERVER) if question is not None else None
+    return None if replied is None else (replied[0], dict(dhcp6.split(replied[4:]) or ()))
+
+
+def test_six_gives_the_records_address():
+    ia = dhcp6.option(dhcp6.IA_NA, struct.pack(">III", 7, 0, 0))
+    kind, told = ask6(dhcp6.SOLICIT, CLIENT, ia) or (0, {})
+    assert kind == dhcp6.ADVERTISE and told[dhcp6.SERVER_ID] == SERVER
+    assert told[dhcp6.IA_NA][:4] == struct.pack(">I", 7) and ip_address("fd00::a").packed in told[dhcp6.IA_NA]
+    assert told[dhcp6.DOMAIN_LIST] == b"\x05cloud\x04test\0"
+    assert (ask6(dhcp6.SOLICIT, CLIENT, ia, dhcp6.option(dhcp6.RAPID, b"")) or (0,))[0] == dhcp6.REPLY
+    assert ask6(dhcp6.REQUEST, CLIENT, ia) is None, "a request names its server"
+    other = dhcp6.option(dhcp6.SERVER_ID, b"\0\3\0\1other!")
+    assert ask6(dhcp6.REQUEST, CLIENT, ia, other) is None, "meant for another one"
+    _, none = ask6(dhcp6.SOLICIT, CLIENT, ia, lease=dhcp6.Lease6()) or (0, {})
+    assert dhcp6.option(dhcp6.STATUS, struct.pack(">H", dhcp6.NO_ADDRESS)) in none[dhcp6.IA_NA]
+    held = dhcp6.option(dhcp6.IA_ADDRESS, ip_address("fd00::a").packed + bytes(8))
+    strange = dhcp6.option(dhcp6.IA_ADDRESS, ip_address("fd01::a").packed + bytes(8))
+    for inside, status in ((held, 0), (strange, dhcp6.NOT_ON_LINK)):
+        asked = dhcp6.option(dhcp6.IA_NA, struct.pack(">III", 7, 0, 0) + inside)
+        _, told = ask6(dhcp6.CONFIRM, CLIENT, asked) or (0, {})
+        assert told[dhcp6.STATUS] == struct.pack(">H", status)
+
+
+@given(st.binary(max_size=200))
+def test_nothing_a_guest_sends_breaks_six(packet: bytes):
+    question = dhcp6.parse(packet)
+    assert question is None or isinstance(dhcp6.answer(question, LEASE6, SERVER), bytes | None)
+    assert question is None or isinstance(dhcp6.client_mac(question), str | None)

@@ -6,9 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from pileus.compute import nics
+from pileus.compute import nics, versions
 from pileus.compute.model import servers
-from pileus.kit.faults import NotFound
+from pileus.kit.faults import BadRequest, NotFound
 from pileus.kit.policy import ADMIN_OR_SERVICE, Rule
 from pileus.kit.routes import Page, Routes
 from pileus.kit.web import Ctx
@@ -16,8 +16,15 @@ from pileus.kit.web import Ctx
 routes = Routes()
 
 
+# The others are of all versions. No host has volumes, accelerators or guests with a power switch of their own: their
+# events are taken, as by a host that has none of what they name, and change nothing.
+SINCE = {"volume-extended": versions.EVENTS_FOR_ALL, "power-update": versions.POWER_EVENT,
+         "accelerator-request-bound": versions.ACCELERATOR_EVENT, "volume-reimaged": versions.REIMAGED_EVENT}
+
+
 class ExternalEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    name: Literal["network-changed", "network-vif-plugged", "network-vif-unplugged", "network-vif-deleted"]
+    name: Literal["network-changed", "network-vif-plugged", "network-vif-unplugged", "network-vif-deleted",
+                  "volume-extended", "power-update", "accelerator-request-bound", "volume-reimaged"]
     server_uuid: str
     tag: str | None = None
     status: Literal["failed", "completed", "in-progress"] = "completed"
@@ -39,6 +46,8 @@ class NoSuchServers(NotFound):
              policy=Rule("os_compute_api:os-server-external-events:create", ADMIN_OR_SERVICE))
 async def take_events(ctx: Ctx, body: list[ExternalEvent]) -> Page[EventAnswer]:
     """Wake the sagas that wait for a port, and read anew what the servers' ports are."""
+    if early := [event.name for event in body if event.name in SINCE and ctx.version < SINCE[event.name]]:
+        raise BadRequest(reason=f"Invalid input for field/attribute name. Value: {early[0]}.")
     named = {event.server_uuid for event in body}
     async with ctx.db.read() as reader:
         alive = await servers.alive_among(reader, list(named))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from pileus.compute import extra_specs, versions
 from pileus.compute.api.flavors import EXTRA_SPECS, load
 from pileus.compute.faults import ExtraSpecNotFound, FlavorAccessExists, NoAccessList, PublicFlavor
 from pileus.compute.model import flavors
@@ -32,7 +33,7 @@ class AccessView(msgspec.Struct, kw_only=True):
     tenant_id: str
 
 
-def _checked(given: Specs) -> dict[str, str]:
+def _checked(ctx: Ctx, given: Specs) -> dict[str, str]:
     specs = {key: str(value) for key, value in given.items()}
     if not specs:
         raise BadRequest(reason="At least one extra spec is needed.")
@@ -42,6 +43,8 @@ def _checked(given: Specs) -> dict[str, str]:
                                     f"underscores, colons and spaces: {key}")
         if len(value) > 255:
             raise BadRequest(reason=f"The value of extra spec {key} is longer than 255 characters.")
+        if ctx.version >= versions.KNOWN_EXTRA_SPECS and (wrong := extra_specs.wrong_with(key, value)):
+            raise BadRequest(reason=f"Validation failed; {wrong}")
     return specs
 
 
@@ -56,7 +59,7 @@ async def list_extra_specs(ctx: Ctx, flavor_id: str) -> dict[str, str]:
 
 @routes.post(SPECS, envelope="extra_specs", policy=Rule("os_compute_api:os-flavor-extra-specs:create", ADMIN))
 async def add_extra_specs(ctx: Ctx, flavor_id: str, body: Specs) -> dict[str, str]:
-    added = _checked(body)
+    added = _checked(ctx, body)
     async with ctx.db.write() as tx:
         flavor = await flavors.get(tx, flavor_id)
         await flavors.change(tx, flavor, extra_specs=flavor.extra_specs | added)
@@ -74,7 +77,7 @@ async def show_extra_spec(ctx: Ctx, flavor_id: str, key: str) -> dict[str, str]:
 
 @routes.put(ONE_SPEC, policy=Rule("os_compute_api:os-flavor-extra-specs:update", ADMIN))
 async def set_extra_spec(ctx: Ctx, flavor_id: str, key: str, body: Specs) -> dict[str, str]:
-    changed = _checked(body)
+    changed = _checked(ctx, body)
     if set(changed) != {key}:
         raise BadRequest(reason="Request body and URI mismatch")
     async with ctx.db.write() as tx:
@@ -111,7 +114,7 @@ async def list_access(ctx: Ctx, flavor_id: str) -> list[AccessView]:
 async def add_access(ctx: Ctx, flavor_id: str, body: Tenant) -> list[AccessView]:
     try:
         async with ctx.db.write() as tx:
-            if (await flavors.get(tx, flavor_id)).is_public:
+            if (await flavors.get(tx, flavor_id)).is_public and ctx.version >= versions.PRIVATE_FLAVORS_ONLY:
                 raise PublicFlavor()
             await flavors.grant(tx, flavor_id, body.project_id)
             return await _access(tx, flavor_id)

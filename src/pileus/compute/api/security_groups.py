@@ -8,15 +8,19 @@ import msgspec
 
 from pileus.compute import versions
 from pileus.compute.api.servers import SERVER
+from pileus.compute.model import servers
 from pileus.compute.model.servers import Seen
 from pileus.kit.client import Refused
 from pileus.kit.faults import BadRequest, Conflict, Forbidden, NotFound
+from pileus.kit.ids import is_uuid
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes
 from pileus.kit.versions import until
 from pileus.kit.web import Ctx
+from pileus.network.client import PortDetail
 
 routes = Routes()
+ACTION = "/v2.1/servers/{server_id}/action"
 PROXY = until(versions.NO_PROXIES)
 READ = Rule("os_compute_api:os-security-groups:get", PROJECT_READER)
 WRITE = Rule("os_compute_api:os-security-groups:create", PROJECT_MEMBER)
@@ -42,19 +46,35 @@ class NoSuchGroup(NotFound):
 
 
 async def _call(ctx: Ctx, method: str, path: str, body: Any = None, **query: Any) -> Any:
-    """The network service's answer to the caller; its refusals in our envelope."""
+    """The network service's answer to the caller; its refusals in our envelope. What is in use, or there already, was a
+    bad request here."""
     try:
         return await ctx.app.network.as_caller(ctx.caller.token).call(method, path, body, query=query)
     except Refused as error:
-        kinds = {400: BadRequest, 403: Forbidden, 404: NoSuchGroup, 409: Conflict}
+        kinds = {400: BadRequest, 403: Forbidden, 404: NoSuchGroup, 409: BadRequest}
         if error.status not in kinds:
             raise
         kind = Forbidden if error.status == 409 and "uota" in error.message else kinds[error.status]
         raise kind(reason=error.message) from error
 
 
-def _view(group: dict[str, Any]) -> dict[str, Any]:
-    names = {group["id"]: group["name"]}
+def _checked_id(group_id: str) -> str:
+    if not is_uuid(group_id):
+        raise BadRequest(reason="Security group id should be uuid")
+    return group_id
+
+
+async def _views(ctx: Ctx, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Groups with the names of those that their rules speak of."""
+    names = {group["id"]: group["name"] for group in groups}
+    asked = {rule["remote_group_id"] for group in groups for rule in group["security_group_rules"]} - {None, *names}
+    if asked:
+        found = await _call(ctx, "GET", "/v2.0/security-groups", id=sorted(asked))
+        names |= {group["id"]: group["name"] for group in found["security_groups"]}
+    return [_view(group, names) for group in groups]
+
+
+def _view(group: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     rules = [_rule_view(rule, names) for rule in group["security_group_rules"] if rule["direction"] == "ingress"]
     return {"id": group["id"], "name": group["name"], "description": group["description"],
             "tenant_id": group["project_id"], "rules": rules}
@@ -76,41 +96,43 @@ def _rule_view(rule: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 @routes.get("/v2.1/os-security-groups", envelope="security_groups", window=PROXY, policy=READ)
 async def list_groups(ctx: Ctx) -> Page[dict[str, Any]]:
     found = await _call(ctx, "GET", "/v2.0/security-groups", project_id=ctx.caller.project_id)
-    return Page([_view(group) for group in found["security_groups"]])
+    return Page(await _views(ctx, found["security_groups"]))
 
 
 @routes.get("/v2.1/os-security-groups/{group_id}", envelope="security_group", window=PROXY, policy=READ)
 async def show_group(ctx: Ctx, group_id: str) -> dict[str, Any]:
-    return _view((await _call(ctx, "GET", f"/v2.0/security-groups/{group_id}"))["security_group"])
+    found = await _call(ctx, "GET", f"/v2.0/security-groups/{_checked_id(group_id)}")
+    return (await _views(ctx, [found["security_group"]]))[0]
 
 
 @routes.post("/v2.1/os-security-groups", envelope="security_group", window=PROXY, policy=WRITE)
 async def create_group(ctx: Ctx, body: GroupBody) -> dict[str, Any]:
     wanted = {"security_group": {"name": body.name, "description": body.description}}
-    return _view((await _call(ctx, "POST", "/v2.0/security-groups", wanted))["security_group"])
+    return _view((await _call(ctx, "POST", "/v2.0/security-groups", wanted))["security_group"], {})
 
 
 @routes.put("/v2.1/os-security-groups/{group_id}", envelope="security_group", window=PROXY, policy=WRITE)
 async def update_group(ctx: Ctx, group_id: str, body: GroupBody) -> dict[str, Any]:
     wanted = {"security_group": {"name": body.name, "description": body.description}}
-    return _view((await _call(ctx, "PUT", f"/v2.0/security-groups/{group_id}", wanted))["security_group"])
+    changed = await _call(ctx, "PUT", f"/v2.0/security-groups/{_checked_id(group_id)}", wanted)
+    return (await _views(ctx, [changed["security_group"]]))[0]
 
 
 @routes.delete("/v2.1/os-security-groups/{group_id}", status=202, window=PROXY, policy=WRITE)
 async def delete_group(ctx: Ctx, group_id: str) -> None:
-    await _call(ctx, "DELETE", f"/v2.0/security-groups/{group_id}")
+    await _call(ctx, "DELETE", f"/v2.0/security-groups/{_checked_id(group_id)}")
 
 
 @routes.post("/v2.1/os-security-group-rules", envelope="security_group_rule", window=PROXY, policy=WRITE)
 async def create_rule(ctx: Ctx, body: RuleBody) -> dict[str, Any]:
     low, high = _port(body.from_port), _port(body.to_port)
-    wanted: dict[str, Any] = {"security_group_id": body.parent_group_id, "direction": "ingress",
+    wanted: dict[str, Any] = {"security_group_id": _checked_id(body.parent_group_id), "direction": "ingress",
                               "ethertype": "IPv6" if body.cidr and ":" in body.cidr else "IPv4",
                               "protocol": body.ip_protocol.lower() if body.ip_protocol else None}
     if low is not None and low >= 0:
         wanted |= {"port_range_min": low, "port_range_max": high}
     if body.group_id is not None:
-        wanted["remote_group_id"] = body.group_id
+        wanted["remote_group_id"] = _checked_id(body.group_id)
     elif body.cidr:
         wanted["remote_ip_prefix"] = body.cidr
     made = await _call(ctx, "POST", "/v2.0/security-group-rules", {"security_group_rule": wanted})
@@ -142,4 +164,69 @@ async def list_groups_of_server(ctx: Ctx, seen: Seen) -> Page[dict[str, Any]]:
     if not ids:
         return Page([])
     found = await ctx.app.network.call("GET", "/v2.0/security-groups", query={"id": ids})
-    return Page([_view(group) for group in found["security_groups"]])
+    return Page(await _views(ctx, found["security_groups"]))
+
+
+# -- groups of a server -------------------------------------------------------------------------
+
+
+class GroupOfServer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    name: Text                                          # or its id
+
+
+async def _group(ctx: Ctx, name_or_id: str) -> str:
+    found = await _call(ctx, "GET", "/v2.0/security-groups", project_id=ctx.caller.project_id)
+    groups = found["security_groups"]
+    ids = [group["id"] for group in groups if group["id"] == name_or_id] or [
+        group["id"] for group in groups if group["name"] == name_or_id]
+    if not ids:
+        raise NoSuchGroup(reason=f"Security group {name_or_id} not found for project {ctx.caller.project_id}.")
+    if len(ids) > 1:
+        raise Conflict(reason=f"Multiple security groups found matching '{name_or_id}'. Use an ID to be more specific.")
+    return ids[0]
+
+
+async def _write_down(ctx: Ctx, seen: Seen) -> None:
+    """What the server's own view tells of its groups."""
+    details = (await ctx.app.network.port_details([seen.id]))[seen.id]
+    names = tuple(dict.fromkeys(name for detail in details for name in detail.security_group_names))
+    async with ctx.db.write() as tx:
+        server = await servers.get(tx, seen.id)
+        if server.security_groups != names:
+            await servers.change(tx, server, ctx.clock(), security_groups=names)
+
+
+async def _ports(ctx: Ctx, seen: Seen) -> list[PortDetail]:
+    seen.server.must_not_be_locked(ctx.caller)
+    return (await ctx.app.network.port_details([seen.id]))[seen.id]
+
+
+async def _put_in(ctx: Ctx, port: PortDetail, group_ids: list[str]) -> None:
+    await _call(ctx, "PUT", f"/v2.0/ports/{port.id}", {"port": {"security_groups": group_ids}})
+
+
+@routes.action(ACTION, "addSecurityGroup", target=SERVER,
+               policy=Rule("os_compute_api:os-security-groups:add", PROJECT_MEMBER))
+async def add_group_of_server(ctx: Ctx, seen: Seen, body: GroupOfServer) -> None:
+    """Its ports join the group, as far as they have an address to filter."""
+    ports, group_id = await _ports(ctx, seen), await _group(ctx, body.name)
+    able = [port for port in ports if port.addresses]
+    if not able:
+        raise BadRequest(reason=f"Security group {body.name} cannot be applied to instance {seen.id}: it has no ports "
+                                "with addresses.")
+    for port in able:
+        if group_id not in port.security_groups:
+            await _put_in(ctx, port, [*port.security_groups, group_id])
+    await _write_down(ctx, seen)
+
+
+@routes.action(ACTION, "removeSecurityGroup", target=SERVER,
+               policy=Rule("os_compute_api:os-security-groups:remove", PROJECT_MEMBER))
+async def remove_group_of_server(ctx: Ctx, seen: Seen, body: GroupOfServer) -> None:
+    ports, group_id = await _ports(ctx, seen), await _group(ctx, body.name)
+    members = [port for port in ports if group_id in port.security_groups]
+    if not members:
+        raise NoSuchGroup(reason=f"Security group {body.name} not associated with the instance {seen.id}")
+    for port in members:
+        await _put_in(ctx, port, [each for each in port.security_groups if each != group_id])
+    await _write_down(ctx, seen)

@@ -13,6 +13,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.compute import nics, versions
+from pileus.compute.api import block_devices
+from pileus.compute.api.block_devices import BlockDevice, OldBlockDevice
 from pileus.compute.api.servers import Name, action_of
 from pileus.compute.api.values import address, hostname
 from pileus.compute.faults import (
@@ -32,6 +34,7 @@ from pileus.compute.model import flavors, hosts, keypairs, quotas, servers
 from pileus.compute.model.servers import FlavorCopy, ImageFacts, Server
 from pileus.compute.model.tables import servers as server_table
 from pileus.compute.sagas.boot_server import BootServer
+from pileus.compute.volumes import VolumeWish
 from pileus.kit import db
 from pileus.kit.client import Refused
 from pileus.kit.faults import BadRequest, PolicyRefused
@@ -52,28 +55,17 @@ Metadata = dict[Annotated[str, msgspec.Meta(min_length=1, max_length=255, patter
                 Annotated[str, msgspec.Meta(max_length=255)]]
 
 
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern="^[^,/]*$")]
+MOST_TAGS = 50
+Certificates = Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=255)]],
+                         msgspec.Meta(min_length=1, max_length=50)]
+
+
 class NetworkWish(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     uuid: str | None = None
     port: str | None = None
     fixed_ip: str | None = None
-    tag: Annotated[str | None, since(versions.DEVICE_TAGS)] = None
-
-
-class BlockDevice(msgspec.Struct, kw_only=True):
-    """Only what makes a root disk, an ephemeral or a swap disk on the host; volumes are another service's."""
-
-    source_type: str = "image"
-    destination_type: str | None = None
-    uuid: str | None = None
-    boot_index: int | str | None = None
-    guest_format: str | None = None
-    volume_size: int | str | None = None
-    delete_on_termination: bool | str | None = None
-    device_name: str | None = None
-    disk_bus: str | None = None
-    device_type: str | None = None
-    tag: str | None = None
-    volume_type: str | None = None
+    tag: Annotated[Tag | None, since(versions.DEVICE_TAGS)] = None
 
 
 class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -105,11 +97,11 @@ class ServerCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     max_count: Count | str | None = None
     return_reservation_id: bool | str = False
     block_devices: list[BlockDevice] = msgspec.field(name="block_device_mapping_v2", default_factory=list)
+    old_devices: list[OldBlockDevice] = msgspec.field(name="block_device_mapping", default_factory=list)
     personality: Annotated[list[File], until(versions.NO_PERSONALITY)] = []
     description: Annotated[Annotated[str, msgspec.Meta(max_length=255)] | None, since(versions.DESCRIPTION)] = None
-    tags: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern="^[^,/]*$")]],
-                    since(versions.TAGS_AT_CREATE)] = []
-    certificates: Annotated[list[str] | None, since(versions.TRUSTED_CERTIFICATES)] = msgspec.field(
+    tags: Annotated[Annotated[list[Tag], msgspec.Meta(max_length=MOST_TAGS)], since(versions.TAGS_AT_CREATE)] = []
+    certificates: Annotated[Certificates | None, since(versions.TRUSTED_CERTIFICATES)] = msgspec.field(
         name="trusted_image_certificates", default=None)
     host: Annotated[str | None, since(versions.CHOSEN_HOST)] = None
     hypervisor_hostname: Annotated[str | None, since(versions.CHOSEN_HOST)] = None
@@ -140,9 +132,12 @@ async def create_server(ctx: Ctx, body: CreateBody) -> Made:
     """Record the servers and their boot sagas in one transaction; the sagas do the rest."""
     asked = body.server
     first, count_min, count_max = await _first_server(ctx, body)
-    zone_host = _zone_and_host(ctx, asked)
+    zone_host = await _zone_and_host(ctx, asked)
     first = msgspec.structs.replace(first, zone=zone_host[0])
+    if count_max > 1 and _wishes(asked):
+        raise BadRequest(reason="Volumes are attached to one server at a time: ask for them one by one.")
     wishes = await nics.wishes_of(ctx, asked.networks, asked.security_groups)
+    disks = await block_devices.made(ctx, _wishes(asked))
     ctx.span("validate")
     password = asked.admin_password or _password()
     async with ctx.db.write() as tx:
@@ -158,7 +153,7 @@ async def create_server(ctx: Ctx, body: CreateBody) -> Made:
         for server in made:
             own = [wish if wish.given else msgspec.structs.replace(wish, port_id=new_uuid()) for wish in wishes]
             await ctx.sagas.start(tx, BootServer(
-                server_id=server.id, wishes=own, asked_host=zone_host[1],
+                server_id=server.id, wishes=own, volumes=disks, asked_host=zone_host[1],
                 admin_password=password if server.config_drive else None), server.id, spans=ctx.spans)
     if _truth(asked.return_reservation_id):
         return Made(reservation_id=first.reservation_id)
@@ -180,6 +175,7 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
     """The server as asked for, with what its references stand for; and how many of it."""
     asked = body.server
     _must_have_networks(ctx, asked)
+    _must_not_be_tagged(ctx, asked)
     low, high = _counts(asked)
     name = asked.name.strip()
     if not name:
@@ -187,7 +183,8 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
     if asked.hostname is not None and high > 1:
         raise BadRequest(reason="A hostname cannot be given to several servers at once.")
     flavor = await _flavor(ctx, str(asked.flavor_id))
-    image = await _image(ctx, _image_id(asked), flavor)
+    of_volume = any(wish.boot_index == 0 for wish in _wishes(asked))
+    image = None if of_volume else await _image(ctx, _image_id(asked), flavor)
     if len(asked.metadata) > quotas.METADATA_ITEMS:
         raise MetadataQuota(limit=quotas.METADATA_ITEMS)
     now = ctx.clock()
@@ -204,7 +201,7 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
         access_ip_v6=address(asked.access_ip_v6, "accessIPv6", 6),
         disk_config=asked.disk_config, reservation_id=f"r-{secrets.token_hex(4)}",
         hints=body.hints or body.more_hints or None, description=_description(ctx, asked, name),
-        certificates=tuple(asked.certificates) if asked.certificates else None,
+        certificates=_certificates(asked), disk_tags=_disk_tags(asked.block_devices),
         created_at=now, updated_at=now), low, high
 
 
@@ -219,6 +216,39 @@ def _must_have_networks(ctx: Ctx, asked: ServerCreate) -> None:
     if isinstance(asked.networks, str) and (
             ctx.version < versions.NETWORKS_REQUIRED or asked.networks not in ("auto", "none")):
         raise BadRequest(reason="Invalid input for field/attribute networks. It is a list, or auto or none since 2.37.")
+
+
+def _certificates(asked: ServerCreate) -> tuple[str, ...] | None:
+    if asked.certificates is None:
+        return None
+    if len(set(asked.certificates)) < len(asked.certificates):
+        raise BadRequest(reason="Invalid input for field/attribute trusted_image_certificates. It has an id twice.")
+    return tuple(asked.certificates)
+
+
+def _must_not_be_tagged(ctx: Ctx, asked: ServerCreate) -> None:
+    """Tags were lost for some versions: of disks with 2.33, of network cards with 2.37; of both until 2.42."""
+    if ctx.version >= versions.DEVICE_TAGS_AGAIN:
+        return
+    networks = asked.networks if isinstance(asked.networks, list) else []
+    if ctx.version >= versions.NETWORKS_REQUIRED and any(wish.tag is not None for wish in networks) or (
+            ctx.version >= versions.HYPERVISOR_PAGES and any(each.tag is not None for each in asked.block_devices)):
+        raise BadRequest(reason="Additional properties are not allowed ('tag' was unexpected)")
+
+
+def _disk_tags(devices: list[BlockDevice]) -> dict[str, str] | None:
+    """The tags of disks, by the names the disks have in the guest."""
+    found: dict[str, str] = {}
+    counts = {"swap": 0, "ephemeral": 0}
+    for device in devices:
+        name = "root"
+        if device.source_type == "blank":
+            kind = "swap" if device.guest_format == "swap" else "ephemeral"
+            name = f"{kind}{counts[kind]}"
+            counts[kind] += 1
+        if device.tag is not None:
+            found[name] = device.tag
+    return found or None
 
 
 def _counts(asked: ServerCreate) -> tuple[int, int]:
@@ -248,15 +278,16 @@ async def _flavor(ctx: Ctx, flavor_id: str) -> FlavorCopy:
                       extra_specs=found.extra_specs)
 
 
+def _wishes(asked: ServerCreate) -> list[VolumeWish]:
+    """Its volumes; one that boots from a volume is no copy of an image."""
+    if asked.block_devices and asked.old_devices:
+        raise BadRequest(reason="Using different block_device_mapping syntaxes is not allowed in the same request.")
+    return block_devices.wishes(asked.block_devices, asked.old_devices, has_image=bool(_image_id(asked)))
+
+
 def _image_id(asked: ServerCreate) -> str:
-    """The image of the root disk, named by imageRef or by a block device; volumes cannot be had yet."""
-    image_id = asked.image_id.rstrip("/").rpartition("/")[2]
-    for device in asked.block_devices:
-        if device.destination_type == "volume" or device.source_type in ("volume", "snapshot"):
-            raise BadRequest(reason="Block Device Mapping is Invalid: this cloud has no block storage service yet.")
-        if device.source_type == "image" and device.uuid is not None:
-            image_id = device.uuid
-    return image_id
+    """The image of the root disk, named by imageRef or by a block device."""
+    return block_devices.image_id(asked.block_devices, asked.image_id.rstrip("/").rpartition("/")[2])
 
 
 async def _image(ctx: Ctx, image_id: str, flavor: FlavorCopy) -> ImageFacts | None:
@@ -313,7 +344,17 @@ def hostname_of(name: str) -> str:
     return kept[:63].rstrip(".-") or "server"
 
 
-def _zone_and_host(ctx: Ctx, asked: ServerCreate) -> tuple[str | None, str | None]:
+async def _chosen_host(ctx: Ctx, asked: ServerCreate) -> str:
+    """The one host that has the name and the hypervisor asked for. Raises BadRequest."""
+    async with ctx.db.read() as reader:
+        for host in await hosts.every(reader):
+            if asked.host in (None, host.name) and (
+                    asked.hypervisor_hostname in (None, host.name, host.facts.hostname)):
+                return host.name
+    raise BadRequest(reason=f"Compute host {asked.host or asked.hypervisor_hostname} could not be found.")
+
+
+async def _zone_and_host(ctx: Ctx, asked: ServerCreate) -> tuple[str | None, str | None]:
     """(zone, host) asked for; administrators may write zone:host."""
     zone, _, rest = (asked.zone or "").partition(":")
     host = rest.partition(":")[0] or rest.rpartition(":")[2] or None
@@ -322,7 +363,10 @@ def _zone_and_host(ctx: Ctx, asked: ServerCreate) -> tuple[str | None, str | Non
     chosen = asked.host or asked.hypervisor_hostname
     if chosen is not None:
         ctx.must_allow(CHOOSE_HOST.name)
-        host = chosen
+        if host is not None:
+            raise BadRequest(reason="host and hypervisor_hostname cannot be asked for together with a host in "
+                                    "availability_zone.")
+        host = await _chosen_host(ctx, asked)
     return zone or None, host
 
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from pileus.compute import times, versions
 from pileus.compute.api.server_create import Metadata
-from pileus.compute.api.server_view import AddressView, addresses
+from pileus.compute.api.server_view import AddressView, addresses, host_id
 from pileus.compute.api.servers import SERVER
 from pileus.compute.faults import (
     ActionNotFound,
@@ -185,11 +185,14 @@ class Interface(msgspec.Struct, kw_only=True):
     mac_addr: str
     port_state: str
     fixed_ips: list[dict[str, str]]
+    tag: Annotated[str | None, since(versions.TOLD_TAGS)] = None
 
 
 async def _interfaces(ctx: Ctx, seen: Seen) -> list[Interface]:
     found = (await ctx.app.network.port_details([seen.id]))[seen.id]
+    tags = {nic.port_id: nic.tag for nic in seen.server.nics}
     return [Interface(port_id=port.id, net_id=port.network_id, mac_addr=port.mac_address, port_state=port.status,
+                      tag=tags.get(port.id),
                       fixed_ips=[{"subnet_id": ip.subnet_id, "ip_address": ip.ip_address} for ip in port.addresses])
             for port in found]
 
@@ -207,6 +210,21 @@ async def show_interface(ctx: Ctx, seen: Seen, port_id: str) -> Interface:
         if interface.port_id == port_id:
             return interface
     raise InterfaceNotFound(server_id=seen.id, port_id=port_id)
+
+
+# -- what the guest is made of --------------------------------------------------------------------
+
+
+class Topology(msgspec.Struct, kw_only=True):
+    nodes: list[dict[str, Any]] = []
+    page_size_kb: int | None = msgspec.field(name="pagesize_kb", default=None)
+
+
+@routes.get(f"{BASE}/topology", target=SERVER, window=since(versions.TOPOLOGY),
+            policy=Rule("compute:server:topology:index", PROJECT_READER))
+async def show_topology(ctx: Ctx, seen: Seen) -> Topology:
+    """Guests have no NUMA nodes, and pages of whatever size their host has."""
+    return Topology()
 
 
 # -- what was asked of the server -------------------------------------------------------------
@@ -255,6 +273,10 @@ async def list_actions(ctx: Ctx, seen: Seen, query: dict[str, list[str]]) -> Pag
 def _action_page(ctx: Ctx, query: dict[str, list[str]], views: list[ActionView]) -> Page[ActionView]:
     if ctx.version < versions.ACTION_PAGES:
         return Page(views)
+    known = {"limit", "marker", "changes-since"}
+    known |= {"changes-before"} if ctx.version >= versions.CHANGES_BEFORE else set()
+    if unknown := sorted(set(query) - known):
+        raise BadRequest(reason=f"Additional properties are not allowed ({', '.join(map(repr, unknown))} unexpected)")
     if since_text := query.get("changes-since"):
         moment = times.parse(since_text[-1])
         views = [view for view in views if times.parse(view.updated_at or view.start_time) >= moment]
@@ -298,7 +320,7 @@ def _event_view(ctx: Ctx, seen: Seen, event: Event, admin: bool) -> dict[str, An
     if admin or ctx.version < versions.EVENTS_FOR_ALL:
         shown["traceback"] = event.detail if failed else None
     if ctx.version >= versions.ACTION_HOSTS:
-        shown["hostId"] = ""
+        shown["hostId"] = host_id(seen.server)
         if admin:
             shown["host"] = seen.server.host
     if ctx.version >= versions.EVENT_DETAILS and ctx.allows(SEE_DETAILS.name):

@@ -9,7 +9,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.compute import versions
+from pileus.compute.api.flavors import EXTRA_SPECS
 from pileus.compute.links import Link, bookmark, links_to
+from pileus.compute.model.hosts import Place
 from pileus.compute.model.servers import FlavorCopy, Seen, Server, ServerFault
 from pileus.compute.times import iso, iso_micro
 from pileus.kit.policy import ADMIN, Rule
@@ -104,18 +106,18 @@ def brief(ctx: Ctx, seen: Seen) -> ServerBrief:
     return ServerBrief(id=seen.id, name=seen.server.name, links=links_to(ctx, f"servers/{seen.id}"))
 
 
-def view(ctx: Ctx, seen: Seen, *, zones: dict[str, str], single: bool = False) -> ServerView:
-    """`zones`: the availability zone of each host. `single`: the server alone, which tells a little more."""
-    server, status = seen.server, seen.status
+def view(ctx: Ctx, seen: Seen, *, places: dict[str, Place], single: bool = False) -> ServerView:
+    """`places`: by host. `single`: the server alone, which tells a little more."""
+    server, status, place = seen.server, seen.status, places.get(seen.server.host or "")
     shown = ServerView(
         id=server.id, name=server.name, status=status, project_id=server.project_id, user_id=server.user_id,
-        metadata=server.metadata, host_id=_host_id(server), image=_image(ctx, server),
+        metadata=server.metadata, host_id=host_id(server), image=_image(ctx, server),
         flavor=_flavor(ctx, server.flavor),
         created=iso(server.created_at), updated=iso(server.updated_at), addresses=addresses(server),
         access_ip_v4=server.access_ip_v4 or "", access_ip_v6=server.access_ip_v6 or "",
         links=links_to(ctx, f"servers/{server.id}"), disk_config=server.disk_config,
         progress=PROGRESS.get(status, UNSET),
-        zone=zones.get(server.host or "", "") or server.zone or "", config_drive="True" if server.config_drive else "",
+        zone=place.zone if place else server.zone or "", config_drive="True" if server.config_drive else "",
         key_name=server.key_name, launched_at=iso_micro(server.launched_at), terminated_at=iso_micro(server.deleted_at),
         security_groups=[{"name": name} for name in server.security_groups] if server.nics else UNSET,
         task_state=seen.doing.task if seen.doing else None, vm_state=server.state, power_state=server.power,
@@ -128,6 +130,24 @@ def view(ctx: Ctx, seen: Seen, *, zones: dict[str, str], single: bool = False) -
         shown.hostname = server.hostname
     if ctx.allows(EXTENDED.name):
         _extend(shown, server)
+    if ctx.allows(HOST_STATUS.name):
+        shown.host_status = place.status(ctx.clock(), ctx.app.config.host_silent_after) if place else ""
+    return shown
+
+
+# What the answer to a PUT lacks before it became that to a GET.
+NOT_IN_UPDATE = ("zone", "config_drive", "key_name", "launched_at", "terminated_at", "security_groups", "task_state",
+                 "vm_state", "power_state", "volumes", "host", "instance_name", "hypervisor_hostname",
+                 "reservation_id", "launch_index", "hostname", "kernel_id", "ramdisk_id", "root_device", "user_data",
+                 "host_status")
+
+
+def shortened(shown: ServerView) -> ServerView:
+    """What clients of before 2.75 are told of a server that they changed."""
+    for name in NOT_IN_UPDATE:
+        setattr(shown, name, UNSET)
+    shown.addresses = {network: [AddressView(address=each.address, version=each.version) for each in found]
+                       for network, found in shown.addresses.items()}
     return shown
 
 
@@ -139,7 +159,6 @@ def _extend(shown: ServerView, server: Server) -> None:
     shown.hostname, shown.root_device, shown.user_data = server.hostname, "/dev/vda", server.user_data
     properties = server.image.properties if server.image else {}
     shown.kernel_id, shown.ramdisk_id = properties.get("kernel_id", ""), properties.get("ramdisk_id", "")
-    shown.host_status = "UP" if server.host else ""
 
 
 def instance_name(server: Server) -> str:
@@ -156,7 +175,7 @@ def addresses(server: Server) -> dict[str, list[AddressView]]:
     return shown
 
 
-def _host_id(server: Server) -> str:
+def host_id(server: Server) -> str:
     """Tells a project which of its servers share a host, and nobody which host that is."""
     if not server.host:
         return ""
@@ -172,8 +191,9 @@ def _image(ctx: Ctx, server: Server) -> Any:
 def _flavor(ctx: Ctx, flavor: FlavorCopy) -> dict[str, Any]:
     if ctx.version < versions.EMBEDDED_FLAVOR:
         return {"id": flavor.id, "links": [bookmark(ctx, f"flavors/{flavor.id}")]}
-    return {"vcpus": flavor.vcpus, "ram": flavor.memory_mb, "disk": flavor.disk_gb, "ephemeral": flavor.ephemeral_gb,
-            "swap": flavor.swap_mb, "original_name": flavor.name, "extra_specs": flavor.extra_specs}
+    shown = {"vcpus": flavor.vcpus, "ram": flavor.memory_mb, "disk": flavor.disk_gb, "ephemeral": flavor.ephemeral_gb,
+             "swap": flavor.swap_mb, "original_name": flavor.name}
+    return shown | ({"extra_specs": flavor.extra_specs} if ctx.allows(EXTRA_SPECS.name) else {})
 
 
 def _fault(ctx: Ctx, fault: ServerFault) -> FaultView:

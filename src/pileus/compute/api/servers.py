@@ -8,13 +8,15 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.compute import times, versions
-from pileus.compute.api.server_view import EXTENDED, HOST_STATUS, ServerBrief, ServerView, brief, view
+from pileus.compute.api.server_view import EXTENDED, HOST_STATUS, ServerBrief, ServerView, brief, shortened, view
 from pileus.compute.api.values import address, hostname
 from pileus.compute.faults import ServerNotFound
 from pileus.compute.model import hosts, server_lists, servers
+from pileus.compute.model.hosts import Place
 from pileus.compute.model.server_lists import SORTABLE, Wanted
 from pileus.compute.model.servers import Seen, ServerAction
 from pileus.compute.sagas.delete_server import DeleteServer
+from pileus.compute.volumes import told
 from pileus.kit.faults import BadRequest, PolicyRefused
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes, Target
@@ -31,6 +33,7 @@ RULES = (EXTENDED, HOST_STATUS, ALL_PROJECTS)
 # Filters anybody may use; the rest, in lists of administrators only.
 FREE_FILTERS = {"name", "status", "image", "flavor", "reservation_id", "ip", "changes-since", "changes-before", "tags",
                 "tags-any", "not-tags", "not-tags-any", "all_tenants"}
+FREE_SINCE = {"locked": versions.LOCKED_REASON, "hostname": versions.HOSTNAME}
 SINCE_83 = {"availability_zone", "config_drive", "key_name", "created_at", "launched_at", "terminated_at",
             "power_state", "task_state", "vm_state", "progress", "user_id"}
 RENAMED = {"tenant_id": "project_id", "project_id": "project_id", "display_name": "name"}
@@ -61,9 +64,10 @@ def _wanted(ctx: Ctx, query: dict[str, list[str]]) -> Wanted:
     everyone = _all_projects(ctx, one, admin)
     limit = _number(one["limit"], "limit") if "limit" in one else MOST
     wanted = Wanted(project_id=None if everyone else ctx.caller.project_id, limit=min(limit, MOST),
-                    marker=one.get("marker"), sort=_sort(query))
+                    marker=one.get("marker"), sort=_sort(ctx, query))
     _times(ctx, wanted, one)
-    _tags(wanted, one)
+    if ctx.version >= versions.TAGS:
+        _tags(wanted, one)
     _statuses(ctx, wanted, query)
     if "deleted" in one and admin:
         wanted.deleted = _truth(one["deleted"])
@@ -75,10 +79,27 @@ def _wanted(ctx: Ctx, query: dict[str, list[str]]) -> Wanted:
         name = RENAMED.get(key, key)
         if name in ("project_id",) and not everyone:
             continue
-        allowed = admin or key in FREE_FILTERS or key in SINCE_83 and ctx.version >= versions.MORE_FILTERS
-        if allowed and name in server_lists.FILTERS:
-            wanted.exact[name] = [server_lists.filter_value(name, value) for value in values]
+        if _may_filter(ctx, key, admin):
+            _filter(wanted, name, values)
     return wanted
+
+
+def _may_filter(ctx: Ctx, key: str, admin: bool) -> bool:
+    if key == "locked" and ctx.version < versions.LOCKED_REASON:
+        return False                                    # nobody could, until then
+    return (admin or key in FREE_FILTERS or key in SINCE_83 and ctx.version >= versions.MORE_FILTERS
+            or key in FREE_SINCE and ctx.version >= FREE_SINCE[key])
+
+
+def _filter(wanted: Wanted, name: str, values: list[str]) -> None:
+    if name in server_lists.FILTERS:
+        wanted.exact[name] = [server_lists.filter_value(name, value) for value in values]
+    elif name in server_lists.MOMENTS:
+        wanted.moments[name] = times.parse(values[-1])
+    elif name == "task_state":
+        wanted.task_states = values
+    elif name == "progress":
+        wanted.progress = _number(values[-1], name)
 
 
 def _all_projects(ctx: Ctx, one: dict[str, str], admin: bool) -> bool:
@@ -94,9 +115,9 @@ def _all_projects(ctx: Ctx, one: dict[str, str], admin: bool) -> bool:
     return False
 
 
-def _sort(query: dict[str, list[str]]) -> list[tuple[str, bool]]:
+def _sort(ctx: Ctx, query: dict[str, list[str]]) -> list[tuple[str, bool]]:
     keys, directions = query.get("sort_key", []), query.get("sort_dir", [])
-    unknown = [key for key in keys if key not in SORTABLE]
+    unknown = [key for key in keys if key not in SORTABLE or key == "locked" and ctx.version < versions.LOCKED_REASON]
     if unknown:
         raise BadRequest(reason=f"Sort key supplied is invalid: {unknown[0]}")
     if any(each not in ("asc", "desc") for each in directions):
@@ -135,14 +156,14 @@ def _statuses(ctx: Ctx, wanted: Wanted, query: dict[str, list[str]]) -> None:
     wanted.statuses = asked
 
 
-async def _page(ctx: Ctx, query: dict[str, list[str]]) -> tuple[list[Seen], str | None, dict[str, str]]:
+async def _page(ctx: Ctx, query: dict[str, list[str]]) -> tuple[list[Seen], str | None, dict[str, Place]]:
     wanted = _wanted(ctx, query)
     if wanted.limit == 0 or wanted.statuses == []:
         return [], None, {}
     async with ctx.db.read() as reader:
         found, more = await server_lists.page(reader, wanted)
-        zones = await hosts.zones(reader, ctx.app.config.default_zone)
-    return found, found[-1].id if more else None, zones
+        places = await hosts.places(reader, ctx.app.config.default_zone)
+    return found, found[-1].id if more else None, places
 
 
 @routes.get("/v2.1/servers", envelope="servers", policy=Rule("os_compute_api:servers:index", PROJECT_READER))
@@ -153,20 +174,22 @@ async def list_servers(ctx: Ctx, query: dict[str, list[str]]) -> Page[ServerBrie
 
 @routes.get("/v2.1/servers/detail", envelope="servers", policy=Rule("os_compute_api:servers:detail", PROJECT_READER))
 async def list_servers_detail(ctx: Ctx, query: dict[str, list[str]]) -> Page[ServerView]:
-    found, marker, zones = await _page(ctx, query)
-    return Page([view(ctx, seen, zones=zones) for seen in found], next_marker=marker)
+    found, marker, places = await _page(ctx, query)
+    return Page([view(ctx, seen, places=places) for seen in found], next_marker=marker)
 
 
 @routes.get("/v2.1/servers/{server_id}", envelope="server", target=SERVER,
             policy=Rule("os_compute_api:servers:show", PROJECT_READER))
 async def show_server(ctx: Ctx, seen: Seen) -> ServerView:
-    return await _view(ctx, seen)
+    found = await _view(ctx, seen)
+    found.volumes = [told(each) for each in await ctx.app.volume.attachments(seen.id)]
+    return found
 
 
 async def _view(ctx: Ctx, seen: Seen) -> ServerView:
     async with ctx.db.read() as reader:
-        zones = await hosts.zones(reader, ctx.app.config.default_zone)
-    return view(ctx, seen, zones=zones, single=True)
+        places = await hosts.places(reader, ctx.app.config.default_zone)
+    return view(ctx, seen, places=places, single=True)
 
 
 class ServerUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -193,7 +216,8 @@ async def update_server(ctx: Ctx, seen: Seen, body: ServerUpdate) -> ServerView:
         changes["hostname"] = hostname(ctx, changes["hostname"])
     async with ctx.db.write() as tx:
         await servers.change(tx, seen.server, ctx.clock(), **changes)
-        return await _view(ctx, await servers.see(tx, seen.id))
+        shown = await _view(ctx, await servers.see(tx, seen.id))
+    return shown if ctx.version >= versions.STRICT_QUERIES else shortened(shown)
 
 
 def _refuse_blank() -> str:

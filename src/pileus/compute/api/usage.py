@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pileus.compute import times
+from pileus.compute import times, versions
 from pileus.compute.api.values import MOST, no_strangers, truth
 from pileus.compute.links import Link
 from pileus.compute.model import quotas
@@ -14,19 +14,19 @@ from pileus.compute.model.quotas import Ran
 from pileus.kit.faults import BadRequest, NotFound
 from pileus.kit.policy import ADMIN, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes
-from pileus.kit.versions import Version, since
+from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 
 FOUR_WEEKS = 28 * 86400.0
-PAGES = Version(2, 40)
 SHOW = Rule("os_compute_api:os-simple-tenant-usage:show", PROJECT_READER)
 
 
 class PeriodQuery(msgspec.Struct, kw_only=True):
     start: str | None = None
     end: str | None = None
-    limit: Annotated[Annotated[int, msgspec.Meta(ge=0)] | None, since(PAGES)] = None      # of servers, not projects
-    marker: Annotated[str | None, since(PAGES)] = None                                    # the last server of a page
+    # Of servers, not of projects; the marker is the last server of a page.
+    limit: Annotated[Annotated[int, msgspec.Meta(ge=0)] | None, since(versions.USAGE_PAGES)] = None
+    marker: Annotated[str | None, since(versions.USAGE_PAGES)] = None
 
 
 class UsageQuery(PeriodQuery, kw_only=True):
@@ -99,7 +99,7 @@ class Used(msgspec.Struct, frozen=True):
 async def _used(ctx: Ctx, query: PeriodQuery, project_id: str | None) -> Used:
     """What servers used in the period, by project; since there are pages, one page of servers."""
     period = _period(ctx, query)
-    limit = None if ctx.version < PAGES else min(MOST if query.limit is None else query.limit, MOST)
+    limit = None if ctx.version < versions.USAGE_PAGES else min(MOST if query.limit is None else query.limit, MOST)
     async with ctx.db.read() as reader:
         after = await quotas.find_ran(reader, query.marker) if query.marker else None
         if query.marker and after is None:

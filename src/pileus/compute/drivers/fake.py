@@ -9,7 +9,16 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from pileus.compute.drivers.base import Can, GuestFailed, GuestSeen, GuestSpec, GuestStopped, HostFacts, Power
+from pileus.compute.drivers.base import (
+    Can,
+    GuestFailed,
+    GuestSeen,
+    GuestSpec,
+    GuestStopped,
+    GuestVolume,
+    HostFacts,
+    Power,
+)
 from pileus.compute.drivers.guest_folder import ID
 from pileus.compute.drivers.stops import Stops
 
@@ -37,6 +46,7 @@ class FakeGuest(msgspec.Struct, kw_only=True):
     starts: int = 0  # times it began to run, for the console
     lives: int = 0  # times its hypervisor was started
     console: list[str] = []
+    volumes: tuple[GuestVolume, ...] = ()
 
     def seen(self) -> GuestSeen:
         return GuestSeen(id=self.id, name=self.name, power=self.power, reason=self.reason)
@@ -106,7 +116,7 @@ class FakeDriver:
         if guest is None:
             guest = FakeGuest(id=spec.id, name=spec.name, vcpus=spec.vcpus, memory_mb=spec.memory_mb, power=Power.OFF)
         if guest.power is Power.OFF:
-            guest.power, guest.reason = Power.PAUSED, ""
+            guest.power, guest.reason, guest.volumes = Power.PAUSED, "", spec.volumes
             guest.lives += 1
         self._keep(guest)
         self.on_step(spec.id, "started")
@@ -143,6 +153,13 @@ class FakeDriver:
         guest = self._get(guest_id, "rebooted")
         self._boot(guest, True)
         return self._after("reboot", guest)
+
+    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
+        await self._before("volumes", guest_id)
+        guest = self._get(guest_id, "given volumes")
+        guest.volumes = wanted
+        self._keep(guest)
+        self._late("volumes", guest_id)
 
     async def guests(self) -> list[GuestSeen]:
         await self._before("guests", "any")

@@ -21,12 +21,14 @@ from pileus.compute.drivers.base import (
     GuestSeen,
     GuestSpec,
     GuestStopped,
+    GuestVolume,
     HostFacts,
     Power,
 )
 from pileus.compute.drivers.config_drive import write_config_drive
 from pileus.compute.drivers.disks import BadDisk, inspect, make_empty, make_overlay, make_swap, put_base
 from pileus.compute.drivers.guest_folder import ID, GuestFolder, GuestState, guest_folders
+from pileus.compute.drivers.guest_volumes import device_id, plug, unplug
 from pileus.compute.drivers.qemu_command import (
     UEFI_CODE,
     UEFI_VARIABLES,
@@ -37,6 +39,7 @@ from pileus.compute.drivers.qemu_command import (
     command,
     disk_names,
     must_be_possible,
+    place,
     wants_uefi,
 )
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess, kill_stray
@@ -213,6 +216,27 @@ class QemuDriver:
                     await self._stop(guest, "")
                     await self._start_and_run(guest)
                 return await self._seen(guest)
+
+    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
+        guest = self._guest(guest_id, "given volumes")
+        async with guest.lock:
+            with failing(guest_id, "given volumes"):
+                state = self._state(guest)
+                await self._adopt(guest)
+                kept = {volume.volume_id for volume in wanted}
+                gone = [each for each in state.spec.volumes if each.volume_id not in kept]
+                spec = msgspec.structs.replace(state.spec, volumes=wanted)
+                # What goes stays in the state until it is gone: its place on the bus is taken so long.
+                both = msgspec.structs.replace(spec, volumes=(*wanted, *gone))
+                state = msgspec.structs.replace(state, spec=both, slots=assign_slots(both, state.slots))
+                guest.folder.write(state)
+                if guest.process is not None:
+                    for volume in wanted:
+                        name = device_id(volume.volume_id)
+                        await plug(guest.process, volume, place(spec, name, state.slots[name]))
+                    for volume in gone:
+                        await unplug(guest.process, volume.volume_id)
+                guest.folder.write(msgspec.structs.replace(state, spec=spec, slots=assign_slots(spec, state.slots)))
 
     async def guests(self) -> list[GuestSeen]:
         folders = await asyncio.to_thread(guest_folders, self.settings.instances)

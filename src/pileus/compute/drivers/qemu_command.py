@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 
 from pileus.compute.drivers.base import DiskKind, GuestSpec
+from pileus.compute.drivers.guest_volumes import device as volume_device
+from pileus.compute.drivers.guest_volumes import device_id, node
 
 ROOT_PORTS = 24
 FIRST_SLOT = 2  # of the root complex; 0 is the host bridge
@@ -87,6 +89,7 @@ def wants_uefi(spec: GuestSpec) -> bool:
 def assign_slots(spec: GuestSpec, before: dict[str, int]) -> dict[str, int]:
     """A place on the bus for each device. One that had a place keeps it: guests name devices by their places."""
     wanted = [*(f"disk-{name}" for name in disk_names(spec)), *(f"nic-{nic.port_id}" for nic in spec.nics)]
+    wanted += [device_id(volume.volume_id) for volume in spec.volumes]
     wanted += ["serial-bus", "random", "balloon"]
     if property_of(spec, "hw_disk_bus", "virtio", DISK_BUSES) == "scsi":
         wanted.append("scsi-bus")
@@ -110,6 +113,8 @@ def command(spec: GuestSpec, launch: Launch) -> list[str]:
     arguments += channels(launch)
     for disk in launch.disks:
         arguments += ["-blockdev", text(block_node(disk))]
+    for volume in spec.volumes:
+        arguments += ["-blockdev", text(node(volume))]
     for index, nic in enumerate(spec.nics):
         arguments += ["-netdev", text({"type": "tap", "id": f"net{index}", "ifname": nic.tap, "script": "no",
                                        "downscript": "no"})]  # fmt: skip
@@ -165,6 +170,13 @@ def block_node(disk: DiskFile) -> JsonObject:
     return node
 
 
+def place(spec: GuestSpec, name: str, slot: int) -> JsonObject:
+    """Where a device is on the bus, for its whole life."""
+    if property_of(spec, "hw_machine_type", "q35", MACHINES) == "q35":
+        return {"id": name, "bus": f"port{slot}"}
+    return {"id": name, "bus": "pci.0", "addr": hex(FIRST_SLOT + slot)}
+
+
 def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
     kind = property_of(spec, "hw_machine_type", "q35", MACHINES)
     found: list[JsonObject] = []
@@ -172,10 +184,7 @@ def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
         found += [root_port(index) for index in range(ROOT_PORTS)]
 
     def placed(name: str, device: JsonObject) -> JsonObject:
-        slot = launch.slots[name]
-        if kind == "q35":
-            return device | {"id": name, "bus": f"port{slot}"}
-        return device | {"id": name, "bus": "pci.0", "addr": hex(FIRST_SLOT + slot)}
+        return device | place(spec, name, launch.slots[name])
 
     bus = property_of(spec, "hw_disk_bus", "virtio", DISK_BUSES)
     if bus == "scsi":
@@ -187,6 +196,7 @@ def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
             # A kernel that is started directly has index 0.
             device["bootindex"] = disk.boot_order + 1
         found.append(device | {"id": name, "bus": "scsi-bus.0"} if bus == "scsi" else placed(name, device))
+    found += [placed(device_id(each.volume_id), volume_device(each)) for each in spec.volumes]
     model = NIC_MODELS[property_of(spec, "hw_vif_model", "virtio", NIC_MODELS)]
     for index, nic in enumerate(spec.nics):
         card: JsonObject = {"driver": model, "netdev": f"net{index}", "mac": nic.mac}

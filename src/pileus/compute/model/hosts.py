@@ -152,6 +152,31 @@ async def every(conn: Connection) -> list[Host]:
     return await page(conn)
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """What the servers on a host tell of it."""
+
+    zone: str
+    disabled: bool
+    forced_down: bool
+    seen_at: float
+
+    def status(self, now: float, silent_after: float) -> str:
+        """The host_status of its servers. A silent host may be up all the same, which only looking can tell."""
+        if self.forced_down:
+            return "DOWN"
+        if self.disabled:
+            return "MAINTENANCE"
+        return "UP" if now - self.seen_at <= silent_after else "UNKNOWN"
+
+
+async def places(conn: Connection, default_zone: str) -> dict[str, Place]:
+    """By the name of the host."""
+    found = await conn.execute(sa.select(hosts.c.name, hosts.c.zone, hosts.c.disabled, hosts.c.forced_down,
+                                         hosts.c.seen_at))
+    return {row.name: Place(zone=row.zone or default_zone, disabled=row.disabled, forced_down=row.forced_down,
+                            seen_at=row.seen_at) for row in found}
+
+
 async def zones(conn: Connection, default: str) -> dict[str, str]:
     """The availability zone of each host, by name."""
     found = await conn.execute(sa.select(hosts.c.name, hosts.c.zone))

@@ -34,6 +34,9 @@ FILTERS = {
     "access_ip_v6": servers.c.access_ip_v6, "launch_index": servers.c.launch_index,
     "description": servers.c.description,
 }
+MOMENTS = {"created_at": servers.c.created_at, "launched_at": servers.c.launched_at,
+           "terminated_at": servers.c.deleted_at}
+PROGRESS = {"ACTIVE": 100}                    # of a status; 0 for all others
 BY_STATUS = {name: state for state, name in STATUS.items()}
 MORE_STATUSES = {"REBOOT", "HARD_REBOOT"}
 BATCH = 500
@@ -56,6 +59,9 @@ class Wanted(msgspec.Struct, kw_only=True):
 
     project_id: str | None = None             # None: of every project
     exact: dict[str, list[Any]] = {}          # keys of FILTERS
+    moments: dict[str, float] = {}            # keys of MOMENTS; told, and asked for, by the second
+    task_states: list[str] | None = None
+    progress: int | None = None
     name: str | None = None                   # regular expression
     statuses: list[str] | None = None
     ip: str | None = None
@@ -87,6 +93,10 @@ def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     if wanted.project_id is not None:
         found.append(servers.c.project_id == wanted.project_id)
     found += [FILTERS[key].in_(values) for key, values in wanted.exact.items()]
+    for key, moment in wanted.moments.items():
+        found += [MOMENTS[key] >= moment, MOMENTS[key] < moment + 1]
+    if wanted.task_states is not None:
+        found.append(sagas.c.name.is_not(None))
     found += [_has(tag) for tag in wanted.tags]
     if wanted.tags_any:
         found.append(sa.or_(*map(_has, wanted.tags_any)))
@@ -106,6 +116,10 @@ def _fits(seen: Seen, wanted: Wanted, name: re.Pattern[str] | None) -> bool:
     if name is not None and not name.search(seen.server.name):
         return False
     if wanted.statuses is not None and seen.status not in wanted.statuses:
+        return False
+    if wanted.task_states is not None and (seen.doing is None or seen.doing.task not in wanted.task_states):
+        return False
+    if wanted.progress is not None and PROGRESS.get(seen.status, 0) != wanted.progress:
         return False
     for pattern, version in ((wanted.ip, 4), (wanted.ip6, 6)):
         addresses = [a.address for nic in seen.server.nics for a in nic.addresses if a.version == version]
@@ -138,7 +152,7 @@ async def page(conn: Connection, wanted: Wanted) -> tuple[list[Seen], bool]:
         if mark is None:
             raise BadRequest(reason=f"marker [{wanted.marker}] not found")
         behind = list(mark)
-    sifting = name is not None or wanted.ip is not None or wanted.ip6 is not None
+    sifting = any(each is not None for each in (name, wanted.ip, wanted.ip6, wanted.task_states, wanted.progress))
     batch = max(wanted.limit + 1, BATCH) if sifting else wanted.limit + 1
     found: list[Seen] = []
     while len(found) <= wanted.limit:

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pileus.compute.faults import ServerLocked, ServerNotFound, WrongState
-from pileus.compute.model.tables import actions, servers, tags
+from pileus.compute.model.tables import actions, passwords, servers, tags
 from pileus.kit import db
 from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
@@ -95,6 +95,7 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int = 1500
     ours: bool = True
     addresses: tuple[Address, ...] = ()
+    tag: str | None = None
 
 
 class ServerFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +123,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     power: Power = Power.NONE
     image_id: str | None = None
     image: ImageFacts | None = None
+    disk_tags: dict[str, str] | None = None
     key_name: str | None = None
     key: dict[str, str] | None = None
     user_data: str | None = None
@@ -319,6 +321,7 @@ async def prune_deleted(tx: Connection, before: float, *, limit: int = 500) -> i
     old = await db.scalars(tx, sa.select(servers.c.id).where(
         servers.c.alive.is_(None), servers.c.updated_at < before).limit(limit))
     if old:
-        for table, column in ((actions, actions.c.server_id), (tags, tags.c.server_id), (servers, servers.c.id)):
+        for table, column in ((actions, actions.c.server_id), (tags, tags.c.server_id),
+                              (passwords, passwords.c.server_id), (servers, servers.c.id)):
             await tx.execute(table.delete().where(column.in_(old)))
     return len(old)

@@ -46,6 +46,7 @@ servers = sa.Table(
     sa.Column("updated_at", sa.Double, nullable=False),
     sa.Column("launched_at", sa.Double),
     sa.Column("deleted_at", sa.Double),
+    sa.Column("disk_tags", db.Json),                             # by the disk's name in the guest: root, swap0 …
     sa.Column("alive", sa.Boolean),                              # NULL once deleted: keeps the index small
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Index("server_by_project", "alive", "project_id", "created_at", "id"),
@@ -58,6 +59,12 @@ tags = sa.Table(
     "server_tag", metadata,
     sa.Column("server_id", sa.String(36), primary_key=True),
     sa.Column("tag", sa.String(60), primary_key=True),
+)
+
+passwords = sa.Table(
+    "server_password", metadata,
+    sa.Column("server_id", sa.String(36), primary_key=True),
+    sa.Column("password", sa.Text, nullable=False),              # as the guest encrypted it
 )
 
 actions = sa.Table(

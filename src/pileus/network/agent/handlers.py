@@ -11,7 +11,7 @@ from typing import Protocol
 from pileus.kit.bus import Bus, Failed, Handlers, NobodyThere
 from pileus.kit.clock import Clock, SystemClock
 from pileus.network.engine.base import EngineFailed, Report
-from pileus.network.engine.records import Snapshot, Status
+from pileus.network.engine.records import Snapshot, State, Status
 from pileus.network.messages import AGENT, ApplySlice, HostSeen, PortsReported
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,10 @@ class HostEngine(Protocol):
 
 
 class Pace:
-    """Seconds between heartbeats, between full reports, and before trying again."""
+    """Seconds between heartbeats, between full reports, before trying again, and between two looks at what is there."""
 
-    def __init__(self, heartbeat: float = 20.0, report: float = 60.0, again: float = 0.5):
-        self.heartbeat, self.report, self.again = heartbeat, report, again
+    def __init__(self, heartbeat: float = 20.0, report: float = 60.0, again: float = 0.5, look: float = 10.0):
+        self.heartbeat, self.report, self.again, self.look = heartbeat, report, again, look
 
 
 class Agent:
@@ -48,7 +48,7 @@ class Agent:
         self.done, self.error = -1, ""
         self.known: dict[tuple[str, str], Status] = {}
         self.unsaid: dict[tuple[str, str], Status] = {}
-        self.new_slice, self.new_status = asyncio.Event(), asyncio.Event()
+        self.new_slice, self.new_status, self.trouble = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -58,6 +58,7 @@ class Agent:
             group.create_task(self._apply(), name=f"slices of {self.host}")
             group.create_task(self._collect(events), name=f"events of {self.host}")
             group.create_task(self._report(), name=f"reports of {self.host}")
+            group.create_task(self._look(), name=f"repairs of {self.host}")
             group.create_task(self._beat(), name=f"heartbeat of {self.host}")
 
     async def say_hello(self) -> None:
@@ -90,8 +91,40 @@ class Agent:
                 trust, self.error, self.done = True, "", snapshot.seq
             await self.say_hello()
 
+    async def _look(self) -> None:
+        """Whoever took something away by hand tells nobody: compare now and then, and at once when it was noticed."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.pace.look):
+                    await self.trouble.wait()
+            noticed = self.trouble.is_set()
+            self.trouble.clear()
+            if self.done < 0:
+                continue
+            before = self.error
+            if noticed:
+                await self.say_hello()                   # what is amiss is told, however soon it is mended
+            try:
+                report = await self.engine.resync()
+            except EngineFailed as error:
+                self.error = str(error)
+                log.warning("what is amiss was not mended: %s", error, extra={"host": self.host})
+            else:
+                self.error = ""
+                if report.changes:
+                    log.warning("mended: %s", "; ".join(report.changes[:20]), extra={"host": self.host})
+            if noticed or before != self.error:
+                await self.say_hello()
+            await asyncio.sleep(self.pace.again if noticed or self.error else 0)
+
     async def _collect(self, events: AsyncIterator[Status]) -> None:
+        """What is known already is no news: engines say everything again after they have compared."""
         async for status in events:
+            if status.kind == "slice" and status.state == State.ERROR:
+                self.error = status.detail
+                self.trouble.set()
+            if self.known.get((status.kind, status.id)) == status:
+                continue
             self.known[status.kind, status.id] = self.unsaid[status.kind, status.id] = status
             self.new_status.set()
 

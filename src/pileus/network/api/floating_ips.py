@@ -35,7 +35,18 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, networks, ports, quotas, routers, security_groups, subnets
+from pileus.network.model import (
+    base,
+    networks,
+    port_forwardings,
+    ports,
+    quotas,
+    rbac,
+    routers,
+    security_groups,
+    subnets,
+)
+from pileus.network.model.port_forwardings import PortForwarding
 from pileus.network.model.ports import FLOATING_IP, Port
 from pileus.network.model.routers import FloatingIp, interfaces
 from pileus.network.model.subnets import addresses
@@ -79,11 +90,13 @@ class FloatingIpView(msgspec.Struct, kw_only=True):
     dns_name: str
     dns_domain: str
     port_details: dict[str, Any] | None
+    port_forwardings: list[dict[str, Any]] = []
 
 
 async def views(conn: Connection, rows: Sequence[FloatingIp]) -> list[FloatingIpView]:
     tags = await base.tags_of(conn, [row.id for row in rows])
     behind = await ports.by_ids(conn, {row.port_id for row in rows if row.port_id})
+    forwarded = await port_forwardings.of_floating_ips(conn, [r.id for r in rows if r.router_id and not r.port_id])
     found = []
     for row in rows:
         shown, port = standard(row, tags[row.id]), behind.get(row.port_id or "")
@@ -94,8 +107,13 @@ async def views(conn: Connection, rows: Sequence[FloatingIp]) -> list[FloatingIp
             dns_name=row.dns_name, dns_domain=row.dns_domain, port_details=None if port is None else {
                 "name": port.name, "network_id": port.network_id, "mac_address": port.mac_address,
                 "admin_state_up": port.admin_state_up, "status": port.status, "device_id": port.device_id,
-                "device_owner": port.device_owner}))
+                "device_owner": port.device_owner}, port_forwardings=[_forwarding(one) for one in forwarded[row.id]]))
     return found
+
+
+def _forwarding(row: PortForwarding) -> dict[str, Any]:
+    return {"id": row.id, "protocol": row.protocol, "external_port": row.external_port,
+            "internal_ip_address": row.internal_ip_address, "internal_port": row.internal_port}
 
 
 def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:
@@ -137,7 +155,7 @@ async def create_floating_ips(ctx: Ctx, body: list[FloatingIpCreate]) -> list[Fl
                 updated_at=now, floating_network_id=port.network_id, floating_ip_address=address,
                 floating_port_id=port.id, dns_name=each.dns_name, dns_domain=each.dns_domain)
             if each.port_id:
-                row = msgspec.structs.replace(row, **await _inside(ctx, tx, row, each))
+                row = msgspec.structs.replace(row, **await inside(ctx, tx, row, each))
             elif each.fixed_ip_address:
                 raise faults.BadFloatingIpRequest(reason="fixed_ip_address cannot be specified without a port_id")
             await _add(tx, row)
@@ -158,6 +176,9 @@ async def _outside(ctx: Ctx, tx: Connection, body: FloatingIpCreate) -> tuple[Po
     """The port that holds the public address."""
     network = await networks.find(tx, body.floating_network_id)
     if network is None:
+        raise faults.NetworkNotFound(network_id=body.floating_network_id)
+    if not (sees_all(ctx) or network.project_id == ctx.caller.project_id
+            or await rbac.is_given(tx, "network", network.id, ctx.caller.project_id)):
         raise faults.NetworkNotFound(network_id=body.floating_network_id)
     if not network.external:
         raise faults.BadFloatingIpRequest(reason=f"Network {network.id} is not a valid external network")
@@ -190,8 +211,8 @@ async def _any_address(tx: Connection, network_id: str) -> list[Wanted]:
     return found
 
 
-async def _inside(ctx: Ctx, tx: Connection, row: FloatingIp, body: FloatingIpUpdate) -> dict[str, Any]:
-    """What the columns of an association become."""
+async def inside(ctx: Ctx, tx: Connection, row: FloatingIp, body: FloatingIpUpdate) -> dict[str, Any]:
+    """What the columns of an association become; port forwarding finds its way to the guest by it, too."""
     port = await ports.find(tx, str(body.port_id))
     if port is None or not (sees_all(ctx) or port.project_id == ctx.caller.project_id):
         raise faults.PortNotFound(port_id=body.port_id)
@@ -246,10 +267,12 @@ async def update_floating_ip(ctx: Ctx, floating: FloatingIp, body: FloatingIpUpd
     check_revision(ctx, floating)
     values = texts(given(body))
     async with ctx.db.write() as tx:
+        if body.port_id and (await port_forwardings.of_floating_ips(tx, [floating.id]))[floating.id]:
+            raise faults.FloatingIpInUse(floatingip_id=floating.id)
         if body.port_id is UNSET and body.fixed_ip_address is not UNSET and floating.port_id:
             body = FloatingIpUpdate(port_id=floating.port_id, fixed_ip_address=body.fixed_ip_address)
         if body.port_id is not UNSET and body.port_id:
-            values |= await _inside(ctx, tx, floating, body)
+            values |= await inside(ctx, tx, floating, body)
         elif "port_id" in values:
             if body.fixed_ip_address:
                 raise faults.BadFloatingIpRequest(reason="fixed_ip_address cannot be specified without a port_id")

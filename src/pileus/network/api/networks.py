@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 
 from pileus.kit import db
+from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
@@ -18,7 +19,7 @@ from pileus.kit.web import Ctx
 from pileus.network import faults
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
-from pileus.network.api.policies import MEMBER, NETWORK_SHOW, PROVIDER
+from pileus.network.api.policies import GRANTED_SHOW, MEMBER, PROVIDER
 from pileus.network.api.shapes import (
     Changed,
     MaybeBool,
@@ -33,7 +34,7 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, networks, quotas, security_groups
+from pileus.network.model import base, networks, quotas, rbac, routers, security_groups
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import DHCP, ROUTER_GATEWAY, ports
 from pileus.network.model.subnets import addresses, subnets
@@ -85,13 +86,15 @@ class NetworkView(Standard, kw_only=True):
     segmentation_id: int | None | UnsetType = msgspec.field(name="provider:segmentation_id", default=UNSET)
 
 
-def view(row: Network, subnet_ids: list[str], tags: list[str], *, provider: bool) -> NetworkView:
+def view(row: Network, subnet_ids: list[str], tags: list[str], *, provider: bool,
+         shared: bool | None = None) -> NetworkView:
     shown: dict[str, Any] = {}
     if provider:
         shown = {"network_type": row.network_type, "physical_network": row.physical_network,
                  "segmentation_id": row.segmentation_id}
     return NetworkView(
-        **standard(row, tags), **shown, status="ACTIVE", admin_state_up=row.admin_state_up, shared=row.shared,
+        **standard(row, tags), **shown, status="ACTIVE", admin_state_up=row.admin_state_up,
+        shared=row.shared if shared is None else shared,
         external=row.external, is_default=row.is_default if row.external else UNSET, mtu=row.mtu,
         port_security_enabled=row.port_security_enabled, dns_domain=row.dns_domain, subnets=subnet_ids,
         availability_zones=["nova"])
@@ -101,7 +104,10 @@ async def views(ctx: Ctx, conn: Connection, rows: Sequence[Network]) -> list[Net
     ids = [row.id for row in rows]
     subnet_ids, tags = await networks.subnet_ids(conn, ids), await base.tags_of(conn, ids)
     provider = ctx.allows("get_network:provider:network_type")
-    return [view(row, subnet_ids[row.id], tags[row.id], provider=provider) for row in rows]
+    foreign = [row.id for row in rows if not row.shared and row.project_id != ctx.caller.project_id]
+    mine = await rbac.given(conn, "network", foreign, ctx.caller.project_id, rbac.SHARED) if foreign else set()
+    return [view(row, subnet_ids[row.id], tags[row.id], provider=provider, shared=row.shared or row.id in mine)
+            for row in rows]
 
 
 def facts(row: Network) -> dict[str, Any]:
@@ -111,11 +117,15 @@ def facts(row: Network) -> dict[str, Any]:
 def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:
     if sees_all(ctx):
         return None
-    c = networks.networks.c
-    return sa.or_(c.project_id == (ctx.caller.project_id or ""), c.shared, c.external)
+    c, mine = networks.networks.c, ctx.caller.project_id or ""
+    return sa.or_(c.project_id == mine, c.id.in_(rbac.granted("network", mine)))
 
 
-NETWORK = Target(networks.get, missing=faults.NetworkNotFound, facts=facts)
+async def granted(reader: Connection, row: Network, caller: Caller) -> bool:
+    return await rbac.is_given(reader, "network", row.id, caller.project_id)
+
+
+NETWORK = Target(networks.get, missing=faults.NetworkNotFound, facts=facts, granted=granted)
 LISTING = Listing(
     collection="networks", table=networks.networks, row=Network,
     columns=listing.columns_of(networks.networks, "segment", external="router:external",
@@ -126,7 +136,7 @@ LISTING = Listing(
              "status": lambda values: sa.true() if "ACTIVE" in values else sa.false()})
 
 
-@routes.get("/v2.0/networks", envelope="networks", policy=Rule("get_network", NETWORK_SHOW))
+@routes.get("/v2.0/networks", envelope="networks", policy=Rule("get_network", GRANTED_SHOW))
 async def list_networks(ctx: Ctx, query: Query) -> Page[NetworkView]:
     async with ctx.db.read() as reader:
         found = await listing.fetch(ctx, reader, LISTING, query, visible(ctx))
@@ -134,7 +144,7 @@ async def list_networks(ctx: Ctx, query: Query) -> Page[NetworkView]:
 
 
 @routes.get("/v2.0/networks/{network_id}", envelope="network", target=NETWORK,
-            policy=Rule("get_network", NETWORK_SHOW))
+            policy=Rule("get_network", GRANTED_SHOW))
 async def show_network(ctx: Ctx, network: Network) -> NetworkView:
     async with ctx.db.read() as reader:
         return (await views(ctx, reader, [network]))[0]
@@ -161,6 +171,8 @@ async def create_networks(ctx: Ctx, body: list[NetworkCreate]) -> list[NetworkVi
             await db.add(tx, networks.networks, *rows)
         except db.Taken as error:
             raise db.Collision(str(error)) from error
+        for row in rows:
+            await _settle_sharing(tx, row, now)
         app(ctx).changed(tx)
     provider = ctx.allows("get_network:provider:network_type")
     return [view(row, [], [], provider=provider) for row in rows]
@@ -238,8 +250,19 @@ async def update_network(ctx: Ctx, network: Network, body: NetworkUpdate) -> Net
     async with ctx.db.write() as tx:
         await _may_become(tx, network, values)
         row = await base.change(tx, networks.networks, network, ctx.clock(), **values) if values else network
+        if values.keys() & {"shared", "external"}:
+            await _settle_sharing(tx, row, ctx.clock())
         app(ctx).changed(tx)
         return (await views(ctx, tx, [row]))[0]
+
+
+async def _settle_sharing(tx: Connection, row: Network, now: float) -> None:
+    """The policies that say the same as the two columns."""
+    for wanted, action in ((row.shared, rbac.SHARED), (row.external, rbac.EXTERNAL)):
+        if wanted:
+            await rbac.share_with_all(tx, "network", row, action, now)
+        else:
+            await rbac.share_no_more(tx, row.id, action)
 
 
 async def _may_become(tx: Connection, network: Network, values: dict[str, Any]) -> None:
@@ -255,6 +278,16 @@ async def _may_become(tx: Connection, network: Network, values: dict[str, Any]) 
             raise faults.InvalidSharedSetting(network_id=network.id)
 
 
+async def _drop_spare_floating_ips(tx: Connection, network: Network) -> None:
+    """Floating IPs that lead nowhere do not keep their network."""
+    c = routers.floating_ips.c
+    spare = list(await base.rows(tx, sa.select(c.id, c.floating_port_id).where(
+        c.floating_network_id == network.id, c.port_id.is_(None), c.router_id.is_(None))))
+    for floating_id, port_id in spare:
+        await base.remove(tx, routers.floating_ips, floating_id)
+        await base.remove(tx, ports, port_id)
+
+
 @routes.delete("/v2.0/networks/{network_id}", target=NETWORK, policy=Rule("delete_network", MEMBER))
 async def delete_network(ctx: Ctx, network: Network) -> None:
     """Its subnets go with it, and the ports that are the cloud's own; anybody else's port keeps it."""
@@ -262,6 +295,7 @@ async def delete_network(ctx: Ctx, network: Network) -> None:
     async with ctx.db.write() as tx:
         await networks.lock(tx, network.id)
         of_network = ports.c.network_id == network.id
+        await _drop_spare_floating_ips(tx, network)
         others = sa.select(ports.c.id).where(of_network, ports.c.device_owner != DHCP)
         if await db.scalar(tx, others.limit(1)) is not None:
             raise faults.NetworkInUse(network_id=network.id)
@@ -271,6 +305,7 @@ async def delete_network(ctx: Ctx, network: Network) -> None:
             await tx.execute(ports.delete().where(of_network, ports.c.device_owner == DHCP))
             await tx.execute(base.tags.delete().where(base.tags.c.resource_id.in_(mine)))
             await tx.execute(subnets.delete().where(subnets.c.network_id == network.id))
+            await rbac.forget(tx, network.id)
             await base.remove(tx, networks.networks, network.id)
         except db.Taken as error:
             raise faults.NetworkInUse(network_id=network.id) from error

@@ -4,11 +4,9 @@ from pileus.kit.policy import ADMIN, ADMIN_OR_SERVICE, PROJECT_MEMBER, PROJECT_R
 
 READER = f"({PROJECT_READER}) or role:service"
 MEMBER = f"({PROJECT_MEMBER}) or role:service"
-NETWORK_SHOW = f"{READER} or True:%(shared)s or True:%(router:external)s"
-SUBNET_SHOW = f"{READER} or True:%(shared)s or True:%(router:external)s"
+GRANTED_SHOW = f"{READER} or True:%(granted)s"        # to its project, or to whom it is shared with
 NETWORK_OWNER_READER = f"{READER} or (role:reader and project_id:%(network:project_id)s)"
 NETWORK_OWNER_MEMBER = f"{MEMBER} or (role:member and project_id:%(network:project_id)s)"
-SHARED_SHOW = f"{READER} or True:%(shared)s"
 TRUSTED = f"{ADMIN_OR_SERVICE} or (role:member and project_id:%(network:project_id)s)"
 
 PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
@@ -34,6 +32,7 @@ RULES = (
     Rule("update_router:external_gateway_info:external_fixed_ips", ADMIN),
     Rule("get_router:host", ADMIN),
     Rule("create_floatingip:floating_ip_address", ADMIN),
+    *(Rule(f"{verb}_rbac_policy:target_tenant", ADMIN) for verb in ("create", "update")),
     Rule("create_subnetpool:shared", ADMIN),
     Rule("create_subnetpool:is_default", ADMIN),
     Rule("update_subnetpool:is_default", ADMIN),

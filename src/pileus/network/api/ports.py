@@ -36,9 +36,9 @@ from pileus.network.api.port_shapes import (
     visible,
 )
 from pileus.network.api.shapes import app, check_revision, given, must_allow, owner, texts
-from pileus.network.model import base, networks, ports, quotas, routers, security_groups
+from pileus.network.model import base, networks, port_forwardings, ports, quotas, rbac, routers, security_groups
 from pileus.network.model.networks import Network
-from pileus.network.model.ports import AddressPair, Port
+from pileus.network.model.ports import AddressPair, DhcpOption, Port
 from pileus.network.new_ports import MadePort, NewPort, add_ports, readdress
 from pileus.network.sagas.tell_compute import tell_compute
 
@@ -76,8 +76,11 @@ async def create_ports(ctx: Ctx, body: list[PortCreate]) -> list[PortView]:
             count = sum(project == project_id for _, project in todo)
             await quotas.must_have_room(tx, project_id, config.quotas, "port", count)
         nets = await networks.by_ids(tx, {each.network_id for each, _ in todo})
+        foreign = [network.id for network in nets.values() if network.project_id != ctx.caller.project_id]
+        seen = Given(await rbac.given(tx, "network", foreign, ctx.caller.project_id),
+                     await rbac.given(tx, "network", foreign, ctx.caller.project_id, rbac.SHARED))
         await _must_have_groups(ctx, tx, {id for each, _ in todo for id in each.security_groups or ()})
-        new = [_new(ctx, each, project, nets, default_of[project]) for each, project in todo]
+        new = [_new(ctx, (each, project, default_of[project]), nets, seen) for each, project in todo]
         made = await add_ports(tx, config.mac_prefix, new) if new else []
         app(ctx).changed(tx)
         again = await _rebound(ctx, tx, known, body) if known else {}
@@ -112,12 +115,19 @@ async def _rebound(ctx: Ctx, tx: Connection, known: dict[str, Port], body: list[
     return {shown.id: shown for shown in await views(ctx, tx, rows)}
 
 
-def _new(ctx: Ctx, body: PortCreate, project_id: str, nets: Mapping[str, Network], default_group: str) -> NewPort:
-    network = nets.get(body.network_id)
+class Given(msgspec.Struct, frozen=True):
+    """Networks of others that the caller may see, and those it may have ports on."""
+
+    seen: set[str]
+    shared: set[str]
+
+
+def _new(ctx: Ctx, asked: tuple[PortCreate, str, str], nets: Mapping[str, Network], given_to: Given) -> NewPort:
+    (body, project_id, default_group), network = asked, nets.get(asked[0].network_id)
     mine = network is not None and network.project_id == ctx.caller.project_id
-    if network is None or not (mine or network.shared or network.external or ctx.allows("create_port:id")):
+    if network is None or not (mine or network.id in given_to.seen or ctx.allows("create_port:id")):
         raise faults.NetworkNotFound(network_id=body.network_id)
-    if not (mine or network.shared or ctx.allows("create_port:id")):
+    if not (mine or network.id in given_to.shared or ctx.allows("create_port:id")):
         raise faults.PolicyNotAuthorized(rule="create_port")
     now = ctx.clock()
     blank = Port(id=body.id or new_uuid(), project_id=project_id, created_at=now, updated_at=now,
@@ -187,9 +197,12 @@ def _check_security(port: Port, group_ids: list[str]) -> None:
 
 async def _must_have_groups(ctx: Ctx, tx: Connection, ids: set[str]) -> None:
     known = await security_groups.by_ids(tx, ids) if ids else {}
+    foreign = [group.id for group in known.values() if group.project_id != ctx.caller.project_id]
+    shared = await rbac.given(tx, "security_group", foreign, ctx.caller.project_id)
     for group_id in sorted(ids):
         group = known.get(group_id)
-        if group is None or not (ctx.allows("create_port:id") or group.project_id == ctx.caller.project_id):
+        if group is None or not (ctx.allows("create_port:id") or group.project_id == ctx.caller.project_id
+                                 or group_id in shared):
             raise faults.GroupNotFound(security_group_id=group_id)
 
 
@@ -207,6 +220,8 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
         if groups is not UNSET:
             await _must_have_groups(ctx, tx, set(groups or ()))
         have: list[str] = (await ports.groups_of(tx, [port.id]))[port.id] if groups is UNSET else groups or []
+        if "extra_dhcp_opts" in values:
+            values["extra_dhcp_opts"] = _merged(port.extra_dhcp_opts, values["extra_dhcp_opts"])
         values = _changes(ctx, seen, values)
         after = msgspec.structs.replace(port, **values)
         if port.port_security_enabled and not after.port_security_enabled and have and groups is UNSET:
@@ -223,6 +238,12 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
             await ports.set_groups(tx, {port.id: have})
         app(ctx).changed(tx)
         return (await views(ctx, tx, [row]))[0]
+
+
+def _merged(have: list[DhcpOption], said: list[DhcpOption]) -> list[DhcpOption]:
+    """An option that is spoken of replaces the one of its name, or without a value removes it; the others stay."""
+    found = {(option.opt_name, option.ip_version): option for option in (*have, *said)}
+    return [option for option in found.values() if option.opt_value is not None]
 
 
 def _changes(ctx: Ctx, seen: Seen, values: dict[str, Any]) -> dict[str, Any]:
@@ -259,6 +280,7 @@ async def delete_port(ctx: Ctx, seen: Seen) -> None:
         await routers.dissociate(tx, port.id)
         try:
             await base.remove(tx, ports.ports, port.id)
+            await port_forwardings.let_go(tx)
         except db.Taken as error:
             raise faults.PortOwned(port_id=port.id, reason=f"has device owner {port.device_owner}") from error
         app(ctx).changed(tx)

@@ -34,7 +34,7 @@ from pileus.network.api.shapes import (
     texts,
 )
 from pileus.network.legs import GatewayAsked
-from pileus.network.model import base, networks, ports, quotas, routers, security_groups, subnets
+from pileus.network.model import base, networks, ports, quotas, rbac, routers, security_groups, subnets
 from pileus.network.model.ports import Port
 from pileus.network.model.routers import Router
 from pileus.network.model.subnets import HostRoute, Subnet
@@ -159,8 +159,8 @@ async def create_routers(ctx: Ctx, body: list[RouterCreate]) -> list[RouterView]
 
 async def _must_see(ctx: Ctx, tx: Connection, asked: GatewayAsked) -> None:
     network = await networks.find(tx, asked.network_id or "")
-    if network is not None and not (network.external or network.shared or sees_all(ctx)
-                                    or network.project_id == ctx.caller.project_id):
+    if network is not None and not (sees_all(ctx) or network.project_id == ctx.caller.project_id or
+                                    await rbac.is_given(tx, "network", network.id, ctx.caller.project_id)):
         raise faults.NetworkNotFound(network_id=asked.network_id)
 
 
@@ -263,7 +263,8 @@ async def _interface(tx: Connection, router: Router, body: InterfaceAsked) -> Po
 async def _subnet(ctx: Ctx, tx: Connection, subnet_id: str) -> Subnet:
     subnet = await subnets.get(tx, subnet_id)
     network = await networks.get(tx, subnet.network_id)
-    if not (sees_all(ctx) or ctx.caller.project_id in (subnet.project_id, network.project_id) or network.shared):
+    if not (sees_all(ctx) or ctx.caller.project_id in (subnet.project_id, network.project_id) or
+            await rbac.is_given(tx, "network", network.id, ctx.caller.project_id, rbac.SHARED)):
         raise faults.SubnetNotFound(subnet_id=subnet_id)
     return subnet
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 
 from pileus.kit import db
+from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule as PolicyRule
@@ -18,7 +19,7 @@ from pileus.kit.web import Ctx
 from pileus.network import faults, group_rules
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
-from pileus.network.api.policies import MEMBER, READER
+from pileus.network.api.policies import GRANTED_SHOW, MEMBER
 from pileus.network.api.shapes import (
     Changed,
     Created,
@@ -34,7 +35,7 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, quotas
+from pileus.network.model import address_groups, base, quotas, rbac
 from pileus.network.model import security_groups as groups
 from pileus.network.model.security_groups import Rule, SecurityGroup
 
@@ -58,7 +59,7 @@ class RuleCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     port_range_max: int | str | None = None
     remote_ip_prefix: str | None = None
     remote_group_id: str | None = None
-    remote_address_group_id: None = None
+    remote_address_group_id: str | None = None
     description: Text | None = ""
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
@@ -77,7 +78,7 @@ class RuleView(msgspec.Struct, kw_only=True):
     remote_ip_prefix: str | None
     normalized_cidr: str | None
     remote_group_id: str | None
-    remote_address_group_id: None = None
+    remote_address_group_id: str | None
     description: str
     created_at: str
     updated_at: str
@@ -99,29 +100,48 @@ def rule_view(row: Rule, tags: list[str], *, of_default: bool = False) -> RuleVi
         **shown, security_group_id=row.security_group_id, direction=row.direction, ethertype=row.ethertype,
         protocol=row.protocol, port_range_min=row.port_range_min, port_range_max=row.port_range_max,
         remote_ip_prefix=row.remote_ip_prefix, normalized_cidr=row.remote_ip_prefix,
-        remote_group_id=row.remote_group_id, belongs_to_default_sg=of_default)
+        remote_group_id=row.remote_group_id,
+        remote_address_group_id=row.remote_address_group_id, belongs_to_default_sg=of_default)
 
 
-def view(row: SecurityGroup, rules: Sequence[Rule], tags: dict[str, list[str]]) -> GroupView:
-    return GroupView(**standard(row, tags[row.id]), stateful=row.stateful, security_group_rules=[
+def view(row: SecurityGroup, rules: Sequence[Rule], tags: dict[str, list[str]], shared: bool) -> GroupView:
+    return GroupView(**standard(row, tags[row.id]), stateful=row.stateful, shared=shared, security_group_rules=[
         rule_view(rule, tags[rule.id], of_default=row.default_of is not None) for rule in rules])
 
 
 async def views(conn: Connection, rows: Sequence[SecurityGroup]) -> list[GroupView]:
     rules = await groups.rules_of(conn, [row.id for row in rows])
     tags = await base.tags_of(conn, [row.id for row in rows] + [rule.id for own in rules.values() for rule in own])
-    return [view(row, rules[row.id], tags) for row in rows]
+    shared = set(await db.scalars(conn, sa.select(rbac.policies.c.object_id).where(
+        rbac.policies.c.object_id.in_([row.id for row in rows]))))
+    return [view(row, rules[row.id], tags, row.id in shared) for row in rows]
 
 
-def visible(ctx: Ctx, table: sa.Table) -> sa.ColumnElement[bool] | None:
-    return None if sees_all(ctx) else table.c.project_id == (ctx.caller.project_id or "")
+def visible(ctx: Ctx, table: sa.Table, group_id: str = "id") -> sa.ColumnElement[bool] | None:
+    mine = ctx.caller.project_id or ""
+    return None if sees_all(ctx) else sa.or_(
+        table.c.project_id == mine, table.c[group_id].in_(rbac.granted("security_group", mine)))
 
 
-GROUP = Target(groups.get, missing=faults.GroupNotFound)
-RULE = Target(groups.get_rule, missing=faults.RuleNotFound)
+async def granted(reader: Connection, row: SecurityGroup, caller: Caller) -> bool:
+    return await rbac.is_given(reader, "security_group", row.id, caller.project_id)
+
+
+async def rule_granted(reader: Connection, row: Rule, caller: Caller) -> bool:
+    return await rbac.is_given(reader, "security_group", row.security_group_id, caller.project_id)
+
+
+def _is_shared(wanted: list[bool]) -> sa.ColumnElement[bool]:
+    shared = groups.security_groups.c.id.in_(sa.select(rbac.policies.c.object_id).where(
+        rbac.policies.c.object_type == "security_group"))
+    return sa.or_(*(shared if one else sa.not_(shared) for one in wanted))
+
+
+GROUP = Target(groups.get, missing=faults.GroupNotFound, granted=granted)
+RULE = Target(groups.get_rule, missing=faults.RuleNotFound, granted=rule_granted)
 GROUPS = Listing(collection="security_groups", table=groups.security_groups, row=SecurityGroup,
                  columns=listing.columns_of(groups.security_groups, "default_of"),
-                 filters={"shared": lambda values: sa.true() if "false" in [v.lower() for v in values] else sa.false()})
+                 filters={"shared": lambda values: _is_shared([value.lower() in ("true", "1") for value in values])})
 RULES = Listing(collection="security_group_rules", table=groups.rules, row=Rule,
                 columns=listing.columns_of(groups.rules, "meaning", "name"))
 
@@ -137,7 +157,7 @@ async def _ensure_default(ctx: Ctx, query: Query | None = None) -> None:
             await groups.project(tx, project_id, ctx.clock())
 
 
-@routes.get("/v2.0/security-groups", envelope="security_groups", policy=PolicyRule("get_security_group", READER))
+@routes.get("/v2.0/security-groups", envelope="security_groups", policy=PolicyRule("get_security_group", GRANTED_SHOW))
 async def list_groups(ctx: Ctx, query: Query) -> Page[GroupView]:
     await _ensure_default(ctx, query)
     async with ctx.db.read() as reader:
@@ -146,7 +166,7 @@ async def list_groups(ctx: Ctx, query: Query) -> Page[GroupView]:
 
 
 @routes.get("/v2.0/security-groups/{security_group_id}", envelope="security_group", target=GROUP,
-            policy=PolicyRule("get_security_group", READER))
+            policy=PolicyRule("get_security_group", GRANTED_SHOW))
 async def show_group(ctx: Ctx, group: SecurityGroup) -> GroupView:
     async with ctx.db.read() as reader:
         return (await views(reader, [group]))[0]
@@ -168,7 +188,7 @@ async def create_groups(ctx: Ctx, body: list[GroupCreate]) -> list[GroupView]:
                 id=new_uuid(), project_id=project_id, name=each.name, description=each.description or "",
                 created_at=now, updated_at=now, stateful=each.stateful)
             await db.add(tx, groups.security_groups, group)
-            await db.add(tx, groups.rules, *groups.out_rules(group, now))
+            await db.add(tx, groups.rules, *await groups.first_rules(tx, group, now))
             made.append(group)
         app(ctx).changed(tx)
         return await views(tx, made)
@@ -199,6 +219,7 @@ async def delete_group(ctx: Ctx, group: SecurityGroup) -> None:
         async with ctx.db.write() as tx:
             if group.default_of is not None:
                 await tx.execute(groups.projects.delete().where(groups.projects.c.id == group.default_of))
+            await rbac.forget(tx, group.id)
             await base.remove(tx, groups.security_groups, group.id)
             app(ctx).changed(tx)
     except db.Taken as error:
@@ -209,17 +230,17 @@ async def delete_group(ctx: Ctx, group: SecurityGroup) -> None:
 
 
 @routes.get("/v2.0/security-group-rules", envelope="security_group_rules",
-            policy=PolicyRule("get_security_group_rule", READER))
+            policy=PolicyRule("get_security_group_rule", GRANTED_SHOW))
 async def list_rules(ctx: Ctx, query: Query) -> Page[RuleView]:
     await _ensure_default(ctx, query)
     async with ctx.db.read() as reader:
-        found = await listing.fetch(ctx, reader, RULES, query, visible(ctx, groups.rules))
+        found = await listing.fetch(ctx, reader, RULES, query, visible(ctx, groups.rules, "security_group_id"))
         tags = await base.tags_of(reader, [row.id for row in found.rows])
         return Page([rule_view(row, tags[row.id]) for row in found.rows], extra=found.links)
 
 
 @routes.get("/v2.0/security-group-rules/{security_group_rule_id}", envelope="security_group_rule", target=RULE,
-            policy=PolicyRule("get_security_group_rule", READER))
+            policy=PolicyRule("get_security_group_rule", GRANTED_SHOW))
 async def show_rule(ctx: Ctx, rule: Rule) -> RuleView:
     async with ctx.db.read() as reader:
         return rule_view(rule, (await base.tags_of(reader, [rule.id]))[rule.id])
@@ -232,6 +253,7 @@ async def create_rules(ctx: Ctx, body: list[RuleCreate]) -> list[RuleView]:
     async with ctx.db.write() as tx:
         known = await groups.by_ids(tx, {each.security_group_id for each in body})
         wanted = await groups.by_ids(tx, {each.remote_group_id for each in body if each.remote_group_id})
+        await _must_have_address_groups(ctx, tx, {each.remote_address_group_id or "" for each in body} - {""})
         owners = [_group_of(ctx, known, each.security_group_id).project_id for each in body]
         for project_id in sorted(set(owners)):
             await groups.project(tx, project_id, now)
@@ -257,10 +279,21 @@ def _group_of(ctx: Ctx, known: dict[str, SecurityGroup], group_id: str) -> Secur
     return group
 
 
+async def _must_have_address_groups(ctx: Ctx, tx: Connection, ids: set[str]) -> None:
+    known = await address_groups.by_ids(tx, ids)
+    shared = await rbac.given(tx, "address_group", known, ctx.caller.project_id)
+    for group_id in sorted(ids):
+        group = known.get(group_id)
+        if group is None or not (sees_all(ctx) or group_id in shared
+                                 or group.project_id == ctx.caller.project_id):
+            raise faults.AddressGroupNotFound(address_group_id=group_id)
+
+
 def _facts(body: RuleCreate) -> dict[str, Any]:
     plain = group_rules.checked(group_rules.Asked(
         ethertype=body.ethertype or "IPv4", protocol=body.protocol, port_min=body.port_range_min,
-        port_max=body.port_range_max, prefix=body.remote_ip_prefix, group_id=body.remote_group_id))
+        port_max=body.port_range_max, prefix=body.remote_ip_prefix, group_id=body.remote_group_id,
+        address_group_id=body.remote_address_group_id))
     return {"direction": body.direction, "description": body.description or "", **plain}
 
 

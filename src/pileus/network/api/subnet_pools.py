@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 
 from pileus.kit import db
+from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
@@ -19,7 +20,7 @@ from pileus.network import faults, pool_choice
 from pileus.network.addresses import Net, network_of, summarized
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
-from pileus.network.api.policies import MEMBER, SHARED_SHOW
+from pileus.network.api.policies import GRANTED_SHOW, MEMBER
 from pileus.network.api.shapes import (
     Changed,
     ProjectId,
@@ -33,7 +34,7 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, quotas, security_groups
+from pileus.network.model import base, quotas, rbac, security_groups
 from pileus.network.model.subnets import SubnetPool, get_pool, pools
 
 routes = Routes()
@@ -81,15 +82,21 @@ def facts(row: SubnetPool) -> dict[str, Any]:
 
 
 def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:
-    return None if sees_all(ctx) else sa.or_(pools.c.project_id == (ctx.caller.project_id or ""), pools.c.shared)
+    return None if sees_all(ctx) else sa.or_(
+        pools.c.project_id == (ctx.caller.project_id or ""),
+        pools.c.id.in_(rbac.granted("subnetpool", ctx.caller.project_id)))
 
 
-POOL = Target(get_pool, missing=faults.SubnetPoolNotFound, facts=facts)
+async def granted(reader: Connection, row: SubnetPool, caller: Caller) -> bool:
+    return await rbac.is_given(reader, "subnetpool", row.id, caller.project_id)
+
+
+POOL = Target(get_pool, missing=faults.SubnetPoolNotFound, facts=facts, granted=granted)
 LISTING = Listing(collection="subnetpools", table=pools, row=SubnetPool,
                   columns=listing.columns_of(pools, "prefixes"))
 
 
-@routes.get("/v2.0/subnetpools", envelope="subnetpools", policy=Rule("get_subnetpool", SHARED_SHOW))
+@routes.get("/v2.0/subnetpools", envelope="subnetpools", policy=Rule("get_subnetpool", GRANTED_SHOW))
 async def list_pools(ctx: Ctx, query: Query) -> Page[PoolView]:
     async with ctx.db.read() as reader:
         found = await listing.fetch(ctx, reader, LISTING, query, visible(ctx))
@@ -97,7 +104,7 @@ async def list_pools(ctx: Ctx, query: Query) -> Page[PoolView]:
 
 
 @routes.get("/v2.0/subnetpools/{subnetpool_id}", envelope="subnetpool", target=POOL,
-            policy=Rule("get_subnetpool", SHARED_SHOW))
+            policy=Rule("get_subnetpool", GRANTED_SHOW))
 async def show_pool(ctx: Ctx, pool: SubnetPool) -> PoolView:
     async with ctx.db.read() as reader:
         return (await views(reader, [pool]))[0]
@@ -126,6 +133,8 @@ async def create_pool(ctx: Ctx, body: PoolCreate) -> PoolView:
         await quotas.must_have_room(tx, project_id, app(ctx).config.quotas, "subnetpool")
         await _only_default(tx, row)
         await db.add(tx, pools, row)
+        if row.shared:
+            await rbac.share_with_all(tx, "subnetpool", row, rbac.SHARED, now)
         return (await views(tx, [row]))[0]
 
 
@@ -199,6 +208,7 @@ async def delete_pool(ctx: Ctx, pool: SubnetPool) -> None:
     try:
         async with ctx.db.write() as tx:
             await pool_choice.locked(tx, pool.id)
+            await rbac.forget(tx, pool.id)
             await base.remove(tx, pools, pool.id)
     except db.Taken as error:
         raise faults.SubnetPoolInUse(subnetpool_id=pool.id) from error

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from msgspec import UNSET, UnsetType
 
 from pileus.kit import db
+from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
@@ -19,7 +20,7 @@ from pileus.network import dhcp, faults, pool_choice, subnet_rules
 from pileus.network.addresses import Net, Pool, default_gateway, default_pools, eui64, key_of
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
-from pileus.network.api.policies import NETWORK_OWNER_MEMBER, SUBNET_SHOW
+from pileus.network.api.policies import GRANTED_SHOW, NETWORK_OWNER_MEMBER
 from pileus.network.api.shapes import (
     Changed,
     Created,
@@ -34,7 +35,7 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, networks, quotas, security_groups, subnets
+from pileus.network.model import base, networks, quotas, rbac, security_groups, subnets
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import DHCP, ROUTER_OWNERS, Port, ports
 from pileus.network.model.subnets import Address, HostRoute, Subnet, SubnetPool, addresses
@@ -110,10 +111,14 @@ def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:
         return None
     c, mine = networks.networks.c, ctx.caller.project_id or ""
     return sa.or_(subnets.subnets.c.project_id == mine, subnets.subnets.c.network_id.in_(
-        sa.select(c.id).where(sa.or_(c.project_id == mine, c.shared, c.external))))
+        sa.select(c.id).where(sa.or_(c.project_id == mine, c.id.in_(rbac.granted("network", mine))))))
 
 
-SUBNET = Target(seen, missing=faults.SubnetNotFound, facts=facts)
+async def granted(reader: Connection, seen: Seen, caller: Caller) -> bool:
+    return await rbac.is_given(reader, "network", seen.network.id, caller.project_id)
+
+
+SUBNET = Target(seen, missing=faults.SubnetNotFound, facts=facts, granted=granted)
 LISTING = Listing(
     collection="subnets", table=subnets.subnets, row=Subnet,
     columns=listing.columns_of(subnets.subnets, "last_given", "allocation_pools", "dns_nameservers", "host_routes"),
@@ -135,14 +140,14 @@ async def views(conn: Connection, rows: Sequence[Subnet]) -> list[SubnetView]:
     return [view(row, tags[row.id]) for row in rows]
 
 
-@routes.get("/v2.0/subnets", envelope="subnets", policy=Rule("get_subnet", SUBNET_SHOW))
+@routes.get("/v2.0/subnets", envelope="subnets", policy=Rule("get_subnet", GRANTED_SHOW))
 async def list_subnets(ctx: Ctx, query: Query) -> Page[SubnetView]:
     async with ctx.db.read() as reader:
         found = await listing.fetch(ctx, reader, LISTING, query, visible(ctx))
         return Page(await views(reader, found.rows), extra=found.links)
 
 
-@routes.get("/v2.0/subnets/{subnet_id}", envelope="subnet", target=SUBNET, policy=Rule("get_subnet", SUBNET_SHOW))
+@routes.get("/v2.0/subnets/{subnet_id}", envelope="subnet", target=SUBNET, policy=Rule("get_subnet", GRANTED_SHOW))
 async def show_subnet(ctx: Ctx, seen: Seen) -> SubnetView:
     async with ctx.db.read() as reader:
         return (await views(reader, [seen.subnet]))[0]
@@ -160,7 +165,7 @@ async def create_subnets(ctx: Ctx, body: list[SubnetCreate]) -> list[SubnetView]
             await quotas.must_have_room(tx, project_id, config.quotas, "subnet", owners.count(project_id))
         for each, project_id in zip(body, owners, strict=True):
             network = await networks.lock(tx, each.network_id)
-            _may_add_to(ctx, network, project_id)
+            await _may_add_to(ctx, tx, network)
             row = await _row(tx, each, project_id, now)
             await db.add(tx, subnets.subnets, row)
             if row.is_auto:
@@ -173,10 +178,10 @@ async def create_subnets(ctx: Ctx, body: list[SubnetCreate]) -> list[SubnetView]
     return [view(row, []) for row in made]
 
 
-def _may_add_to(ctx: Ctx, network: Network, project_id: str) -> None:
+async def _may_add_to(ctx: Ctx, tx: Connection, network: Network) -> None:
     target = {"project_id": network.project_id, "network:project_id": network.project_id}
     if not ctx.allows("create_subnet", target):
-        if network.shared or network.external:
+        if await rbac.is_given(tx, "network", network.id, ctx.caller.project_id):
             must_allow(ctx, "create_subnet", target)
         raise faults.NetworkNotFound(network_id=network.id)
 
@@ -221,7 +226,7 @@ async def _pool(tx: Connection, body: SubnetCreate, project_id: str) -> SubnetPo
     if body.subnetpool_id is None:
         return None
     pool = await pool_choice.locked(tx, body.subnetpool_id)
-    if not pool.shared and pool.project_id != project_id:
+    if pool.project_id != project_id and not await rbac.is_given(tx, "subnetpool", pool.id, project_id):
         raise faults.SubnetPoolNotFound(subnetpool_id=body.subnetpool_id)
     return pool
 
@@ -295,6 +300,9 @@ async def delete_subnet(ctx: Ctx, seen: Seen) -> None:
         if await db.scalar(tx, query.limit(1)) is not None:
             raise faults.SubnetInUse(
                 subnet_id=subnet.id, reason="One or more ports have an IP allocation from this subnet.")
+        held = sa.select(addresses.c.port_id).where(addresses.c.subnet_id == subnet.id)
+        await db.update(tx, ports.update().where(ports.c.id.in_(held)).values(
+            generation=ports.c.generation + 1, updated_at=ctx.clock()))
         await tx.execute(addresses.delete().where(addresses.c.subnet_id == subnet.id))
         await base.remove(tx, subnets.subnets, subnet.id)
         await dhcp.settle(tx, network, app(ctx).config.mac_prefix, now)

@@ -83,6 +83,8 @@ def _floating_ip(floating: FloatingIp) -> None:
     IPv4Address(floating.floating_ip)
     if floating.fixed_ip is not None:
         IPv4Address(floating.fixed_ip)
+    for forwarding in floating.forwardings:
+        IPv4Address(forwarding.ip)
 
 
 def _security_group(group: SecurityGroup) -> None:

@@ -51,6 +51,14 @@ class AddressPair(Record, frozen=True, kw_only=True):
     mac: str | None = None
 
 
+class DhcpOption(Record, frozen=True, kw_only=True):
+    """`name` as clients of the API know it, or a number."""
+
+    name: str
+    value: str
+    ip_version: int = 4
+
+
 class Port(Record, frozen=True, kw_only=True):
     id: str
     revision: int = 0
@@ -67,6 +75,7 @@ class Port(Record, frozen=True, kw_only=True):
     project_id: str = ""
     hostname: str = ""
     dns_domain: str = ""
+    dhcp_options: tuple[DhcpOption, ...] = ()
 
 
 class Gateway(Record, frozen=True, kw_only=True):
@@ -86,10 +95,21 @@ class Router(Record, frozen=True, kw_only=True):
     enable_snat: bool = True
     routes: tuple[HostRoute, ...] = ()
     host: str | None = None
+    project_id: str = ""
+
+
+class Forwarding(Record, frozen=True, kw_only=True):
+    """Ports `port` to `last` lead to `inside` and those that follow it at `ip`."""
+
+    protocol: str
+    port: int
+    last: int
+    ip: str
+    inside: int
 
 
 class FloatingIp(Record, frozen=True, kw_only=True):
-    """Not associated: without `fixed_ip`, `router_id` and `port_id`."""
+    """Not associated: without `fixed_ip` and `port_id`; its ports may then lead to several guests."""
 
     id: str
     revision: int = 0
@@ -97,6 +117,25 @@ class FloatingIp(Record, frozen=True, kw_only=True):
     fixed_ip: str | None = None
     router_id: str | None = None
     port_id: str | None = None
+    forwardings: tuple[Forwarding, ...] = ()
+
+
+class MeterRule(Record, frozen=True, kw_only=True):
+    """`ingress` is towards the project's networks. `remote` is the far end, whichever the direction."""
+
+    ingress: bool
+    remote: str | None = None
+    source: str | None = None
+    destination: str | None = None
+    excluded: bool = False
+
+
+class Meter(Record, frozen=True, kw_only=True):
+    """Counts what goes through gateways of a project's routers; without a project, of all."""
+
+    id: str
+    project_id: str | None = None
+    rules: tuple[MeterRule, ...] = ()
 
 
 class Rule(Record, frozen=True, kw_only=True):
@@ -112,10 +151,13 @@ class Rule(Record, frozen=True, kw_only=True):
 
 
 class SecurityGroup(Record, frozen=True, kw_only=True):
+    """What rules may name as remote: a group of ports, or one of `addresses`."""
+
     id: str
     revision: int = 0
     rules: tuple[Rule, ...] = ()
     stateful: bool = True
+    addresses: tuple[str, ...] = ()
 
 
 class Host(Record, frozen=True, kw_only=True):
@@ -133,6 +175,7 @@ class Records(Record, frozen=True, kw_only=True):
     floating_ips: tuple[FloatingIp, ...] = ()
     security_groups: tuple[SecurityGroup, ...] = ()
     hosts: tuple[Host, ...] = ()
+    meters: tuple[Meter, ...] = ()
 
 
 class Gone(Record, frozen=True, kw_only=True):
@@ -166,7 +209,8 @@ class NetworkSlice(Record, frozen=True, kw_only=True):
 
 
 class Leg(Record, frozen=True, kw_only=True):
-    """A router's interface; `addresses` carry their prefix length."""
+    """A router's interface; `addresses` carry their prefix length. DHCPv6 gives out addresses where it is `managed`,
+    and what else there is to know where `other`."""
 
     port_id: str
     revision: int = 0
@@ -176,6 +220,7 @@ class Leg(Record, frozen=True, kw_only=True):
     mtu: int = 1450
     advertised: tuple[str, ...] = ()
     managed: bool = False
+    other: bool = False
 
 
 class GatewayLeg(Record, frozen=True, kw_only=True):
@@ -197,6 +242,7 @@ class RouterSlice(Record, frozen=True, kw_only=True):
     enable_snat: bool = True
     routes: tuple[HostRoute, ...] = ()
     floating_ips: tuple[FloatingIp, ...] = ()
+    meters: tuple[Meter, ...] = ()
 
 
 class GroupSlice(Record, frozen=True, kw_only=True):

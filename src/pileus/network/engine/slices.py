@@ -50,8 +50,9 @@ class _Index:
                     self.router_host[router.gateway.port_id] = router.host
         self.floating_of = defaultdict(list)
         for floating in sorted(records.floating_ips, key=lambda floating: floating.id):
-            if floating.router_id is not None and floating.fixed_ip is not None:
+            if floating.router_id is not None and (floating.fixed_ip is not None or floating.forwardings):
                 self.floating_of[floating.router_id].append(floating)
+        self.meters = sorted(records.meters, key=lambda meter: meter.id)
         self.guests_at: dict[str, list[Port]] = defaultdict(list)
         self.members: dict[str, set[str]] = defaultdict(set)
         self.ports_of: dict[str, list[Port]] = defaultdict(list)
@@ -135,6 +136,7 @@ def _router(index: _Index, router: Router) -> RouterSlice:
         enable_snat=router.enable_snat,
         routes=tuple(sorted(router.routes, key=lambda route: (route.destination, route.nexthop))),
         floating_ips=tuple(index.floating_of[router.id]),
+        meters=tuple(meter for meter in index.meters if meter.project_id in (None, router.project_id)),
     )
 
 
@@ -151,6 +153,7 @@ def _leg(index: _Index, port: Port) -> Leg:
         mtu=network.mtu if network is not None else 1450,
         advertised=tuple(sorted(subnet.cidr for subnet in six)),
         managed=any(subnet.ipv6_ra_mode == "dhcpv6-stateful" for subnet in six),
+        other=any(subnet.ipv6_ra_mode == "dhcpv6-stateless" for subnet in six),
     )
 
 
@@ -191,7 +194,7 @@ def _group(index: _Index, group: SecurityGroup, used: bool, remote: bool) -> Gro
         id=group.id,
         rules=group.rules if used else (),
         stateful=group.stateful,
-        members=tuple(sorted(index.members[group.id], key=_address_order)) if remote else (),
+        members=tuple(sorted({*index.members[group.id], *group.addresses}, key=_address_order)) if remote else (),
     )
 
 

@@ -94,6 +94,15 @@ async def get_floating_ip(conn: Connection, floatingip_id: str) -> FloatingIp:
     return row
 
 
+async def lock_floating_ip(tx: Connection, floatingip_id: str) -> FloatingIp:
+    """The row, held until the end of the transaction: one change of its port forwardings at a time."""
+    row = await db.one(tx, sa.select(floating_ips).where(floating_ips.c.id == floatingip_id).with_for_update(),
+                       FloatingIp)
+    if row is None:
+        raise faults.FloatingIpNotFound(floatingip_id=floatingip_id)
+    return row
+
+
 async def interface_ports(conn: Connection, router_id: str) -> list[str]:
     return await db.scalars(conn, sa.select(interfaces.c.port_id).where(interfaces.c.router_id == router_id))
 

@@ -13,6 +13,7 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.network import faults
+from pileus.network.model import default_rules
 from pileus.network.model.base import Row, chunks, metadata, standard_columns
 
 projects = sa.Table(
@@ -36,6 +37,7 @@ rules = sa.Table(
     sa.Column("port_range_max", sa.Integer),
     sa.Column("remote_ip_prefix", sa.String(64)),
     sa.Column("remote_group_id", sa.String(36), sa.ForeignKey("security_group.id", ondelete="CASCADE"), index=True),
+    sa.Column("remote_address_group_id", sa.String(36), sa.ForeignKey("address_group.id"), index=True),
     sa.Column("meaning", sa.String(255), nullable=False),
     sa.UniqueConstraint("security_group_id", "meaning"),
 )
@@ -59,12 +61,13 @@ class Rule(Row, frozen=True, kw_only=True):
     port_range_max: int | None = None
     remote_ip_prefix: str | None = None
     remote_group_id: str | None = None
+    remote_address_group_id: str | None = None
     meaning: str = ""
 
 
 def meaning_of(rule: Rule) -> str:
     parts = (rule.direction, rule.ethertype, rule.protocol, rule.port_range_min, rule.port_range_max,
-             rule.remote_ip_prefix, rule.remote_group_id)
+             rule.remote_ip_prefix, rule.remote_group_id, *filter(None, [rule.remote_address_group_id]))
     return " ".join("-" if part is None else str(part) for part in parts)
 
 
@@ -74,9 +77,15 @@ def new_rule(group: SecurityGroup, now: float, **facts: Any) -> Rule:
     return msgspec.structs.replace(rule, meaning=meaning_of(rule))
 
 
-def out_rules(group: SecurityGroup, now: float) -> list[Rule]:
-    """What every new group begins with: all may go out."""
-    return [new_rule(group, now, direction="egress", ethertype=ethertype) for ethertype in ("IPv4", "IPv6")]
+async def first_rules(conn: Connection, group: SecurityGroup, now: float) -> list[Rule]:
+    """What a new group begins with, as the templates say."""
+    found = []
+    for template in await default_rules.for_groups(conn, default=group.default_of is not None):
+        said = {name: getattr(template, name) for name in default_rules.SAID}
+        if template.remote_group_id == default_rules.PARENT:
+            said["remote_group_id"] = group.id
+        found.append(new_rule(group, now, description=template.description, **said))
+    return found
 
 
 async def project(tx: Connection, project_id: str, now: float) -> str:
@@ -88,14 +97,12 @@ async def project(tx: Connection, project_id: str, now: float) -> str:
         return found
     group = SecurityGroup(id=new_uuid(), project_id=project_id, name="default", description="Default security group",
                           created_at=now, updated_at=now, default_of=project_id)
-    inside = [new_rule(group, now, direction="ingress", ethertype=e, remote_group_id=group.id)
-              for e in ("IPv4", "IPv6")]
     try:
         await tx.execute(projects.insert().values(id=project_id, default_group_id=group.id))
         await db.add(tx, security_groups, group)
     except db.Taken as error:
         raise db.Collision(f"the default group of {project_id} is being made") from error
-    await db.add(tx, rules, *out_rules(group, now), *inside)
+    await db.add(tx, rules, *await first_rules(tx, group, now))
     return group.id
 
 

@@ -33,13 +33,24 @@ GATHER = 0.01                # seconds in which further changes join the same re
 async def slices(network: Network) -> None:
     await asyncio.sleep(GATHER)
     await _place_routers(network)
-    async with network.db.read() as reader:
-        known = await host_model.every(reader)
-        found = await read_records(reader, known)
-    wanted = await asyncio.to_thread(_rendered, found)
+    known, wanted = await _wanted(network)
     for host in known:
         if is_alive(network, host):
             await _settle(network, host, *wanted[host.name])
+
+
+async def _wanted(network: Network) -> tuple[list[Host], dict[str, tuple[Slice, str]]]:
+    """The hosts with their slices: those of the last time where nothing was changed since."""
+    last, change = network.rendered, network.changes
+    async with network.db.read() as reader:
+        known = await host_model.every(reader)
+        places = tuple((host.name, host.underlay_ip) for host in known)
+        if last.fits(change, places, time.monotonic()):
+            return known, last.slices
+        found = await read_records(reader, known, last.known)
+    last.slices = await asyncio.to_thread(_rendered, found)
+    last.change, last.hosts, last.at = change, places, time.monotonic()
+    return known, last.slices
 
 
 def is_alive(network: Network, host: Host) -> bool:
@@ -102,3 +113,4 @@ async def _place_routers(network: Network) -> None:
             same = routers.c.host.is_(None) if old is None else routers.c.host == old
             load[chosen] += await db.update(
                 tx, routers.update().where(routers.c.id == router_id, same).values(host=chosen))
+    network.changes += 1

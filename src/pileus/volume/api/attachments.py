@@ -50,7 +50,7 @@ def view(ctx: Ctx, row: Attachment) -> AttachmentView:
     shown: dict[str, Any] = {}
     if row.connection and (ctx.caller.is_admin or ctx.caller.has("service")):
         shown = {"driver_volume_type": row.connection["driver_volume_type"], "attachment_id": row.id,
-                 "volume_id": row.volume_id} | row.connection["data"]
+                 "volume_id": row.volume_id, "connector": row.connector or {}} | row.connection["data"]
     return AttachmentView(id=row.id, status=row.status, instance=row.server_id, volume_id=row.volume_id,
                           attached_at=iso_or_none(row.attached_at), detached_at=None, attach_mode=row.mode,
                           connection_info=shown)
@@ -59,6 +59,8 @@ def view(ctx: Ctx, row: Attachment) -> AttachmentView:
 async def _page(ctx: Ctx, query: Query) -> listing.Found:
     renamed = {"instance_id": "server_id", "attach_status": "status"}
     wanted = listed(ctx, query, filters=FILTERS, sortable={"id", "created_at", "status", "volume_id"}, renamed=renamed)
+    if ctx.caller.has("service") and "all_tenants" in query:
+        wanted.project_id = None
     async with ctx.db.read() as reader:
         return await listing.page(reader, table, wanted, Attachment)
 

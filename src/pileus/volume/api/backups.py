@@ -138,12 +138,12 @@ async def create_backup(ctx: Ctx, body: BackupCreate) -> BackupBrief:
             volume.must_allow("backup")
             if volume.status == Status.IN_USE and not truth(body.force or False, "force"):
                 raise Invalid(reason="Invalid volume: Backing up an in-use volume must use the force flag.")
-        parent = await backups.latest_of(tx, volume.id) if truth(body.incremental or False, "incremental") else None
-        if body.incremental and truth(body.incremental, "incremental") and parent is None:
+        project_id, incremental = ctx.caller.project_id or "", truth(body.incremental or False, "incremental")
+        parent = await backups.latest_of(tx, volume.id, project_id) if incremental else None
+        if incremental and parent is None:
             raise Invalid(reason="Invalid backup: No backups available to do an incremental backup.")
-        await quotas.must_fit(tx, ctx.app.config, volume.project_id,
-                              {"backups": 1, "backup_gigabytes": volume.size_gb})
-        row = Backup(id=new_uuid(), project_id=volume.project_id, user_id=ctx.caller.user_id, volume_id=volume.id,
+        await quotas.must_fit(tx, ctx.app.config, project_id, {"backups": 1, "backup_gigabytes": volume.size_gb})
+        row = Backup(id=new_uuid(), project_id=project_id, user_id=ctx.caller.user_id, volume_id=volume.id,
                      size_gb=snapshot.size_gb if snapshot else volume.size_gb, created_at=now,
                      name=stripped(body.name), description=body.description, snapshot_id=body.snapshot_id,
                      parent_id=parent and parent.id, container=body.container, host=volume.back_end,

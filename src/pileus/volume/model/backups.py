@@ -79,9 +79,10 @@ async def page(conn: Connection, wanted: Wanted) -> Found:
     return found
 
 
-async def latest_of(conn: Connection, volume_id: str) -> Backup | None:
-    """The newest complete one, which an incremental one builds on."""
-    query = sa.select(backups).where(backups.c.volume_id == volume_id, backups.c.status == "available")
+async def latest_of(conn: Connection, volume_id: str, project_id: str) -> Backup | None:
+    """The newest complete one of a project, which an incremental one of it builds on."""
+    query = sa.select(backups).where(backups.c.volume_id == volume_id, backups.c.project_id == project_id,
+                                     backups.c.status == "available")
     return await db.one(conn, query.order_by(backups.c.data_at.desc(), backups.c.created_at.desc()), Backup)
 
 

@@ -43,15 +43,15 @@ async def usage(conn: Connection, project_id: str) -> dict[str, int]:
                            "per_volume_gigabytes"), 0)
     for table, count in ((volumes, "volumes"), (snapshots, "snapshots")):
         for row in await conn.execute(
-                sa.select(types.c.name, sa.func.count(), sa.func.sum(table.c.size_gb))
+                sa.select(types.c.name, sa.func.count().label("number"), sa.func.sum(table.c.size_gb).label("size"))
                 .join(types, types.c.id == table.c.type_id).where(table.c.project_id == project_id)
                 .group_by(types.c.name)):
-            for suffix in ("", f"_{row[0]}"):
-                found[count + suffix] = found.get(count + suffix, 0) + row[1]
-                found["gigabytes" + suffix] = found.get("gigabytes" + suffix, 0) + int(row[2] or 0)
-    row = (await conn.execute(sa.select(sa.func.count(), sa.func.sum(backups.c.size_gb)).where(
-        backups.c.project_id == project_id))).one()
-    found["backups"], found["backup_gigabytes"] = row[0], int(row[1] or 0)
+            for suffix in ("", f"_{row.name}"):
+                found[count + suffix] = found.get(count + suffix, 0) + row.number
+                found["gigabytes" + suffix] = found.get("gigabytes" + suffix, 0) + int(row.size or 0)
+    held = sa.select(sa.func.count().label("number"), sa.func.sum(backups.c.size_gb).label("size"))
+    row = (await conn.execute(held.where(backups.c.project_id == project_id))).one()
+    found["backups"], found["backup_gigabytes"] = row.number, int(row.size or 0)
     found["groups"] = await db.scalar(conn, sa.select(sa.func.count()).where(groups.c.project_id == project_id))
     return found
 

@@ -70,6 +70,6 @@ async def change(tx: Connection, row: ServiceRow, now: float, **values: Any) -> 
 
 async def provisioned(conn: Connection) -> dict[str, int]:
     """GiB promised by each back end, by its pool."""
-    rows = await conn.execute(sa.select(volumes.c.host, sa.func.sum(volumes.c.size_gb)).where(
+    rows = await conn.execute(sa.select(volumes.c.host, sa.func.sum(volumes.c.size_gb).label("size")).where(
         volumes.c.host.is_not(None)).group_by(volumes.c.host))
-    return {str(row[0]): int(row[1]) for row in rows}
+    return {row.host: int(row.size) for row in rows}

@@ -179,11 +179,11 @@ async def has_snapshots(conn: Connection, volume_id: str) -> bool:
 async def summary(conn: Connection, project_id: str | None) -> tuple[int, int, dict[str, list[str]]]:
     """How many, how many GiB, and every value of every metadata key."""
     own = [volumes.c.project_id == project_id] if project_id else []
-    total = sa.select(sa.func.count(), sa.func.sum(volumes.c.size_gb)).select_from(volumes).where(*own)
-    row = (await conn.execute(total)).one()
+    total = sa.select(sa.func.count().label("number"), sa.func.sum(volumes.c.size_gb).label("size"))
+    row = (await conn.execute(total.select_from(volumes).where(*own))).one()
     values: dict[str, list[str]] = {}
     pairs = sa.select(properties.c.name, properties.c.value).distinct().join(
         volumes, volumes.c.id == properties.c.owner_id).where(*own).order_by(properties.c.name, properties.c.value)
     for pair in await conn.execute(pairs):
-        values.setdefault(pair[0], []).append(pair[1])
-    return row[0], int(row[1] or 0), values
+        values.setdefault(pair.name, []).append(pair.value)
+    return row.number, int(row.size or 0), values

@@ -22,7 +22,7 @@ ALL_NODES, ALL_ROUTERS = "ff02::1", "ff02::2"
 
 def advertisement(leg: Leg) -> bytes:
     """Addresses are the guest's own making, unless they are `managed`, that is given out by DHCPv6."""
-    flags = 0x80 if leg.managed else 0
+    flags = (0x80 if leg.managed else 0) | (0x40 if leg.other else 0)
     packet = struct.pack(">BBHBBHII", ADVERTISEMENT, 0, 0, 64, flags, LIFETIME_SECONDS, 0, 0)
     packet += b"\x01\x01" + packed_mac(leg.mac) + struct.pack(">BBHI", 5, 1, 0, leg.mtu)
     for prefix in leg.advertised:

@@ -10,10 +10,12 @@ import msgspec
 
 from pileus.network.engine.base import EngineFailed, Report
 from pileus.network.engine.feed import StatusFeed, Subscription
-from pileus.network.engine.filters import FlowCheck, port_addresses
+from pileus.network.engine.filters import FlowCheck
 from pileus.network.engine.linux import names, namespaces
 from pileus.network.engine.linux import netlink as nl
+from pileus.network.engine.linux.comparing import places, same_service, takes_away
 from pileus.network.engine.linux.conntrack import Conntrack
+from pileus.network.engine.linux.deltas import Change, difference, neighbours_moved, ruleset_after
 from pileus.network.engine.linux.links import DELLINK, NEWLINK, Link, parse_link
 from pileus.network.engine.linux.metadata import Answer
 from pileus.network.engine.linux.nft import Nft
@@ -21,9 +23,10 @@ from pileus.network.engine.linux.routers import RouterSpace
 from pileus.network.engine.linux.ruleset import FAMILIES, REMOVAL, Ruleset, compile_ruleset
 from pileus.network.engine.linux.spaces import QUIET, Service
 from pileus.network.engine.linux.wiring import PhysicalBridge, Wiring, serves
-from pileus.network.engine.records import NetworkSlice, Port, RouterSlice, Slice, Snapshot, State, Status
+from pileus.network.engine.records import Port, RouterSlice, Slice, Snapshot, State, Status
 
 log = logging.getLogger(__name__)
+STEP_PORTS = 100          # changed at once beyond which the whole way is the shorter one
 FILTERING = {             # bridged packets pass the inet hooks, in this namespace only
     "bridge/bridge-nf-call-iptables": "1",
     "bridge/bridge-nf-call-ip6tables": "1",
@@ -56,6 +59,7 @@ class HostAgent:
         self.services: dict[str, Service] = {}
         self.routers: dict[str, RouterSpace] = {}
         self.refused: dict[str, str] = {}
+        self.ruleset: Ruleset | None = None      # of what is settled
         self.cutting = False                     # whether connections may be marked as cut
         self.moved: set[str] = set()             # taps that came or went while links were being listed
 
@@ -95,7 +99,7 @@ class HostAgent:
             if snapshot.slice == self.settled:
                 self._tell("slice", self.settings.name, snapshot.seq, State.UP)
                 return Report()
-            return await self._settle(snapshot.slice)
+            return await self._step(snapshot.slice) or await self._settle(snapshot.slice)
 
     async def resync(self, snapshot: Snapshot | None = None) -> Report:
         """Compare everything with the kernel, whatever was believed; without a snapshot, by the last slice known."""
@@ -109,7 +113,7 @@ class HostAgent:
             return Report() if wanted is None else await self._settle(wanted)
 
     async def _settle(self, wanted: Slice) -> Report:
-        before, self.settled = self.settled, None
+        before, self.settled, self.ruleset = self.settled, None, None
         changes: list[str] = []
         self.wiring.changes = changes
         began = time.perf_counter()
@@ -123,7 +127,7 @@ class HostAgent:
             await self._plug_all()
             await self.wiring.forward(wanted)
             failures = await self._fill_spaces(wanted, before, changes)
-            if replaced and (self.cutting or before is None or _takes_away(before, wanted)):
+            if replaced and (self.cutting or before is None or takes_away(before, wanted)):
                 changes += await asyncio.to_thread(self._judge, wanted, before, ruleset.zones)
             await self._remove_spaces(wanted, changes)
         except (EngineFailed, OSError) as error:
@@ -132,13 +136,79 @@ class HostAgent:
         if failures:
             self._tell("slice", self.settings.name, self.seq, State.ERROR, "; ".join(failures))
         else:
-            self.settled = wanted
+            self.settled, self.ruleset = wanted, ruleset
             self._tell("slice", self.settings.name, self.seq, State.UP)
         self._forget_gone(wanted)
         if changes:
             spent = (time.perf_counter() - began) * 1000
             log.info("%d changes in %.0f ms", len(changes), spent, extra={"host": self.settings.name})
         return Report(changes=tuple(changes))
+
+    async def _step(self, wanted: Slice) -> Report | None:
+        """The short way where a settled slice differs by a few ports, their neighbours and their groups' members:
+        nothing else is looked at. None when it is not of that kind, or fails: then everything is compared."""
+        before, known = self.settled, self.ruleset
+        change = difference(before, wanted) if before is not None else None
+        if before is None or known is None or change is None or len(change.added) + len(change.removed) > STEP_PORTS:
+            return None
+        ruleset = ruleset_after(known, before, wanted, change)
+        if ruleset is None:
+            return None
+        changes: list[str] = []
+        self.settled, self.wiring.changes = None, changes
+        try:
+            if ruleset.text:
+                self.nft.run(ruleset.text)
+                changes.append("ruleset changed")
+            self.slice = wanted
+            for port in change.parted:
+                self._part(port)
+            for network_id, gone, come in neighbours_moved(before, change):
+                self.wiring.move(network_id, gone, come)
+            self._come(change)
+            if self.wiring.failures or await self._fill_changed(wanted, change):
+                return None
+        except (EngineFailed, OSError) as error:
+            log.info("a change is made in whole: %s", error, extra={"host": self.settings.name})
+            return None
+        if ruleset.text and (self.cutting or takes_away(before, wanted)):
+            changes += await asyncio.to_thread(self._judge, wanted, before, ruleset.zones)
+        self.settled, self.ruleset = wanted, msgspec.structs.replace(ruleset, text="")
+        self._tell("slice", self.settings.name, self.seq, State.UP)
+        if change.parted:
+            self._forget_gone(wanted)
+        return Report(changes=tuple(changes))
+
+    def _part(self, port: Port) -> None:
+        name = names.link(names.TAP, port.id)
+        self.taps.pop(name, None)
+        link = self.wiring.links.find(name)
+        if link is not None and link.master:
+            self.wiring.unplug(link)
+
+    def _come(self, change: Change) -> None:
+        old = {port.id: port for port in change.removed}
+        for port in change.added:
+            name = names.link(names.TAP, port.id)
+            self.taps[name] = port
+            link = self.wiring.links.find(name)
+            if link is None:
+                self._tell("port", port.id, port.revision, State.DOWN)
+            else:
+                self._plug(link, port, old.get(port.id))
+
+    async def _fill_changed(self, wanted: Slice, change: Change) -> bool:
+        """Services and routers of networks whose ports or neighbours are other than before; true if one failed."""
+        touched = {network.network.id for network in change.networks}
+        touched |= {port.network_id for port in (*change.added, *change.removed)}
+        networks = {network.network.id: network for network in wanted.networks}
+        for network_id in touched & networks.keys() & self.services.keys():
+            ports = [port for port in wanted.ports if port.network_id == network_id]
+            await self.services[network_id].update(networks[network_id], ports, self.settings.dns, trusted=True)
+        for router in wanted.routers:
+            if touched.intersection(leg.network_id for leg in router.legs):
+                await self.routers[router.id].update(router, networks, self.settings.physical, trusted=True)
+        return not self.services.keys() >= {i for i in touched if i in networks and serves(networks[i])}
 
     def _tell(self, kind: str, record_id: str, revision: int, state: State, detail: str = "") -> None:
         self.feed.publish(Status(
@@ -187,7 +257,7 @@ class HostAgent:
         host, failures = self.settings.name, list(self.wiring.failures)
         self._close_surplus(wanted)
         known = {network.network.id: network for network in before.networks} if before is not None else {}
-        same = {i for i, network in networks.items() if i in known and _same_service(known[i], network)}
+        same = {i for i, network in networks.items() if i in known and same_service(known[i], network)}
         same_routers = set(before.routers) if before is not None else set()
         for network in (network for network in wanted.networks if serves(network)):
             network_id = network.network.id
@@ -236,8 +306,8 @@ class HostAgent:
         return True
 
     def _judge(self, wanted: Slice, before: Slice | None, zones: dict[str, int]) -> list[str]:
-        ports = _places(wanted, zones)
-        gone = _places(before, zones).keys() - ports.keys() if before is not None else set()
+        ports = places(wanted, zones)
+        gone = places(before, zones).keys() - ports.keys() if before is not None else set()
         conntrack = Conntrack(self.settings.namespace)
         try:
             changes, self.cutting = conntrack.judge(ports, set(gone), FlowCheck(wanted.groups))
@@ -264,12 +334,12 @@ class HostAgent:
             if name not in present and name not in self.moved:
                 self._tell("port", port.id, port.revision, State.DOWN)
 
-    def _plug(self, link: Link, port: Port) -> None:
+    def _plug(self, link: Link, port: Port, old: Port | None = None) -> None:
         if port.id in self.refused:
             self._tell("port", port.id, port.revision, State.ERROR, self.refused[port.id])
             return
         try:
-            if self.wiring.plug(link, port):
+            if self.wiring.replug(link, old, port):
                 self.wiring.changes.append(f"tap {link.name} plugged")
         except EngineFailed as error:
             if not (isinstance(error, nl.NetlinkFailed) and error.errno == errno.ENODEV):
@@ -312,37 +382,15 @@ class HostAgent:
         if port is not None:
             self.moved.add(link.name)
         if port is not None and kind == NEWLINK:
-            self._plug(link, port)
+            known = self.wiring.is_plugged(link, port)              # else the news may be of before it was
+            now = link if known else self.wiring.links.find(link.name)
+            if now is not None:
+                self._plug(now, port)
         elif port is not None:
             self._tell("port", port.id, port.revision, State.DOWN)
         elif kind == DELLINK and not self.lock.locked() and names.OWN_LINK.fullmatch(link.name):
             self.settled = None
             self._tell("slice", self.settings.name, self.seq, State.ERROR, f"link {link.name} is gone")
-
-
-def _same_service(before: NetworkSlice, now: NetworkSlice) -> bool:
-    return before.subnets == now.subnets and before.network.mtu == now.network.mtu
-
-
-def _takes_away(before: Slice, wanted: Slice) -> bool:
-    """Whether anything that was allowed may not be any more; else no connection has to be looked at."""
-    groups = {group.id: group for group in wanted.groups}
-    for old in before.groups:
-        new = groups.get(old.id)
-        if new is not None and (old.rules, old.stateful) != (new.rules, new.stateful):
-            return True
-        if new is not None and not set(old.members) <= set(new.members):
-            return True
-    ports = {port.id: port for port in wanted.ports}
-    return any(old.id not in ports or _reach(old) != _reach(ports[old.id]) for old in before.ports)
-
-
-def _reach(port: Port) -> tuple[object, ...]:
-    return port.fixed_ips, port.allowed_address_pairs, port.security_group_ids, port.port_security, port.network_id
-
-
-def _places(wanted: Slice, zones: dict[str, int]) -> dict[tuple[int, str], Port]:
-    return {
-        (zones[port.network_id], address): port
-        for port in wanted.ports if port.network_id in zones for _, address in port_addresses(port)
-    }
+            for port in self.taps.values():
+                if names.link(names.BRIDGE, port.network_id) == link.name:
+                    self._tell("port", port.id, port.revision, State.ERROR, "the bridge of its network is gone")

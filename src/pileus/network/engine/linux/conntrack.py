@@ -82,15 +82,17 @@ class Conntrack(nl.Netlink):
                 changes.append(f"connection {'allowed again' if allowed else 'cut'}: {connection.flow}")
         return changes, cutting
 
-    def cut_translations(self, floating: Mapping[str, str], own: set[str]) -> None:
-        """Delete connections whose address translation is not what a new connection would get."""
+    def cut_translations(self, floating: Mapping[tuple[str, int], str], own: set[str]) -> None:
+        """Delete connections whose address translation is not what a new connection would get. `floating` says where
+        a port of a floating IP leads; port 0 stands for all that are not named."""
         for connection in self.connections():
             flow = connection.flow
             translated_there = flow.destination != connection.reply_source
             translated_back = flow.source != connection.reply_destination
             outside = connection.reply_destination
-            lost = translated_there and floating.get(flow.destination) != connection.reply_source
-            if lost or translated_back and outside not in own and floating.get(outside) != flow.source:
+            there = floating.get((flow.destination, flow.port), floating.get((flow.destination, 0)))
+            lost = translated_there and there != connection.reply_source
+            if lost or translated_back and outside not in own and floating.get((outside, 0)) != flow.source:
                 self.delete(connection)
 
 

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, ip_network
 import msgspec
 
 from pileus.network.engine.linux import namespaces
+from pileus.network.engine.linux.dhcp_options import extra_four
 from pileus.network.engine.linux.names import SERVICE_LEG
 from pileus.network.engine.records import HostRoute, Network, Port, Subnet
 
@@ -18,6 +19,7 @@ MAGIC = b"\x63\x82\x53\x63"
 SO_BINDTODEVICE, SO_NO_CHECK, IP_PKTINFO = 25, 11, 8
 DISCOVER, OFFER, REQUEST, ACK, NAK, INFORM = 1, 2, 3, 5, 6, 8
 LEASE_SECONDS = 86400
+TFTP_ADDRESS = 150        # also told where the next server of a boot stands
 METADATA = "169.254.169.254"
 MAX_MESSAGES = 64         # read at one go, so that a flood cannot hold the loop
 
@@ -34,6 +36,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[tuple[str, str], ...] = ()
     hostname: str = ""
     domain: str = ""
+    extra: tuple[tuple[int, bytes], ...] = ()
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,14 +91,21 @@ def answer(question: Question, lease: Lease) -> tuple[bytes, str] | None:
     options = [(53, bytes([reply])), (54, server)]
     if reply != NAK:
         options += [] if informs else _times()
-        options += _options(lease)
+        options = _with_extra(options + _options(lease), lease.extra)
     yours = b"\0" * 4 if reply == NAK or informs else _packed(lease.ip)
     client = question.client_ip if reply == ACK else b"\0" * 4
-    packet = b"\x02\x01\x06\0" + question.transaction + question.seconds_flags + client + yours + server
+    boot = next((value for code, value in lease.extra if code == TFTP_ADDRESS), server)[:4]
+    packet = b"\x02\x01\x06\0" + question.transaction + question.seconds_flags + client + yours + boot
     packet += question.relay_ip + question.hardware + b"\0" * 192 + MAGIC
     packet += b"".join(_option(code, value) for code, value in options) + b"\xff"
     known = question.client_ip != b"\0" * 4 and reply != NAK
     return packet.ljust(300, b"\0"), socket.inet_ntoa(question.client_ip) if known else "255.255.255.255"
+
+
+def _with_extra(options: list[tuple[int, bytes]], extra: tuple[tuple[int, bytes], ...]) -> list[tuple[int, bytes]]:
+    """A port's own options take the place of those that everybody is given."""
+    codes = {code for code, _ in extra}
+    return [pair for pair in options if pair[0] not in codes] + list(extra)
 
 
 def _times() -> list[tuple[int, bytes]]:
@@ -157,7 +167,8 @@ def _lease(network: Network, subnet: Subnet, owner: tuple[Port, str], dns: tuple
     return Lease(
         ip=ip, network=subnet.cidr, server=server, router=subnet.gateway_ip, mtu=network.mtu,
         dns=tuple(server for server in subnet.dns_nameservers or dns if ":" not in server), routes=tuple(routes),
-        hostname=port.hostname or "host-" + ip.replace(".", "-"), domain=port.dns_domain)
+        hostname=port.hostname or "host-" + ip.replace(".", "-"), domain=port.dns_domain,
+        extra=extra_four(port.dhcp_options))
 
 
 def _is_four(route: HostRoute) -> bool:

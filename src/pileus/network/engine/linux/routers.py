@@ -13,6 +13,7 @@ from pileus.network.engine.linux.conntrack import Conntrack
 from pileus.network.engine.linux.dhcp import METADATA
 from pileus.network.engine.linux.links import Link, Links, Route
 from pileus.network.engine.linux.metadata import Answer, Listener
+from pileus.network.engine.linux.meters import settle_meters
 from pileus.network.engine.linux.nft import Nft
 from pileus.network.engine.linux.spaces import QUIET, askers, identity, settle_addresses, settle_link
 from pileus.network.engine.linux.wiring import PhysicalBridge, clear_far_end, join_far_end
@@ -27,9 +28,23 @@ SETTINGS = {
 }
 
 
+def targets_of(router: RouterSlice) -> dict[tuple[str, int], str]:
+    """Where a port of a floating IP leads; port 0 stands for all of one that is a single guest's."""
+    found = {(floating.floating_ip, 0): floating.fixed_ip for floating in router.floating_ips if floating.fixed_ip}
+    for floating in router.floating_ips:
+        for forwarding in floating.forwardings:
+            ports = range(forwarding.port, forwarding.last + 1)
+            found.update(((floating.floating_ip, port), forwarding.ip) for port in ports)
+    return found
+
+
+PORTED = ("tcp", "udp", "sctp", "dccp")
+
+
 def compile_translation(router: RouterSlice) -> tuple[str, str]:
     """The router's nftables transaction and its generation."""
-    pairs = [(str(ip_interface(f.floating_ip).ip), str(ip_interface(f.fixed_ip or "").ip)) for f in router.floating_ips]
+    pairs = [(str(ip_interface(f.floating_ip).ip), str(ip_interface(f.fixed_ip).ip))
+             for f in router.floating_ips if f.fixed_ip is not None]
     addresses = [str(ip_interface(a).ip) for a in (router.gateway.addresses if router.gateway else ())]
     own = next((address for address in addresses if ":" not in address), None)
     hairpin = 'ct status dnat iifname "qr-*" oifname "qr-*" snat to'
@@ -38,10 +53,15 @@ def compile_translation(router: RouterSlice) -> tuple[str, str]:
         after += [f'oifname "qg-*" snat to {own}'] if router.enable_snat else []
         after.append(f"{hairpin} {own}")
     maps = _pairs("destinations", pairs) + _pairs("sources", [(fixed, floating) for floating, fixed in pairs])
+    forwards = {protocol: _forwards(router, protocol) for protocol in PORTED}
+    maps += "".join(_map(f"{protocol}_forwards", "ipv4_addr . inet_service : ipv4_addr . inet_service", elements)
+                    for protocol, elements in forwards.items() if elements)
+    led = "".join(f"    dnat ip addr . port to ip daddr . {protocol} dport map @{protocol}_forwards\n"
+                  for protocol, elements in forwards.items() if elements)
     body = f"table ip {names.TABLE} {{\n{maps}"
     body += (
         "  chain before {\n    type nat hook prerouting priority dstnat; policy accept;\n"
-        "    dnat to ip daddr map @destinations\n  }\n"
+        f"    dnat to ip daddr map @destinations\n{led}  }}\n"
         "  chain after {\n    type nat hook postrouting priority srcnat; policy accept;\n    "
         + "\n    ".join(after) + "\n  }\n"
         "  chain to_router {\n    type filter hook input priority filter; policy accept;\n"
@@ -52,9 +72,21 @@ def compile_translation(router: RouterSlice) -> tuple[str, str]:
 
 
 def _pairs(name: str, pairs: list[tuple[str, str]]) -> str:
-    elements = ", ".join(f"{key} : {value}" for key, value in sorted(pairs))
-    listed = f"    elements = {{ {elements} }}\n" if elements else ""
-    return f"  map {name} {{\n    type ipv4_addr : ipv4_addr\n{listed}  }}\n"
+    return _map(name, "ipv4_addr : ipv4_addr", [f"{key} : {value}" for key, value in sorted(pairs)])
+
+
+def _map(name: str, kind: str, elements: list[str]) -> str:
+    listed = f"    elements = {{ {', '.join(elements)} }}\n" if elements else ""
+    return f"  map {name} {{\n    type {kind}\n{listed}  }}\n"
+
+
+def _forwards(router: RouterSlice, protocol: str) -> list[str]:
+    """One element per port, as the kernel's own ranges do not keep the order of ports."""
+    return [
+        f"{ip_interface(floating.floating_ip).ip} . {forwarding.port + i} : "
+        f"{ip_interface(forwarding.ip).ip} . {forwarding.inside + i}"
+        for floating in router.floating_ips for forwarding in floating.forwardings if forwarding.protocol == protocol
+        for i in range(forwarding.last - forwarding.port + 1)]
 
 
 class RouterSpace:
@@ -108,7 +140,7 @@ class RouterSpace:
             changes += self._routes(links, router)
         finally:
             links.close()
-        return changes + self._translation(router)
+        return changes + self._translation(router) + settle_meters(self.namespace, router)
 
     def _gateway_link(self, gateway: GatewayLeg, physical: Mapping[str, PhysicalBridge]) -> list[str]:
         place = physical.get(gateway.physical or "")
@@ -195,7 +227,7 @@ class RouterSpace:
         conntrack = Conntrack(self.namespace)
         try:
             own = {a.split("/")[0] for a in (router.gateway.addresses if router.gateway else ())}
-            conntrack.cut_translations({f.floating_ip: f.fixed_ip or "" for f in router.floating_ips}, own)
+            conntrack.cut_translations(targets_of(router), own)
         finally:
             conntrack.close()
         return [f"address translation of router {self.router_id} replaced"]

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Container, Iterable
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 import msgspec
@@ -106,32 +108,95 @@ STATEFUL = """    ct state established,related ct mark 0 accept
 """
 
 
+Elements = dict[str, list[str]]          # by the name of their set or map
+
+
 class Ruleset(msgspec.Struct, frozen=True, kw_only=True):
-    """`generation` names the text, `zones` are by network id, `refused` says which ports were left out, and why."""
+    """`generation` names the text, `zones` are by network id, `refused` says which ports were left out, and why.
+
+    The name is made of the `skeleton` (all but the elements of ports and members) and of the `total` of all elements,
+    in which order does not matter: so that it is known after a change of a few elements, too.
+    """
 
     text: str
     generation: str
     zones: dict[str, int]
     refused: dict[str, str]
+    skeleton: str = ""
+    total: int = 0
 
 
 def compile_ruleset(wanted: Slice) -> Ruleset:
     refused: dict[str, str] = {}
-    ports = [port for port in wanted.ports if _usable(port, refused)]
+    ports = [port for port in wanted.ports if usable(port, refused)]
     zones = _numbers((network.network.id for network in wanted.networks), 65533)
-    tables = _bridge_table(wanted, ports), _inet_table(wanted, ports, zones, refused)
-    body = "\n".join(tables)
-    generation = "generation_" + hashlib.sha256(body.encode()).hexdigest()[:16]
+    known, marks = {group.id for group in wanted.groups}, _marks(ports)
+    elements: Elements = defaultdict(list)
+    for port in ports:
+        for name, element in port_elements(port, marks[port.id], known):
+            elements[name].append(element)
+    for group in wanted.groups:
+        elements.update(member_elements(group))
+    body = "\n".join((_bridge_table(wanted, elements), _inet_table(wanted, (ports, zones, refused), elements)))
+    bare = "\n".join((_bridge_table(wanted, {}), _inet_table(wanted, (ports, zones, refused), {})))
+    skeleton = hashlib.sha256(bare.encode()).hexdigest()
+    total = sum(weight(name, element) for name, listed in elements.items() for element in listed) % WHOLE
+    generation = generation_of(skeleton, total)
     text = "".join(f"add table {family} {names.TABLE}\ndelete table {family} {names.TABLE}\n" for family in FAMILIES)
     text += body + "".join(f"add chain {family} {names.TABLE} {generation}\n" for family in FAMILIES)
-    return Ruleset(text=text, generation=generation, zones=zones, refused=refused)
+    return Ruleset(text=text, generation=generation, zones=zones, refused=refused, skeleton=skeleton, total=total)
+
+
+WHOLE = 1 << 64
+
+
+def weight(name: str, element: str) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{name} {element}".encode(), digest_size=8).digest(), "big")
+
+
+def generation_of(skeleton: str, total: int) -> str:
+    return "generation_" + hashlib.sha256(f"{skeleton} {total}".encode()).hexdigest()[:16]
+
+
+def port_elements(port: Port, mark: int, known: Container[str]) -> list[tuple[str, str]]:
+    """What one port puts into which set; `known` are the groups that the host has."""
+    tap = f'"{names.link(names.TAP, port.id)}"'
+    found = [("guests", tap)]
+    if not port.port_security:
+        return [*found, ("open", tap)]
+    pairs = port_addresses(port)
+    found += [("macs", f"{tap} . {mac}") for mac in sorted({mac for mac, _ in pairs})]
+    ranges: dict[int, list[str]] = {4: [], 6: []}
+    for mac, address in pairs:
+        version = 6 if ":" in address else 4
+        element = f"{tap} . {mac} . {address}"
+        if "/" in address:
+            ranges[version].append(element)
+        else:
+            found.append((f"sources{version}", element))
+            if version == 6:
+                found.append(("targets", f"{tap} . {mac} . {int(IPv6Address(address)):#034x}"))
+    found += [(f"ranges{version}", element) for version in (4, 6) for element in _disjoint(ranges[version])]
+    if ranges[6]:
+        found.append(("targets_any", tap))
+    chain = combination_name(combination_of(port.security_group_ids, known))
+    return [*found, ("marks", f"{tap} : {mark:#x}"), ("outward", f"{mark:#x} : goto {chain}_out"),
+            ("inward", f"{mark:#x} : goto {chain}_in")]
+
+
+def combination_of(group_ids: Iterable[str], known: Container[str]) -> tuple[str, ...]:
+    return tuple(sorted(i for i in group_ids if i in known))
+
+
+def combination_name(key: tuple[str, ...]) -> str:
+    return "c_" + hashlib.sha256(" ".join(key).encode()).hexdigest()[:12]
 
 
 FAMILIES = ("bridge", "inet")
 REMOVAL = "".join(f"add table {family} {names.TABLE}\ndelete table {family} {names.TABLE}\n" for family in FAMILIES)
 
 
-def _usable(port: Port, refused: dict[str, str]) -> bool:
+def usable(port: Port, refused: dict[str, str]) -> bool:
     """A port with an address that cannot be read is left out, which leaves it without any traffic."""
     try:
         pairs = port_addresses(port)
@@ -144,15 +209,29 @@ def _usable(port: Port, refused: dict[str, str]) -> bool:
     return True
 
 
+def _number(record_id: str, limit: int) -> int:
+    return int.from_bytes(hashlib.sha256(record_id.encode()).digest()[:4], "big") % limit + 1
+
+
 def _numbers(ids: Iterable[str], limit: int) -> dict[str, int]:
     """Numbers from 1 that stay the same for an id whatever others come and go, but for rare collisions."""
     taken: dict[int, str] = {}
     for record_id in sorted(ids):
-        number = int.from_bytes(hashlib.sha256(record_id.encode()).digest()[:4], "big") % limit + 1
+        number = _number(record_id, limit)
         while number in taken:
             number = number % limit + 1
         taken[number] = record_id
     return {record_id: number for number, record_id in taken.items()}
+
+
+@lru_cache(maxsize=65536)
+def _own_mark(port_id: str) -> int:
+    return GUEST_MARK | _number(port_id, GUEST_MARK - 2)
+
+
+def mark_of(port: Port) -> int:
+    """Its mark as long as no other port's number is the same."""
+    return _own_mark(port.id)
 
 
 def _marks(ports: list[Port]) -> dict[str, int]:
@@ -166,40 +245,25 @@ def _collection(kind: str, name: str, type_text: str, elements: Iterable[str], *
     return f"  {kind} {name} {{\n    {type_text}\n{flags}{body}  }}\n"
 
 
-def _bridge_table(wanted: Slice, ports: list[Port]) -> str:
-    sources: dict[tuple[int, bool], list[str]] = {(v, r): [] for v in (4, 6) for r in (False, True)}
-    macs, targets, targets_any = [], [], []
-    for port in ports:
-        if not port.port_security:
-            continue
-        tap, pairs = f'"{names.link(names.TAP, port.id)}"', port_addresses(port)
-        macs += [f"{tap} . {mac}" for mac in sorted({mac for mac, _ in pairs})]
-        for mac, address in pairs:
-            version, is_range = 6 if ":" in address else 4, "/" in address
-            sources[version, is_range].append(f"{tap} . {mac} . {address}")
-            if version == 6 and not is_range:
-                targets.append(f"{tap} . {mac} . {int(IPv6Address(address)):#034x}")
-        if any(":" in address and "/" in address for _, address in pairs):
-            targets_any.append(tap)
-    taps = [f'"{names.link(names.TAP, port.id)}"' for port in ports]
-    marks = _marks(ports)
-    opened = [f'"{names.link(names.TAP, port.id)}"' for port in ports if not port.port_security]
-    marked = [f'"{names.link(names.TAP, p.id)}" : {marks[p.id]:#x}' for p in ports if p.port_security]
+def _bridge_table(wanted: Slice, elements: Elements) -> str:
     four, six = "type ifname . ether_addr . ipv4_addr", "type ifname . ether_addr . ipv6_addr"
     service_macs = [names.service_mac(network.network.id) for network in wanted.networks]
+
+    def filled(kind: str, name: str, type_text: str, *, intervals: bool = False) -> str:
+        return _collection(kind, name, type_text, elements.get(name, ()), intervals=intervals)
     return "".join((
         f"table bridge {names.TABLE} {{\n",
-        _collection("set", "guests", "type ifname", taps),
-        _collection("set", "open", "type ifname", opened),
-        _collection("set", "macs", "type ifname . ether_addr", macs),
-        _collection("set", "sources4", four, sources[4, False]),
-        _collection("set", "ranges4", four, _disjoint(sources[4, True]), intervals=True),
-        _collection("set", "sources6", six, sources[6, False]),
-        _collection("set", "ranges6", six, _disjoint(sources[6, True]), intervals=True),
-        _collection("set", "targets", "typeof iifname . ether saddr . @th,64,128", targets),
-        _collection("set", "targets_any", "type ifname", targets_any),
+        filled("set", "guests", "type ifname"),
+        filled("set", "open", "type ifname"),
+        filled("set", "macs", "type ifname . ether_addr"),
+        filled("set", "sources4", four),
+        filled("set", "ranges4", four, intervals=True),
+        filled("set", "sources6", six),
+        filled("set", "ranges6", six, intervals=True),
+        filled("set", "targets", "typeof iifname . ether saddr . @th,64,128"),
+        filled("set", "targets_any", "type ifname"),
         _collection("set", "service_macs", "type ether_addr", sorted(set(service_macs))),
-        _collection("map", "marks", "type ifname : mark", marked),
+        filled("map", "marks", "type ifname : mark"),
         BRIDGE_CHAINS, "}\n",
     ))
 
@@ -216,18 +280,11 @@ def _disjoint(elements: list[str]) -> list[str]:
     ]
 
 
-def _inet_table(wanted: Slice, ports: list[Port], zones: dict[str, int], refused: dict[str, str]) -> str:
+def _inet_table(wanted: Slice, around: tuple[list[Port], dict[str, int], dict[str, str]], elements: Elements) -> str:
+    ports, zones, refused = around
     groups = {group.id: group for group in wanted.groups}
-    marks = _marks(ports)
-    combinations: dict[tuple[str, ...], str] = {}
-    outward, inward = [], []
-    for port in ports:
-        if not port.port_security:
-            continue
-        key = tuple(sorted(i for i in port.security_group_ids if i in groups))
-        name = combinations.setdefault(key, "c_" + hashlib.sha256(" ".join(key).encode()).hexdigest()[:12])
-        outward.append(f"{marks[port.id]:#x} : goto {name}_out")
-        inward.append(f"{marks[port.id]:#x} : goto {name}_in")
+    combinations = {combination_of(port.security_group_ids, groups) for port in ports if port.port_security}
+    named = sorted((combination_name(key), key) for key in combinations)
     peers = sorted({plain(peer) for network in wanted.networks for peer in network.peers})
     bridges = [f'"{names.link(names.BRIDGE, i)}" : {zone}' for i, zone in sorted(zones.items())]
     return "".join((
@@ -235,23 +292,32 @@ def _inet_table(wanted: Slice, ports: list[Port], zones: dict[str, int], refused
         _collection("map", "zones", "typeof iifname : ct zone", bridges),
         _collection("set", "peers4", "type ipv4_addr", (peer for peer in peers if ":" not in peer)),
         _collection("set", "peers6", "type ipv6_addr", (peer for peer in peers if ":" in peer)),
-        *(_members(group) for group in wanted.groups),
+        *(_members(group, elements) for group in wanted.groups),
         *(_group(group, groups, refused) for group in wanted.groups),
-        *(_combination(key, name, groups) for key, name in sorted(combinations.items())),
-        _collection("map", "outward", "type mark : verdict", outward),
-        _collection("map", "inward", "type mark : verdict", inward),
+        *(_combination(key, name, groups) for name, key in named),
+        _collection("map", "outward", "type mark : verdict", elements.get("outward", ())),
+        _collection("map", "inward", "type mark : verdict", elements.get("inward", ())),
         INET_CHAINS, "}\n",
     ))
 
 
-def _members(group: GroupSlice) -> str:
-    name, parts = names.short(group.id), []
+def member_elements(group: GroupSlice) -> Elements:
+    found: Elements = {}
     for version in (4, 6):
         addresses = [plain(member) for member in group.members if _is_address(member, version)]
-        intervals = any("/" in member for member in addresses)
-        elements = collapsed(addresses, version) if intervals else addresses
-        parts.append(_collection("set", f"m{version}_{name}", f"type ipv{version}_addr", elements, intervals=intervals))
-    return "".join(parts)
+        wide = any("/" in member for member in addresses)
+        found[f"m{version}_{names.short(group.id)}"] = collapsed(addresses, version) if wide else addresses
+    return found
+
+
+def has_ranges(group: GroupSlice) -> bool:
+    return any("/" in member for member in group.members)
+
+
+def _members(group: GroupSlice, elements: Elements) -> str:
+    return "".join(_collection(
+        "set", name, f"type ipv{version}_addr", elements.get(name, ()), intervals=has_ranges(group))
+        for version in (4, 6) for name in [f"m{version}_{names.short(group.id)}"])
 
 
 def _is_address(member: str, version: int) -> bool:

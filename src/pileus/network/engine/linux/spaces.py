@@ -4,8 +4,9 @@ import asyncio
 import os
 from collections.abc import Mapping
 
-from pileus.network.engine.linux import names, namespaces
+from pileus.network.engine.linux import dhcp6, names, namespaces
 from pileus.network.engine.linux.dhcp import METADATA, Responder, leases
+from pileus.network.engine.linux.dhcp6 import Responder6
 from pileus.network.engine.linux.links import Link, Links
 from pileus.network.engine.linux.metadata import Answer, Listener
 from pileus.network.engine.records import Neighbour, NetworkSlice, Port
@@ -60,15 +61,18 @@ class Service:
         self.answer = answer
         self.identity: tuple[int, int] | None = None
         self.responder: Responder | None = None
+        self.six: Responder6 | None = None
         self.listener: Listener | None = None
 
     def close(self) -> None:
         """A socket keeps its namespace alive, so this comes before the namespace's removal."""
         if self.responder is not None:
             self.responder.close()
+        if self.six is not None:
+            self.six.close()
         if self.listener is not None:
             self.listener.close()
-        self.identity = self.responder = self.listener = None
+        self.identity = self.responder = self.six = self.listener = None
 
     async def update(
         self, network: NetworkSlice, ports: list[Port], dns: tuple[str, ...], *, trusted: bool,
@@ -80,12 +84,15 @@ class Service:
         if self.identity != identity(self.namespace):
             self.close()
             self.responder = Responder(self.namespace)
+            self.six = Responder6(self.namespace, names.service_mac(network.network.id))
             if self.answer is not None:
                 self.listener = Listener(self.namespace, self.answer)
                 await self.listener.start()
             self.identity = identity(self.namespace)
         if self.responder is not None:
             self.responder.leases = leases(network.network, network.subnets, ports, dns)
+        if self.six is not None:
+            self.six.update(dhcp6.leases(network.subnets, ports, dns))
         if self.listener is not None:
             self.listener.neighbours = askers([network])
         return changes

@@ -8,9 +8,10 @@ import msgspec
 
 from pileus.network.engine.base import EngineFailed
 from pileus.network.engine.linux import names, namespaces
+from pileus.network.engine.linux.dhcp6 import wants_six
 from pileus.network.engine.linux.links import NO_MAC, Forwarding, Link, Links
 from pileus.network.engine.linux.netlink import NetlinkFailed
-from pileus.network.engine.records import NetworkSlice, Port, RouterSlice, Slice
+from pileus.network.engine.records import Neighbour, NetworkSlice, Port, RouterSlice, Slice
 
 BATCH = 32                # requests between two turns for others in the loop
 
@@ -24,7 +25,7 @@ class PhysicalBridge(msgspec.Struct, frozen=True, kw_only=True):
 
 def serves(network: NetworkSlice) -> bool:
     """Whether the network has a service namespace: for DHCP, and for metadata through the DHCP server's address."""
-    return any(s.enable_dhcp and s.dhcp_server_ip and s.ip_version == 4 for s in network.subnets)
+    return any(s.enable_dhcp and s.dhcp_server_ip and s.ip_version == 4 or wants_six(s) for s in network.subnets)
 
 
 class Wiring:
@@ -33,6 +34,7 @@ class Wiring:
         self.links = Links(namespace)              # for the loop's thread, where taps are plugged as they come
         self.reader = Links(namespace)             # for long lists, read in another thread
         self.bridges: dict[str, int] = {}          # index by network id
+        self.tunnels: dict[str, int] = {}
         self.changes: list[str] = []
         self.failures: list[str] = []
         self.count = 0
@@ -60,6 +62,7 @@ class Wiring:
         present = await self.present()
         kept = {network.network.id for network in wanted.networks}
         self.bridges = {network_id: index for network_id, index in self.bridges.items() if network_id in kept}
+        self.tunnels = {}
         await self._remove_strangers(present, self._own_names(wanted, fresh))
         for network in wanted.networks:
             try:
@@ -144,6 +147,7 @@ class Wiring:
             await self._turn(f"tunnel {name} added")
             present[name] = self._made(name)
         await self._port(present[name], self.bridges[network_id], mtu, quiet=True)
+        self.tunnels[network_id] = present[name].index
 
     async def _physical(self, present: dict[str, Link], network_id: str, place: PhysicalBridge, mtu: int) -> None:
         name, far = names.link(names.PHYSICAL, network_id), names.far_end(self.host, network_id)
@@ -210,6 +214,10 @@ class Wiring:
             changed = True
         return changed
 
+    def is_plugged(self, link: Link, port: Port) -> bool:
+        bridge = self.bridges.get(port.network_id)
+        return link.up and link.quiet == port.port_security and link.master == (bridge if port.admin_up else 0)
+
     def unplug(self, link: Link) -> None:
         try:
             self.links.set_master(link.index, 0)
@@ -232,6 +240,32 @@ class Wiring:
             _unless_gone(self.links.add_forwarding, entry)
             await self._turn(f"{entry} added")
 
+    def move(self, network_id: str, gone: list[Neighbour], come: list[Neighbour]) -> None:
+        """The tunnel's entries for neighbours that went and came."""
+        tunnel = self.tunnels.get(network_id)
+        if tunnel is None:
+            return
+        old, new = _entries(tunnel, gone), _entries(tunnel, come)
+        for entry in sorted(old - new, key=str):
+            _unless_gone(self.links.delete_forwarding, entry)
+            self.changes.append(f"{entry} removed")
+        for entry in sorted(new - old, key=str):
+            _unless_gone(self.links.add_forwarding, entry)
+            self.changes.append(f"{entry} added")
+
+    def replug(self, link: Link, old: Port | None, port: Port) -> bool:
+        """As `plug`; a tap that is joined already gets and loses forwarding entries as the port's addresses say."""
+        before = set(guest_macs(old)) if old is not None and link.master else set()
+        changed = self.plug(link, port)
+        if not before or not port.admin_up:
+            return changed
+        now = set(guest_macs(port))
+        for mac in sorted(before - now):
+            _unless_gone(self.links.delete_forwarding, Forwarding(link.index, mac, None))
+        for mac in sorted(now - before):
+            _unless_gone(self.links.add_forwarding, Forwarding(link.index, mac, None))
+        return changed or before != now
+
     def _desired(self, wanted: Slice, present: dict[str, Link]) -> set[Forwarding]:
         def entries(prefix: str, record_id: str, macs: Iterable[str]) -> set[Forwarding]:
             link = present.get(names.link(prefix, record_id))
@@ -243,10 +277,7 @@ class Wiring:
             tunnel = present.get(names.link(names.VXLAN, network_id))
             if tunnel is not None:
                 desired.update(Forwarding(tunnel.index, NO_MAC, peer) for peer in network.peers)
-                for there in network.neighbours:
-                    if there.underlay_ip is not None:
-                        desired.add(Forwarding(tunnel.index, there.mac, there.underlay_ip))
-                        desired.add(Forwarding(tunnel.index, there.mac, None))
+                desired |= _entries(tunnel.index, network.neighbours)
             desired |= entries(names.SERVICE, network_id, [names.service_mac(network_id)])
         for router in wanted.routers:
             for leg in (*router.legs, *([router.gateway] if router.gateway is not None else [])):
@@ -255,6 +286,11 @@ class Wiring:
             if port.admin_up:
                 desired |= entries(names.TAP, port.id, guest_macs(port))
         return desired
+
+
+def _entries(tunnel: int, neighbours: Iterable[Neighbour]) -> set[Forwarding]:
+    return {Forwarding(tunnel, there.mac, to) for there in neighbours if there.underlay_ip is not None
+            for to in (there.underlay_ip, None)}
 
 
 def _tap(port: Port) -> str:

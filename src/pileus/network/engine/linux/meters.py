@@ -1,0 +1,68 @@
+"""Metering labels as counters in a router's namespace: one per label, of bytes and packets through its gateway."""
+
+import hashlib
+import json
+from typing import Any
+
+from pileus.network.engine.linux import names
+from pileus.network.engine.linux.nft import Nft
+from pileus.network.engine.records import Meter, MeterRule, RouterSlice
+
+TABLE = names.TABLE + "_meters"
+
+
+def compile_meters(meters: tuple[Meter, ...]) -> tuple[str, str]:
+    """The nftables transaction and its generation. A label's rules are asked in order; an excluded one ends them."""
+    body = f"table inet {TABLE} {{\n"
+    body += "".join(f"  counter {_name(meter)} {{ }}\n" for meter in meters)
+    body += "".join(f"  chain of_{_name(meter)} {{\n{_rules(meter)}  }}\n" for meter in meters)
+    jumps = "".join(f"    jump of_{_name(meter)}\n" for meter in meters)
+    body += f"  chain routed {{\n    type filter hook forward priority filter; policy accept;\n{jumps}  }}\n}}\n"
+    generation = "generation_" + hashlib.sha256(body.encode()).hexdigest()[:16]
+    text = f"add table inet {TABLE}\ndelete table inet {TABLE}\n{body}add chain inet {TABLE} {generation}\n"
+    return text, generation
+
+
+def _name(meter: Meter) -> str:
+    return "m_" + names.short(meter.id)
+
+
+def _rules(meter: Meter) -> str:
+    """Excluded traffic first: it is not counted whatever else matches."""
+    ordered = sorted(meter.rules, key=lambda rule: not rule.excluded)
+    return "".join(f"    {_match(rule)} {'return' if rule.excluded else f'counter name {_name(meter)} return'}\n"
+                   for rule in ordered)
+
+
+def _match(rule: MeterRule) -> str:
+    """The gateway is where packets come in from the far end, or leave to it."""
+    parts = ['iifname "qg-*"' if rule.ingress else 'oifname "qg-*"']
+    far = "saddr" if rule.ingress else "daddr"
+    for side, prefix in ((far, rule.remote), ("saddr", rule.source), ("daddr", rule.destination)):
+        if prefix is not None:
+            parts.append(f"{'ip6' if ':' in prefix else 'ip'} {side} {prefix}")
+    return " ".join(parts)
+
+
+def settle_meters(namespace: str, router: RouterSlice) -> list[str]:
+    """Counters begin anew when labels or rules change."""
+    nft = Nft(namespace)
+    try:
+        text, generation = compile_meters(router.meters)
+        present = nft.chains("inet", TABLE)
+        if not router.meters and not present or generation in present:
+            return []
+        nft.run(text if router.meters else f"delete table inet {TABLE}\n")
+        return [f"meters of router {router.id} replaced"]
+    finally:
+        nft.close()
+
+
+def readings(namespace: str) -> dict[str, int]:
+    """Bytes by the short name of the label."""
+    nft = Nft(namespace)
+    try:
+        listed: list[dict[str, Any]] = json.loads(nft.run(f"list counters table inet {TABLE}"))["nftables"]
+        return {entry["counter"]["name"][2:]: entry["counter"]["bytes"] for entry in listed if "counter" in entry}
+    finally:
+        nft.close()

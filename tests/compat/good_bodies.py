@@ -1,0 +1,115 @@
+"""Bodies that services take, so that what is spoiled in them is all that is wrong; by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def good_bodies(known: Mapping[str, str]) -> dict[str, Any]:
+    return _identity(known) | _placement(known) | _image(known) | _network(known) | _compute(known)
+
+
+QUERIES = {"GET /allocation_candidates": "resources=VCPU:1"}
+FILES = {"PUT /v2/images/{image_id}/file": b"data", "PUT /v2/images/{image_id}/stage": b"data"}
+
+
+def _identity(known: Mapping[str, str]) -> dict[str, Any]:
+    user, project = known["user_id"], known["project_id"]
+    password = {"methods": ["password"], "password": {"user": {"id": user, "password": "secret"}}}
+    named: dict[str, Any] = {
+        f"POST /v3/{kind}s": {kind: {"name": f"new-{kind}"}} for kind in ("domain", "project", "user", "group", "role")}
+    return named | {
+        "POST /v3/auth/tokens": {"auth": {"identity": password, "scope": {"project": {"id": project}}}},
+        "PATCH /v3/domains/{domain_id}": {"domain": {"enabled": False}},
+        "PUT /v3/projects/{project_id}/tags": {"tags": ["t", "u"]},
+        "POST /v3/users/{user_id}/password": {"user": {"original_password": "secret", "password": "secret"}},
+        "POST /v3/users/{user_id}/application_credentials": {"application_credential": {"name": "b"}},
+        "POST /v3/OS-TRUST/trusts": {"trust": {
+            "trustor_user_id": user, "trustee_user_id": known["trustee_id"], "impersonation": True,
+            "project_id": project, "roles": [{"id": known["role_id"]}]}},
+        "POST /v3/services": {"service": {"name": "s", "type": "t"}},
+        "POST /v3/endpoints": {"endpoint": {"service_id": known["service_id"], "interface": "public",
+                                            "url": "http://x"}},
+        "POST /v3/policies": {"policy": {"type": "t", "blob": "b"}},
+        "POST /v3/credentials": {"credential": {"type": "cert", "blob": "b", "user_id": user}}}
+
+
+def _placement(known: Mapping[str, str]) -> dict[str, Any]:
+    provider = known["uuid"]
+    claim = {"allocations": {provider: {"resources": {"VCPU": 1}}}, "project_id": "p", "user_id": "u"}
+    listed = {"allocations": [{"resource_provider": {"uuid": provider}, "resources": {"VCPU": 1}}]}
+    newest = {**claim, "consumer_generation": 1, "consumer_type": "INSTANCE"}
+    newest = listed if known["mark"] == "1_0" else newest
+    inventory = {"resource_provider_generation": 1, "total": 10}
+    return {
+        "POST /resource_providers": {"name": f"new-{known['mark']}"},
+        "PUT /resource_providers/{uuid}/inventories": {"resource_provider_generation": 1,
+                                                       "inventories": {"VCPU": {"total": 9}}},
+        "PUT /resource_providers/{uuid}/inventories/{resource_class}": inventory,
+        "POST /resource_providers/{uuid}/inventories": inventory | {"resource_class": "MEMORY_MB"},
+        "PUT /resource_providers/{uuid}/aggregates": {"resource_provider_generation": 1, "aggregates": [provider]},
+        "PUT /resource_providers/{uuid}/traits": {"resource_provider_generation": 1, "traits": ["HW_CPU_X86_AVX"]},
+        "PUT /allocations/{consumer_uuid}": newest,
+        "POST /allocations": {known["consumer_uuid"]: newest},
+        "POST /reshaper": {"inventories": {provider: {"resource_provider_generation": 1, "inventories": {
+            "VCPU": {"total": 9}}}}, "allocations": {known["consumer_uuid"]: newest}}}
+
+
+def _image(known: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "POST /v2/images": {"name": "i", "disk_format": "raw", "container_format": "bare"},
+        "PATCH /v2/images/{image_id}": [{"op": "replace", "path": "/name", "value": "new"}],
+        "POST /v2/images/{image_id}/import": {"method": {"name": "glance-direct"}},
+        "POST /v2/images/{image_id}/members": {"member": known["domain_id"]},
+        "PUT /v2/images/{image_id}/members/{member_id}": {"status": "accepted"}}
+
+
+def _network(known: Mapping[str, str]) -> dict[str, Any]:
+    network, subnet = known["network_id"], known["subnet_id"]
+    return {
+        "POST /v2.0/networks": {"network": {"name": "n"}},
+        "POST /v2.0/subnets": {"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.8.0.0/24"}},
+        "POST /v2.0/ports": {"port": {"network_id": network, "fixed_ips": [{"subnet_id": subnet}]}},
+        "PUT /v2.0/routers/{router_id}/add_router_interface": {"subnet_id": subnet},
+        "PUT /v2.0/routers/{router_id}/remove_router_interface": {"subnet_id": subnet},
+        "POST /v2.0/floatingips": {"floatingip": {"floating_network_id": known["external_id"]}},
+        "POST /v2.0/security-group-rules": {"security_group_rule": {
+            "security_group_id": known["security_group_id"], "direction": "ingress", "protocol": "udp"}},
+        "POST /v2.0/subnetpools": {"subnetpool": {"name": "p", "prefixes": ["10.40.0.0/16"]}},
+        "PUT /v2.0/{resource}/{resource_id}/tags": {"tags": ["t"]},
+        "PUT /v2.0/subnetpools/{subnetpool_id}": {"subnetpool": {"name": "q"}}}
+
+
+def _compute(known: Mapping[str, str]) -> dict[str, Any]:
+    server: dict[str, Any] = {"name": "s", "flavorRef": "1", "imageRef": known["bootable_id"],
+                              "networks": [{"uuid": known["network_id"]}]}
+    service = {"host": known["pattern"], "binary": "nova-compute"}
+    return {
+        "POST /v2.1/os-keypairs": {"keypair": {"name": "new"}},
+        "PUT /v2.1/os-services/enable": service,
+        "PUT /v2.1/os-services/disable": service,
+        "PUT /v2.1/os-services/disable-log-reason": service | {"disabled_reason": "r"},
+        "PUT /v2.1/os-services/{service_id}": {"status": "enabled"},
+        "POST /v2.1/servers": {"server": server},
+        "PUT /v2.1/servers/{server_id}": {"server": {"name": "t"}},
+        "POST /v2.1/servers/{server_id}/action reboot": {"reboot": {"type": "SOFT"}},
+        "POST /v2.1/servers/{server_id}/action os-resetState": {"os-resetState": {"state": "active"}},
+        "POST /v2.1/flavors/{flavor_id}/action addTenantAccess": {"addTenantAccess": {"tenant": known["project_id"]}},
+        "POST /v2.1/flavors/{flavor_id}/action removeTenantAccess": {
+            "removeTenantAccess": {"tenant": known["project_id"]}},
+        "POST /v2.1/servers/{server_id}/metadata": {"metadata": {"k": "v"}},
+        "PUT /v2.1/servers/{server_id}/metadata": {"metadata": {"k": "v"}},
+        "PUT /v2.1/servers/{server_id}/metadata/{key}": {"meta": {"k": "v"}},
+        "POST /v2.1/images/{image_id}/metadata": {"metadata": {"k": "v"}},
+        "PUT /v2.1/images/{image_id}/metadata": {"metadata": {"k": "v"}},
+        "PUT /v2.1/images/{image_id}/metadata/{key}": {"meta": {"k": "v"}},
+        "PUT /v2.1/servers/{server_id}/tags": {"tags": ["t"]},
+        "POST /v2.1/flavors/{flavor_id}/os-extra_specs": {"extra_specs": {"k": "v"}},
+        "PUT /v2.1/flavors/{flavor_id}/os-extra_specs/{key}": {"k": "v"},
+        "POST /v2.1/os-server-external-events": {"events": [
+            {"name": "network-changed", "server_uuid": known["server_id"]}]},
+        "POST /v2.1/os-security-groups": {"security_group": {"name": "n", "description": "d"}},
+        "POST /v2.1/os-security-group-rules": {"security_group_rule": {
+            "ip_protocol": "udp", "from_port": 1, "to_port": 2, "cidr": "10.0.0.0/8",
+            "parent_group_id": known["compute_group_id"]}}}

@@ -1,0 +1,86 @@
+"""What routers do with ports of floating IPs and with metering labels, shown by packets."""
+
+import sys
+
+import msgspec
+import pytest
+
+from pileus.network.engine.linux.meters import readings
+from pileus.network.engine.records import (
+    FloatingIp,
+    Forwarding,
+    Gone,
+    Meter,
+    MeterRule,
+    Records,
+    Rule,
+    SecurityGroup,
+)
+from tests.dataplane.network.conftest import Cloud
+from tests.dataplane.network.lab import HERE, run
+from tests.dataplane.network.topology import OPEN, identity
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+PUBLIC = "198.51.100.120"
+
+
+async def from_outside(net: Cloud, address: str, port: int) -> str:
+    asked = ("ip", "netns", "exec", net.lab.outside, sys.executable, str(HERE / "probe.py"), "ask", address, str(port))
+    return (await run(*asked)).strip()
+
+
+def forwarding(revision: int, *entries: tuple[int, int, str, int]) -> FloatingIp:
+    return FloatingIp(
+        id=identity("floating many"), revision=revision, floating_ip=PUBLIC, router_id=identity("r1"),
+        forwardings=tuple(Forwarding(protocol="tcp", port=port, last=last, ip=ip, inside=inside)
+                          for port, last, ip, inside in entries))
+
+
+async def test_ports_of_one_address_lead_to_several_guests(net: Cloud):
+    opened = msgspec.structs.replace(OPEN, revision=10, rules=(
+        *OPEN.rules, Rule(direction="ingress", protocol="tcp", port_min=80, port_max=80)))
+    floating = forwarding(1, (2201, 2201, "10.0.0.11", 22), (8078, 8080, "10.0.0.11", 78))
+    await net.lab.engine.apply(Records(security_groups=(opened,), floating_ips=(floating,)), (), net.next())
+    assert await from_outside(net, PUBLIC, 2201) == "198.51.100.1"
+    assert await from_outside(net, PUBLIC, 8080) == "198.51.100.1", "the third of a range leads to the third"
+    assert await from_outside(net, PUBLIC, 22) in ("ConnectionRefusedError", "TimeoutError")
+    assert await net["a3"].ask(PUBLIC, 2201) == "198.51.100.11", "also from inside, by the router's own address"
+    assert await net["a3"].ask("198.51.100.1", 7100) == "198.51.100.11", "what goes out is not changed"
+    await net.lab.engine.apply(Records(floating_ips=(forwarding(2, (2201, 2201, "10.0.0.11", 80)),)), (), net.next())
+    assert await from_outside(net, PUBLIC, 2201) == "198.51.100.1"
+    await net.lab.engine.apply(Records(), (Gone(kind="floating_ips", id=floating.id),), net.next())
+    assert await from_outside(net, PUBLIC, 2201) != "198.51.100.1"
+    await net.lab.engine.apply(Records(security_groups=(msgspec.structs.replace(OPEN, revision=11),)), (), net.next())
+
+
+async def test_labels_count_what_goes_through_the_gateway(net: Cloud):
+    label = Meter(id=identity("label"), rules=(
+        MeterRule(ingress=False, remote="198.51.100.0/24"), MeterRule(ingress=False, remote="203.0.113.0/24",
+                                                                      excluded=True)))
+    inside = Meter(id=identity("label in"), rules=(MeterRule(ingress=True, remote="0.0.0.0/0"),))
+    await net.lab.engine.apply(Records(meters=(label, inside)), (), net.next())
+    router = f"{net.lab.prefix}h1.router.{identity('r1')[:11]}"
+    short = {meter.id: meter.id.replace("-", "")[:16] for meter in (label, inside)}
+    assert readings(router) == {short[label.id]: 0, short[inside.id]: 0}
+    assert await net["a3"].ping("198.51.100.1", 3) == 3
+    assert readings(router) == {short[label.id]: 3 * 84, short[inside.id]: 3 * 84}
+    assert await net["a3"].ping("203.0.113.2", 1) == 1
+    assert readings(router) == {short[label.id]: 3 * 84, short[inside.id]: 4 * 84}
+    assert await net["a3"].ping("10.0.1.11", 1) == 1
+    assert readings(router)[short[inside.id]] == 4 * 84, "between networks nothing passes the gateway"
+    await net.lab.engine.apply(Records(), (Gone(kind="meters", id=label.id), Gone(kind="meters", id=inside.id)),
+                               net.next())
+
+
+async def test_address_groups_are_remotes_of_rules(net: Cloud):
+    friends = SecurityGroup(id=identity("friends"), revision=1, addresses=("10.0.0.14/32",))
+    other = SecurityGroup(id=identity("default"), revision=5, rules=(
+        Rule(direction="egress"), Rule(direction="egress", ethertype="IPv6"),
+        Rule(direction="ingress", remote_group_id=identity("default")),
+        Rule(direction="ingress", protocol="tcp", port_min=80, port_max=80, remote_group_id=friends.id)))
+    assert await net["x1"].ask("10.0.0.13", 80) == "TimeoutError"
+    await net.lab.engine.apply(Records(security_groups=(friends, other)), (), net.next())
+    assert await net["x1"].ask("10.0.0.13", 80) == "10.0.0.14"
+    without = msgspec.structs.replace(friends, revision=2, addresses=("10.9.0.0/16",))
+    await net.lab.engine.apply(Records(security_groups=(without,)), (), net.next())
+    assert await net["x1"].ask("10.0.0.13", 80) == "TimeoutError"
