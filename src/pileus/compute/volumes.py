@@ -55,8 +55,10 @@ def device_of(attachment: Attachment) -> str | None:
     return attachment.connection_info.get("connector", {}).get("mountpoint")
 
 
-def told(attachment: Attachment) -> dict[str, Any]:
-    """As servers show it."""
+def told(attachment: Attachment, *, brief: bool) -> dict[str, Any]:
+    """As servers show it; `brief` as they did before 2.3."""
+    if brief:
+        return {"id": attachment.volume_id}
     connector = attachment.connection_info.get("connector", {})
     return {"id": attachment.volume_id, "delete_on_termination": bool(connector.get("delete_on_termination"))}
 

@@ -182,7 +182,8 @@ async def list_servers_detail(ctx: Ctx, query: dict[str, list[str]]) -> Page[Ser
             policy=Rule("os_compute_api:servers:show", PROJECT_READER))
 async def show_server(ctx: Ctx, seen: Seen) -> ServerView:
     found = await _view(ctx, seen)
-    found.volumes = [told(each) for each in await ctx.app.volume.attachments(seen.id)]
+    found.volumes = [told(each, brief=ctx.version < versions.EXTENDED_ATTRIBUTES)
+                     for each in await ctx.app.volume.attachments(seen.id)]
     return found
 
 

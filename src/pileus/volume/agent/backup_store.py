@@ -90,7 +90,7 @@ class BackupStore:
             if chunk is not None and chunk.at is not None and chunk.sha256 == sha256:
                 with (self.folder / backup_id / CHUNKS).open("rb") as file:
                     file.seek(chunk.at)
-                    piece = zlib.decompress(file.read(chunk.length))
+                    piece = _unpacked(file.read(chunk.length))
                 if hashlib.sha256(piece).digest() == sha256:
                     return piece
         raise BackupUnusable(f"Chunk {number} of backup {lineage[-1]} is not what was written.")
@@ -117,6 +117,14 @@ async def _chunks(content: AsyncIterator[tuple[int, bytes]]) -> AsyncIterator[tu
             at += take
     if number >= 0:
         yield number, bytes(held)
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """Empty where it is not what was packed, which its hash then tells."""
+    try:
+        return zlib.decompress(packed)
+    except zlib.error:
+        return b""
 
 
 def _store(file, piece: bytes, before: Chunk | None) -> Chunk:

@@ -230,6 +230,8 @@ async def restore_backup(ctx: Ctx, seen: Seen, body: RestoreTo) -> Restored:
     async with ctx.db.write() as tx:
         if body.volume_id is None:
             volume = await _new_volume(ctx, tx, backup, body.name)
+            await backups.change(tx, await backups.get(tx, backup.id), now, status="restoring",
+                                 restore_volume_id=volume.id)
             return Restored(backup_id=backup.id, volume_id=volume.id, volume_name=volume.name or "")
         volume = await volumes.get(tx, body.volume_id)
         mine(ctx, volume, volumes.VolumeNotFound, volume_id=volume.id)

@@ -69,6 +69,10 @@ async def see(conn: Connection, backup_id: str) -> Seen:
     return Seen(backup=row, has_dependents=row.children > 0)
 
 
+async def find(conn: Connection, backup_id: str) -> Backup | None:
+    return await db.one(conn, sa.select(backups).where(backups.c.id == backup_id), Backup)
+
+
 async def get(conn: Connection, backup_id: str) -> Backup:
     return (await see(conn, backup_id)).backup
 

@@ -43,6 +43,7 @@ class CreateVolume(Saga, kw_only=True):
     @accept.undo
     async def mark_error(self, turn: Turn) -> None:
         volume = await volumes.find(turn.tx, self.volume_id)
+        await self._release_backup(turn)
         if volume is None or turn.why == SUPERSEDED:
             return
         await volumes.change(turn.tx, volume, turn.services.clock(), status=Status.ERROR)
@@ -50,6 +51,12 @@ class CreateVolume(Saga, kw_only=True):
         await tell_why(turn, "VOLUME", volume, action=notices.SCHEDULE if no_room else
                        notices.FROM_IMAGE if self.source.image_id else notices.CREATE,
                        detail="003" if no_room else "001")
+
+    async def _release_backup(self, turn: Turn) -> None:
+        """One that is being restored to this volume is no longer."""
+        backup = await backups.find(turn.tx, self.source.backup_id) if self.source.backup_id else None
+        if backup is not None and backup.restore_volume_id == self.volume_id:
+            await backups.change(turn.tx, backup, turn.services.clock(), status="available", restore_volume_id=None)
 
     @step(local=True)
     async def choose_back_end(self, turn: Turn) -> None:
@@ -105,3 +112,4 @@ class CreateVolume(Saga, kw_only=True):
     async def mark_available(self, turn: Turn) -> None:
         volume = await volumes.get(turn.tx, self.volume_id)
         await volumes.change(turn.tx, volume, turn.services.clock(), status=Status.AVAILABLE)
+        await self._release_backup(turn)
