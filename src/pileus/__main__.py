@@ -21,6 +21,9 @@ COMMANDS = {
     "trace": ("operations", "tell the life of a request, a server or a port"),
     "saga": ("operations", "unfinished work: list, retry"),
     "network": ("network", "say why one server cannot reach another, or what lets it"),
+    "policy": ("policy", "say whether somebody may do something, and what decides it"),
+    "bootstrap": ("identity", "bring back what an administrator needs to log in"),
+    "keys": ("identity", "rotate the keys that sign tokens and encrypt stored credentials"),
     "doctor": ("health", "say what is missing on this machine and how to cure it"),
     "config": ("health", "print every option of the configuration with its default"),
 }
@@ -62,6 +65,16 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
         each.add_argument("destination", help="the same; of addresses, also floating IPs and those outside")
         each.add_argument("--port", type=int, help="asked for at the destination (default: an ICMP echo)")
         each.add_argument("--protocol", choices=["tcp", "udp", "sctp", "icmp"], help="default: tcp if there is a port")
+    if name == "keys":
+        each.add_argument("action", choices=["rotate"])
+        each.add_argument("which", nargs="?", choices=["all", "tokens", "credentials"], default="all")
+    if name == "policy":
+        each.add_argument("action", choices=["explain"])
+        each.add_argument("user", help="name or id")
+        each.add_argument("scope", metavar="project", help="name or id of a project; domain:NAME; or system")
+        each.add_argument("rule", help="such as os_compute_api:servers:create")
+        each.add_argument("facts", nargs="*", metavar="NAME=VALUE",
+                          help="facts of what it would be done to, such as project_id=ID; the caller's own without any")
     if name == "saga":
         each.add_argument("action", choices=["list", "retry"])
         each.add_argument("id", nargs="?", help="of the saga to retry")

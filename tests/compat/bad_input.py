@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -52,11 +52,12 @@ class Operation(NamedTuple):
 
 class Generator:
     """Requests for one service as of one version. `known` are ids that are there, by the path parameter's name, or by
-    the path up to and with the parameter where a name alone could mean several things."""
+    the path up to and with the parameter where a name alone could mean several things; `own` are the names of those
+    that the service itself has."""
 
-    def __init__(self, service: Service, version: Version, known: Mapping[str, str], seed: int):
+    def __init__(self, service: Service, version: Version, known: dict[str, str], own: Set[str], seed: int):
         self.document = openapi(service, version)
-        self.known, self.examples = known, good_bodies.good_bodies(known)
+        self.known, self.own, self.examples = known, own, good_bodies.good_bodies(known)
         self.random = random.Random(f"{service.name} {version} {seed}")
         self.operations = [operation for template, methods in self.document["paths"].items()
                            for method, described in methods.items()
@@ -69,6 +70,14 @@ class Generator:
         for one in (schema or {}).get("oneOf", [schema]):
             action = f" {next(iter(one['properties']))}" if one and template.endswith("/action") else ""
             yield Operation(f"{method} {template}{action}", method, template, parameters, one, media)
+
+    def learn(self, operation: str, made: str) -> None:
+        """What an operation made is there for others from then on, unless the service has such a thing already."""
+        collection = re.escape(operation.partition(" ")[2])
+        for one in self.operations:
+            found = re.match(collection + r"/\{(\w+)\}", one.template)
+            if found and found[1] not in self.own:
+                self.known.setdefault(found[0], made)
 
     def requests(self, each: int) -> Iterator[Request]:
         """What makes sense first, then about `each` bad requests for every operation, then what ends things."""
@@ -85,6 +94,9 @@ class Generator:
             yield from self._at_nothing(operation, each)
             if operation in others:
                 yield from self._bad(operation, each)
+        for operation in others:
+            if operation.name in good_bodies.REMAKING:
+                yield from self._good(operation, 0)
         for operation in sorted(ends, key=lambda one: (-one.template.count("/"), one.template)):
             for change in others:
                 if change.template == operation.template and change.name in self.examples:
@@ -97,7 +109,7 @@ class Generator:
                          if each["required"]) or good_bodies.QUERIES.get(operation.name, "")
         path += f"?{query}" if query else ""
         content = good_bodies.FILES.get(operation.name)
-        for _ in range(several if operation.schema else 1):
+        for _ in range(0 if operation.name in good_bodies.RENAMING else several if operation.schema else 1):
             yield Request(operation.name, operation.method, path, self._body(operation), content, aimed=True)
         if operation.name in self.examples:
             yield Request(operation.name, operation.method, path, self.examples[operation.name], aimed=True)

@@ -34,21 +34,22 @@ class Cloud:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
 
-    def pileus(self, name: str, *words: str) -> str:
+    def pileus(self, name: str, *words: str, status: int = 0) -> str:
+        """What a command of ours prints, and, where it has to fail, why."""
         environ = dict(os.environ, PYTHONPATH=str(ROOT / "src"))
         done = subprocess.run([sys.executable, "-m", "pileus", name, "--state", str(self.state), *words], env=environ,
                               capture_output=True, text=True, check=False, timeout=120, stdin=subprocess.DEVNULL)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + (done.stderr if status else "")
 
     def inside(self, *words: str) -> str:
         """What a client says that runs where floating IPs answer."""
         return self.pileus("shell", "--", str(self.programs / words[0]), *words[1:])
 
-    def run(self, *words: str, cloud: str = "pileus") -> str:
+    def run(self, *words: str, cloud: str = "pileus", stdin: str = "") -> str:
         environ = dict(os.environ, OS_CLIENT_CONFIG_FILE=str(self.state / "clouds.yaml"), OS_CLOUD=cloud)
         done = subprocess.run([self.programs / words[0], *words[1:]], env=environ, capture_output=True, text=True,
-                              check=False, timeout=120)
+                              check=False, timeout=300, input=stdin)
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
         return done.stdout
 

@@ -11,6 +11,15 @@ def good_bodies(known: Mapping[str, str]) -> dict[str, Any]:
 
 
 QUERIES = {"GET /allocation_candidates": "resources=VCPU:1"}
+IMPORT_TASK = {"type": "import", "input": {     # from an address nobody answers at
+    "import_from": "http://pileus.invalid/", "import_from_format": "raw", "image_properties": {"name": "i"}}}
+# What replaces a name others go by: nothing made up is sent, only what keeps the name.
+RENAMING = {f"PUT /v2/metadefs/namespaces/{{namespace}}{rest}" for rest in (
+    "", "/objects/{name}", "/properties/{name}", "/tags/{name}")}
+# What was renamed by bad input that was not bad enough is made anew before it is removed.
+REMAKING = ("POST /v2/metadefs/namespaces", "POST /v2/metadefs/namespaces/{namespace}/objects",
+            "POST /v2/metadefs/namespaces/{namespace}/properties",
+            "POST /v2/metadefs/namespaces/{namespace}/resource_types")
 FILES = {"PUT /v2/images/{image_id}/file": b"data", "PUT /v2/images/{image_id}/stage": b"data"}
 
 
@@ -31,6 +40,13 @@ def _identity(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v3/services": {"service": {"name": "s", "type": "t"}},
         "POST /v3/endpoints": {"endpoint": {"service_id": known["service_id"], "interface": "public",
                                             "url": "http://x"}},
+        "POST /v3/registered_limits": {"registered_limits": [
+            {"service_id": known["limited_id"], "resource_name": "r", "default_limit": 5}]},
+        "POST /v3/limits": {"limits": [{"service_id": known["limited_id"], "resource_name": "r", "resource_limit": 3,
+                                        "project_id": project}]},
+        "POST /v3/OS-EP-FILTER/endpoint_groups": {"endpoint_group": {
+            "name": f"new-{known['mark']}", "filters": {"interface": "public"}}},
+        "POST /v3/users/{user_id}/credentials/OS-EC2": {"tenant_id": project},
         "POST /v3/policies": {"policy": {"type": "t", "blob": "b"}},
         "POST /v3/credentials": {"credential": {"type": "cert", "blob": "b", "user_id": user}}}
 
@@ -61,6 +77,16 @@ def _image(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v2/images": {"name": "i", "disk_format": "raw", "container_format": "bare"},
         "PATCH /v2/images/{image_id}": [{"op": "replace", "path": "/name", "value": "new"}],
         "POST /v2/images/{image_id}/import": {"method": {"name": "glance-direct"}},
+        "POST /v2/tasks": IMPORT_TASK,
+        "POST /v2/metadefs/namespaces": {"namespace": known["namespace"]},
+        "POST /v2/metadefs/namespaces/{namespace}/objects": {"name": "one"},
+        "POST /v2/metadefs/namespaces/{namespace}/properties": {"name": "one", "title": "t", "type": "string"},
+        "POST /v2/metadefs/namespaces/{namespace}/resource_types": {"name": "one"},
+        "POST /v2/metadefs/namespaces/{namespace}/tags/{name}": None,
+        "PUT /v2/metadefs/namespaces/{namespace}": {"namespace": known["namespace"]},
+        "PUT /v2/metadefs/namespaces/{namespace}/objects/{name}": {"name": "one"},
+        "PUT /v2/metadefs/namespaces/{namespace}/properties/{name}": {"name": "one", "title": "t", "type": "string"},
+        "PUT /v2/metadefs/namespaces/{namespace}/tags/{name}": {"name": "one"},
         "POST /v2/images/{image_id}/members": {"member": known["domain_id"]},
         "PUT /v2/images/{image_id}/members/{member_id}": {"status": "accepted"}}
 
@@ -76,6 +102,26 @@ def _network(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v2.0/floatingips": {"floatingip": {"floating_network_id": known["external_id"]}},
         "POST /v2.0/security-group-rules": {"security_group_rule": {
             "security_group_id": known["security_group_id"], "direction": "ingress", "protocol": "udp"}},
+        "POST /v2.0/address-groups": {"address_group": {"name": "a", "addresses": ["10.0.0.0/8"]}},
+        "PUT /v2.0/address-groups/{address_group_id}/add_addresses": {"address_group": {"addresses": ["10.1.0.0/16"]}},
+        "PUT /v2.0/address-groups/{address_group_id}/remove_addresses": {
+            "address_group": {"addresses": ["10.1.0.0/16"]}},
+        "POST /v2.0/metering/metering-labels": {"metering_label": {"name": "l"}},
+        "POST /v2.0/metering/metering-label-rules": {"metering_label_rule": {
+            "metering_label_id": known["metering_label_id"], "remote_ip_prefix": "10.0.0.0/8"}},
+        "POST /v2.0/floatingips/{floatingip_id}/port_forwardings": {"port_forwarding": {
+            "internal_port_id": known["forwarding_port_id"], "internal_port": 22, "external_port": 2222,
+            "protocol": "tcp"}},
+        "POST /v2.0/qos/policies": {"policy": {"name": "q"}},
+        "POST /v2.0/qos/policies/{policy_id}/bandwidth_limit_rules": {"bandwidth_limit_rule": {"max_kbps": 1000}},
+        "POST /v2.0/qos/policies/{policy_id}/dscp_marking_rules": {"dscp_marking_rule": {"dscp_mark": 10}},
+        "POST /v2.0/qos/policies/{policy_id}/packet_rate_limit_rules": {"packet_rate_limit_rule": {"max_kpps": 5}},
+        "PUT /v2.0/subnets/{subnet_id}": {"subnet": {"name": "t"}},
+        "POST /v2.0/rbac-policies": {"rbac_policy": {
+            "object_type": "network", "object_id": network, "action": "access_as_shared",
+            "target_tenant": known["project_id"]}},
+        "POST /v2.0/default-security-group-rules": {"default_security_group_rule": {
+            "direction": "ingress", "protocol": "tcp", "port_range_min": 7, "port_range_max": 7}},
         "POST /v2.0/subnetpools": {"subnetpool": {"name": "p", "prefixes": ["10.40.0.0/16"]}},
         "PUT /v2.0/{resource}/{resource_id}/tags": {"tags": ["t"]},
         "PUT /v2.0/subnetpools/{subnetpool_id}": {"subnetpool": {"name": "q"}}}

@@ -7,6 +7,8 @@ import logging
 import os
 import uuid
 from collections import Counter
+from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -17,6 +19,7 @@ from pileus.image.service import SERVICE as IMAGE
 from pileus.network.service import SERVICE as NETWORK
 from pileus.placement.service import SERVICE as PLACEMENT
 from tests.cloud_databases import cloud_databases
+from tests.compat import good_bodies
 from tests.compat.bad_input import NOWHERE, Generator, Request
 from tests.compat.cloud import running_cloud, until
 
@@ -24,10 +27,15 @@ SERVICES = {"identity": IDENTITY, "placement": PLACEMENT, "image": IMAGE, "netwo
 EACH = {"sqlite": 12, "postgresql": 6, "mariadb": 6}     # requests per operation and version
 OUT_OF_REACH = {                      # operations that cannot be done here
     "image": ["DELETE /v2/images",                     # says that this is not how to delete
-              "GET /v2/info/stores"],                  # says that there is one store
+              "DELETE /v2/stores/{store}/{image_id}",  # of images in several stores, and there is one
+              "POST /pileus/sagas/{saga_id}/retry"],   # of stuck sagas, and there is none
     "network": ["POST /pileus/sagas/{saga_id}/retry"],                      # of stuck sagas, and there is none
     "compute": ["POST /pileus/sagas/{saga_id}/retry"]}
-BY_THE_USER = {"POST /v3/users/{user_id}/application_credentials", "POST /v3/OS-TRUST/trusts"}
+BY_THE_USER = {                       # with which of its tokens
+    "POST /v3/users/{user_id}/application_credentials": "own_token", "POST /v3/OS-TRUST/trusts": "own_token",
+    "GET /v3/users/{user_id}/access_rules": "unscoped_token",
+    "GET /v3/users/{user_id}/access_rules/{access_rule_id}": "unscoped_token",
+    "DELETE /v3/users/{user_id}/access_rules/{access_rule_id}": "unscoped_token"}
 CONTENT = {400, 409, 413, 415, 422}   # refusals of what a body says …
 STATE = {409, 412, 501}               # … and of what cannot be done as things are
 HEADERS = {"compute": "compute", "placement": "placement"}
@@ -97,10 +105,13 @@ async def identity_victims(cloud, mark: str) -> dict[str, str]:
     ids["service"] = await made(cloud, f"{identity}/services", "service", name="s", type="t")
     ids["endpoint"] = await made(cloud, f"{identity}/endpoints", "endpoint", service_id=ids["service"],
                                  interface="public", url="http://x")
+    ids["limited"] = await made(cloud, f"{identity}/services", "service", name="l", type="t")
     ids["policy"] = await made(cloud, f"{identity}/policies", "policy", type="t", blob="b")
     ids["credential"] = await made(cloud, f"{identity}/credentials", "credential", type="cert", blob="b",
                                    user_id=ids["user"])
-    token = await token_of(cloud, ids)
+    granted = await cloud.call("PUT", f"{identity}/projects/{ids['project']}/users/{ids['user']}/roles/{ids['role']}")
+    assert granted.is_success, granted.text
+    token = await token_of(cloud, ids["user"], {"project": {"id": ids["project"]}})
     own = f"{identity}/users/{ids['user']}/application_credentials"
     unused = {"name": "b", "access_rules": [{"service": "compute", "method": "GET", "path": "/v2.1/servers"}]}
     gone = await cloud.ok("POST", own, {"application_credential": unused}, token=token)
@@ -116,18 +127,16 @@ async def identity_victims(cloud, mark: str) -> dict[str, str]:
                         for inherited in ("", "/OS-INHERIT")))}
     return groups | {f"{name}_id": value for name, value in ids.items()} | {
         "new_id": f"new-{mark}", "actor_id": ids["user"], "target_id": ids["project"],
+        "/v3/OS-EP-FILTER/projects/{project_id}/endpoints/{thing_id}": ids["endpoint"],
         "/v3/domains/{target_id}": ids["domain"], "/v3/OS-INHERIT/domains/{target_id}": ids["domain"],
-        "subject_token": await cloud.log_in("demo"), "own_token": token, "trustee_id": admin}
+        "subject_token": await cloud.log_in("demo"), "own_token": token,
+        "unscoped_token": await token_of(cloud, ids["user"], "unscoped"), "trustee_id": admin}
 
 
-async def token_of(cloud, ids: dict[str, str]) -> str:
-    """Of the victim itself, which gets its role in its project."""
-    user, project = ids["user"], ids["project"]
-    granted = await cloud.call("PUT", f"/identity/v3/projects/{project}/users/{user}/roles/{ids['role']}")
-    assert granted.is_success, granted.text
+async def token_of(cloud, user: str, scope: Any) -> str:
     answer = await cloud.call("POST", "/identity/v3/auth/tokens", {"auth": {
         "identity": {"methods": ["password"], "password": {"user": {"id": user, "password": "secret"}}},
-        "scope": {"project": {"id": project}}}}, token="")
+        "scope": scope}}, token="")
     assert answer.is_success, answer.text
     return answer.headers["x-subject-token"]
 
@@ -146,12 +155,29 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     ids["subnetpool"] = await made(cloud, f"{network}/subnetpools", "subnetpool", name="p", prefixes=["10.32.0.0/16"])
     external = next(one["id"] for one in await cloud.ok("GET", f"{network}/networks") if one["router:external"])
     ids["floatingip"] = await made(cloud, f"{network}/floatingips", "floatingip", floating_network_id=external)
-    ids["agent"] = (await cloud.ok("GET", f"{network}/agents"))[0]["id"]
+    ids["agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=DHCP%20agent"))[0]["id"]
+    ids["metering_label"] = await made(cloud, f"{network}/metering/metering-labels", "metering_label", name="m")
+    policy = await made(cloud, f"{network}/qos/policies", "policy", name="q")
+    forwarding = await routed_port(cloud, external)
     tagged = await cloud.call("PUT", f"{network}/networks/{ids['network']}/tags/t")
     assert tagged.is_success, tagged.text
     return {f"{name}_id": value for name, value in ids.items()} | {
-        "external_id": external, "alias": "router", "resource": "networks", "resource_id": ids["network"],
+        "/v2.0/qos/policies/{policy_id}": policy, "forwarding_port_id": forwarding, "source": ids["port"],
+        "destination": "10.9.0.250", "external_id": external, "alias": "router",
+        "resource": "networks", "resource_id": ids["network"],
         "tag": "t", "network": "n"}
+
+
+async def routed_port(cloud, external: str) -> str:
+    """A port that floating IPs can lead to."""
+    network = "/network/v2.0"
+    inner = await made(cloud, f"{network}/networks", "network", name="inner")
+    subnet = await made(cloud, f"{network}/subnets", "subnet", network_id=inner, ip_version=4, cidr="10.11.0.0/24")
+    router = await made(cloud, f"{network}/routers", "router", name="out",
+                        external_gateway_info={"network_id": external})
+    joined = await cloud.call("PUT", f"{network}/routers/{router}/add_router_interface", {"subnet_id": subnet})
+    assert joined.is_success, joined.text
+    return await made(cloud, f"{network}/ports", "port", network_id=inner)
 
 
 async def compute_victims(cloud, mark: str, network_id: str) -> dict[str, str]:
@@ -202,16 +228,41 @@ async def placement_victims(cloud, mark: str) -> dict[str, str]:
             "/traits/{name}": f"CUSTOM_T{mark}", "/resource_classes/{name}": f"CUSTOM_C{mark}"}
 
 
-async def victims(cloud, mark: str) -> dict[str, str]:
-    """Things to be ill-treated, by the names that paths give them; `mark` makes their names unlike others."""
+async def victims(cloud, mark: str) -> dict[str, dict[str, str]]:
+    """Things of each service to be ill-treated, by the names that paths give them; `mark` makes their names unlike
+    others."""
     network, identity = await network_victims(cloud, mark), await identity_victims(cloud, mark)
     compute = await compute_victims(cloud, mark, network["network_id"])
-    image = (await cloud.call("POST", "/image/v2/images", {
-        "name": "shared", "disk_format": "raw", "container_format": "bare", "visibility": "shared"})).json()["id"]
-    member = await cloud.call("POST", f"/image/v2/images/{image}/members", {"member": identity["project_id"]})
-    assert member.is_success, member.text
-    return network | identity | compute | await placement_victims(cloud, mark) | {
-        "image_id": image, "member_id": identity["project_id"], "/v2/schemas/{name}": "image", "mark": mark}
+    image = await image_victims(cloud, mark, identity["project_id"], compute["bootable_id"])
+    return {"network": network, "identity": identity, "compute": compute, "image": image | {"mark": mark},
+            "placement": await placement_victims(cloud, mark)}
+
+
+def known_of(made: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The victims of all services as one."""
+    return {name: value for of_service in made.values() for name, value in of_service.items()}
+
+
+async def image_victims(cloud, mark: str, member: str, active: str) -> dict[str, str]:
+    namespace, definitions = f"ns-{mark}", "/v2/metadefs/namespaces/{namespace}"
+    about = {"namespace": namespace, "objects": [{"name": "one"}], "tags": [{"name": "one"}],
+             "properties": {"one": {"title": "t", "type": "string"}}, "resource_type_associations": [{"name": "one"}]}
+    image = await image_made(cloud, "/v2/images", {
+        "name": "shared", "disk_format": "raw", "container_format": "bare", "visibility": "shared"})
+    await image_made(cloud, f"/v2/images/{image['id']}/members", {"member": member})
+    await image_made(cloud, "/v2/metadefs/namespaces", about)
+    task = await image_made(cloud, "/v2/tasks", good_bodies.IMPORT_TASK)
+    assert (await cloud.call("PUT", f"/image/v2/cache/{active}")).is_success
+    return {"image_id": image["id"], "member_id": member, "namespace": namespace, "task_id": task["id"],
+            "/v2/schemas/{name}": "image", "/v2/schemas/metadefs/{name}": "namespace",
+            "/v2/cache/{image_id}": active,
+            **{f"{definitions}/{kind}/{{name}}": "one" for kind in ("objects", "properties", "tags", "resource_types")}}
+
+
+async def image_made(cloud, path: str, body: dict) -> dict:
+    answer = await cloud.call("POST", f"/image{path}", body)
+    assert answer.is_success, answer.text
+    return answer.json()
 
 
 def reaches(request: Request, answer) -> bool:
@@ -221,15 +272,27 @@ def reaches(request: Request, answer) -> bool:
     return request.aimed and (answer.status_code < 400 or answer.status_code in about)
 
 
+def id_in(answer) -> str | None:
+    """Of what the answer says was made."""
+    if not answer.is_success or not answer.content:
+        return None
+    body = answer.json()
+    one = next(iter(body.values()), None) if isinstance(body, dict) else None
+    one = one[0] if isinstance(one, list) and one else one
+    return str(one.get("id") or one.get("access") or "") or None if isinstance(one, dict) else None
+
+
 async def ill_treat(cloud, service: str, each: int, seed: int) -> tuple[Counter[str], dict[str, str], dict[str, int]]:
     """Statuses and complaints; by operation, 0 if nothing reached it, 1 if it was refused only, 2 if it was done."""
     statuses, found, reached = Counter[str](), dict[str, str](), dict[str, int]()
     ledger = SERVICES[service].ledger
     versions = dict.fromkeys((ledger.newest, ledger.oldest))
     all_victims = [await victims(cloud, str(version).replace(".", "_")) for version in versions]
-    for version, known in zip(versions, all_victims, strict=True):
+    for version, made in zip(versions, all_victims, strict=True):
+        known = known_of(made)
         plain = {"openstack-api-version": f"{HEADERS[service]} {version}"} if service in HEADERS else {}
-        for request in Generator(SERVICES[service], version, known, seed).requests(each):
+        generator = Generator(SERVICES[service], version, known, made[service].keys(), seed)
+        for request in generator.requests(each):
             content, headers = request.content, dict(plain)
             if content is None and request.body is not None:
                 content = json.dumps(request.body).encode()
@@ -238,10 +301,12 @@ async def ill_treat(cloud, service: str, each: int, seed: int) -> tuple[Counter[
             if "/auth/tokens" in request.path and request.aimed:
                 headers["x-subject-token"] = known["subject_token"]
             answer = await cloud.call(request.method, f"/{service}{request.path}", content=content, headers=headers,
-                                      token=known["own_token"] if request.operation in BY_THE_USER else None)
+                                      token=known.get(BY_THE_USER.get(request.operation, "")))
             statuses[str(answer.status_code)] += 1
             level = int(reaches(request, answer)) and 1 + (answer.status_code < 400)
             reached[request.operation] = max(level, reached.get(request.operation, 0))
+            if request.method == "POST" and request.aimed and (new := id_in(answer)):
+                generator.learn(request.operation, new)
             if wrong := complaint(service, answer):
                 found.setdefault(wrong[:60] + request.operation,
                                  f"{request.method} {request.path} {(content or b'')[:300]!r} at {version}: {wrong}")
@@ -282,7 +347,7 @@ async def test_tokens_that_are_none(cloud):
 
 
 async def test_things_of_other_projects_look_missing(cloud):
-    known, demo = await victims(cloud, "a"), await cloud.log_in("demo")
+    known, demo = known_of(await victims(cloud, "a")), await cloud.log_in("demo")
     for service, path, name in (
             ("network", "/v2.0/networks", "network_id"), ("network", "/v2.0/ports", "port_id"),
             ("network", "/v2.0/routers", "router_id"), ("network", "/v2.0/floatingips", "floatingip_id"),
@@ -294,3 +359,13 @@ async def test_things_of_other_projects_look_missing(cloud):
             said = [error_of(service, answer).replace(id, "ID")
                     for answer, id in ((theirs, known[name]), (nobodys, NOWHERE))]
             assert said[0] == said[1]
+
+
+async def test_addresses_of_things_with_foreign_names_are_in_plain_letters(cloud):
+    known, name = known_of(await victims(cloud, "a")), quote("\u00e9\U0001f600")
+    for answer in (
+            await cloud.call("PUT", f"/identity/v3/projects/{known['project_id']}/tags/{name}"),
+            await cloud.call("PUT", f"/compute/v2.1/servers/{known['server_id']}/tags/{name}",
+                             headers={"openstack-api-version": "compute 2.26"}),
+            await cloud.call("POST", "/image/v2/metadefs/namespaces", {"namespace": unquote(name)})):
+        assert answer.status_code == 201 and answer.headers["location"].endswith(f"/{name}"), answer.text

@@ -101,6 +101,23 @@ async def test_start_server(worlds: Worlds):
     await prove(worlds.stopped, PowerServer(server_id=SERVER, wanted=Wanted.START), worlds.facts_but_power)
 
 
+@pytest.mark.parametrize(("there", "back", "state"), [
+    (Wanted.PAUSE, Wanted.UNPAUSE, State.PAUSED), (Wanted.SUSPEND, Wanted.RESUME, State.SUSPENDED),
+    (Wanted.SOFT_DELETE, Wanted.RESTORE, State.SOFT_DELETED)])
+async def test_halting_a_server_and_letting_it_go_on(worlds: Worlds, there: Wanted, back: Wanted, state: State):
+    async def halted() -> Compute:
+        compute = await worlds.active()
+        async with compute.db.write() as tx:
+            await compute.sagas.start(tx, PowerServer(server_id=SERVER, wanted=there), SERVER)
+        await compute.sagas.drain()
+        assert (await worlds.facts(compute))["state"] == state
+        return compute
+
+    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=there), worlds.facts_but_power)
+    await prove(halted, PowerServer(server_id=SERVER, wanted=back), worlds.facts_but_power)
+    assert (await worlds.facts(await worlds.active()))["guests"] == {SERVER: GuestPower.RUNNING}
+
+
 async def test_what_a_host_did_is_written_down_though_the_saga_failed(worlds: Worlds):
     compute = await worlds.active()
     assert worlds.cloud is not None

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pileus.compute.drivers.image_cache import ImageCache
 from pileus.compute.messages import AGENT, EnsureGuest, HostSeen
 from pileus.compute.model import flavors, servers
 from pileus.compute.model.servers import FlavorCopy, ImageFacts, Server
+from pileus.compute.model.tables import migrations as migration_table
 from pileus.compute.model.tables import servers as server_table
 from pileus.identity.service_tokens import fixed_id
 from pileus.image.client import ImageClient
@@ -40,7 +41,7 @@ from pileus.processes.settings import Settings
 from pileus.processes.state import Passwords, StateFolder
 from tests.cloud_databases import CloudDatabases
 
-HOST = "host-1"
+HOST, OTHER_HOST = "host-1", "host-2"
 SERVER, PORT = "5e24e24e-0000-4000-8000-000000000001", "90470000-0000-4000-8000-000000000001"
 FOREVER = 1e9
 SETTLE_SECONDS = 20.0
@@ -63,7 +64,9 @@ class WholeCloud:
         self.agent = Agent(
             HostIdentity(name=HOST, address="192.0.2.1", boot_id="1"), driver=self.driver, bus=self.services.bus,
             images=self.services.client(ImageClient, "/image", "compute"), cache=ImageCache(folder / "cache"))
+        self.folder = folder
         self._tasks: list[asyncio.Task[Any]] = []
+        self.other: Agent | None = None
 
     async def prepare(self) -> None:
         """What a fresh cloud holds, one host, and an image."""
@@ -82,22 +85,38 @@ class WholeCloud:
 
     async def start(self) -> None:
         """The parts that sagas talk to; sagas and reconcilers of compute are left to the test."""
-        listeners = Handlers()
-        listeners.by_name |= handlers.by_name
-        listeners.on(EnsureGuest)(self._ensure_guest)
-        await self.services.bus.listen(AGENT, listeners, self.agent, host=HOST)
+        await self.listen(self.agent)
         topic = self.network.service.topic
         await self.services.bus.listen(topic, self.network.service.handlers, self.network)
         agent = NetworkAgent(HOST, "192.0.2.1", FakeHost(HOST), self.services.bus)
         self._tasks = [asyncio.create_task(each) for each in (self.network.reconcilers.run(), agent.run())]
 
+    async def listen(self, agent: Agent) -> None:
+        listeners = Handlers()
+        listeners.by_name |= handlers.by_name
+        listeners.on(EnsureGuest)(self._ensure_guest)
+        await self.services.bus.listen(AGENT, listeners, agent, host=agent.host)
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.driver.close()
-        await self.agent.cache.close()
+        for agent in (self.agent, *([self.other] if self.other else [])):
+            await agent.driver.close()
+            await agent.cache.close()
         await self.services.close()
+
+    async def add_host(self) -> None:
+        """Another host beside the one there is."""
+        driver, cache = FakeDriver(OTHER_HOST, self.folder / "other-guests"), ImageCache(self.folder / "other-cache")
+        self.other = Agent(
+            HostIdentity(name=OTHER_HOST, address="192.0.2.2", boot_id="1"), driver=driver, bus=self.services.bus,
+            images=self.services.client(ImageClient, "/image", "compute"), cache=cache)
+        await self.listen(self.other)
+        network = NetworkAgent(OTHER_HOST, "192.0.2.2", FakeHost(OTHER_HOST), self.services.bus)
+        self._tasks.append(asyncio.create_task(network.run()))
+        await conductor.host_seen(self.compute, HostSeen(
+            host=OTHER_HOST, address="192.0.2.2", boot_id="1", facts=await driver.host_facts(), guests=()))
 
     async def _ensure_guest(self, agent: Agent, message: EnsureGuest) -> Any:
         """Time stands still for the sagas here, so the network gets the time it needs before they go on."""
@@ -110,7 +129,8 @@ class WholeCloud:
 
     async def waiting_ports(self) -> list[str]:
         async with self.network.db.read() as reader:
-            return await db.scalars(reader, sa.select(ports.c.id).where(ports.c.host == HOST, ports.c.status != ACTIVE))
+            return await db.scalars(reader, sa.select(ports.c.id).where(
+                ports.c.host.in_((HOST, OTHER_HOST)), ports.c.status != ACTIVE))
 
     # -- what sagas need, and what they leave -----------------------------------------------
 
@@ -151,11 +171,37 @@ class WholeCloud:
             "guests": {guest.id: guest.power for guest in await self.driver.guests()}}
 
 
+    async def more_facts(self) -> dict[str, Any]:
+        """What sagas touch that change a server which is there."""
+        async with self.compute.db.read() as reader:
+            server = await servers.find(reader, SERVER)
+            moves = [tuple(row) for row in await reader.execute(
+                sa.select(migration_table.c.status, migration_table.c.going_on))]
+        async with self.services.placement.db.read() as reader:
+            claimed = [tuple(row) for row in await reader.execute(sa.select(
+                allocations.c.consumer_id, allocations.c.resource_class, allocations.c.used).order_by(
+                    allocations.c.consumer_id, allocations.c.resource_class))]
+        assert server is not None
+        images, _ = await self.compute.image.images(image_type="snapshot")
+        guests = {agent.host: {guest.id: guest.power for guest in await agent.driver.guests()}
+                  for agent in (self.agent, *([self.other] if self.other else []))}
+        facts = await self.facts()
+        return facts | {
+            "guests": guests, "name": server.name, "image": server.image_id, "root": server.root,
+            "rescue": bool(server.rescue), "flavor": server.flavor_id, "moved": bool(server.moved), "moves": moves,
+            "shelved": bool(server.shelved), "claims": claimed, "images": [image.status for image in images]}
+
+
 @contextlib.asynccontextmanager
-async def whole_clouds(folder: Path, databases: CloudDatabases) -> AsyncIterator[Callable[..., Any]]:
-    """Makes clouds that are all alike, one at a time: each ends when the next one is made."""
+async def whole_clouds(folder: Path, databases: CloudDatabases,
+                       furnish: Callable[[WholeCloud], Awaitable[None]] | None = None,
+                       ) -> AsyncIterator[Callable[..., Any]]:
+    """Makes clouds that are all alike, one at a time: each ends when the next one is made. `furnish` puts into the
+    first what all of them are to have."""
     first = WholeCloud(folder / "first", databases.config)
     await first.prepare()
+    if furnish is not None:
+        await furnish(first)
     await first.close()
     await databases.keep()
     last: list[WholeCloud] = []

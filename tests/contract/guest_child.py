@@ -32,6 +32,8 @@ async def main(task: dict[str, str]) -> None:
             await driver.ensure(spec)
         elif call == "run":
             await driver.run(spec.id)
+        elif call == "suspend":
+            await driver.power(spec.id, "suspended")
         elif call == "remove":
             await driver.remove(spec.id)
         else:

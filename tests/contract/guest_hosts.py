@@ -92,6 +92,15 @@ class Host(ABC):
     def leftovers(self, *specs: GuestSpec) -> list[str]:
         """All there is on the machine of these guests."""
 
+    def from_copy(self, spec: GuestSpec, path: Path, disk_format: str) -> GuestSpec:
+        """A new guest whose image is a copy of the disk of another."""
+        image = Image(id=str(uuid.uuid4()), disk_format=disk_format, path=str(path))
+        return msgspec.structs.replace(spec, id=str(uuid.uuid4()), image=image, nics=(), root=0)
+
+    @abstractmethod
+    def beside(self) -> "Host":
+        """Another host, of the same kind."""
+
     def settings(self) -> dict[str, str]:
         return {"kind": self.kind, "folder": str(self.folder)}
 
@@ -124,6 +133,9 @@ class FakeHost(Host):
     kind = "fake"
     steps = ("folder", "started")
 
+    def beside(self) -> "FakeHost":
+        return FakeHost(self.folder.with_name("other"))
+
     def make(self) -> FakeDriver:
         return FakeDriver("host-1", self.folder)
 
@@ -132,7 +144,8 @@ class FakeHost(Host):
 
     def life(self, driver: GuestDriver, guest_id: str) -> int | None:
         assert isinstance(driver, FakeDriver)
-        return driver.known[guest_id].lives if driver.known[guest_id].power != "off" else None
+        guest = driver.known[guest_id]
+        return guest.lives if guest.power not in ("off", "suspended") else None
 
     def crash(self, driver: GuestDriver, guest_id: str) -> None:
         assert isinstance(driver, FakeDriver)
@@ -158,6 +171,11 @@ class QemuHost(Host):
 
     def settings(self) -> dict[str, str]:
         return super().settings() | {"namespace": str(self.namespace)}
+
+    def beside(self) -> "QemuHost":
+        other = self.images / "other"
+        other.mkdir()
+        return QemuHost(other, self.namespace)
 
     def make(self) -> QemuDriver:
         return QemuDriver(QemuSettings(instances=self.folder, hostname="host-1", namespace=self.namespace))

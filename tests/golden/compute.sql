@@ -1,3 +1,37 @@
+CREATE TABLE aggregate (
+    number INTEGER NOT NULL,
+    id VARCHAR(36) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    metadata TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE,
+    generation INTEGER NOT NULL,
+    CONSTRAINT aggregate_pk PRIMARY KEY (number),
+    CONSTRAINT aggregate_id_uq UNIQUE (id),
+    CONSTRAINT aggregate_name_uq UNIQUE (name)
+);
+
+CREATE TABLE aggregate_host (
+    aggregate_id VARCHAR(36) NOT NULL,
+    host VARCHAR(255) NOT NULL,
+    CONSTRAINT aggregate_host_pk PRIMARY KEY (aggregate_id, host)
+);
+
+CREATE INDEX aggregate_host_by_host ON aggregate_host (host);
+
+CREATE TABLE console_token (
+    digest VARCHAR(64) NOT NULL,
+    server_id VARCHAR(36) NOT NULL,
+    host VARCHAR(255) NOT NULL,
+    kind VARCHAR(16) NOT NULL,
+    expires_at DOUBLE NOT NULL,
+    CONSTRAINT console_token_pk PRIMARY KEY (digest)
+);
+
+CREATE INDEX console_token_by_server ON console_token (server_id);
+
+CREATE INDEX console_token_by_time ON console_token (expires_at);
+
 CREATE TABLE flavor (
     id VARCHAR(255) NOT NULL,
     name VARCHAR(255) NOT NULL,
@@ -103,13 +137,15 @@ CREATE TABLE server (
     launched_at DOUBLE,
     deleted_at DOUBLE,
     alive BOOLEAN,
-    generation INTEGER NOT NULL, disk_tags TEXT,
+    generation INTEGER NOT NULL, disk_tags TEXT, root INTEGER, rescue TEXT, moved TEXT, shelved TEXT, group_id VARCHAR(36),
     CONSTRAINT server_pk PRIMARY KEY (id)
 );
 
 CREATE INDEX server_by_age ON server (alive, created_at, id);
 
 CREATE INDEX server_by_change ON server (updated_at);
+
+CREATE INDEX server_by_group ON server (group_id, alive);
 
 CREATE INDEX server_by_host ON server (host, alive);
 
@@ -127,6 +163,44 @@ CREATE TABLE server_action (
 );
 
 CREATE INDEX server_action_by_time ON server_action (server_id, started_at);
+
+CREATE TABLE server_group (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    user_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    policy VARCHAR(32) NOT NULL,
+    rules TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    CONSTRAINT server_group_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX server_group_by_project ON server_group (project_id, created_at, id);
+
+CREATE TABLE server_migration (
+    number INTEGER NOT NULL,
+    id VARCHAR(36) NOT NULL,
+    server_id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    user_id VARCHAR(64) NOT NULL,
+    type VARCHAR(16) NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    source VARCHAR(255) NOT NULL,
+    dest VARCHAR(255),
+    old_flavor_id VARCHAR(255) NOT NULL,
+    new_flavor_id VARCHAR(255) NOT NULL,
+    going_on BOOLEAN,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    CONSTRAINT server_migration_pk PRIMARY KEY (number),
+    CONSTRAINT server_migration_id_uq UNIQUE (id),
+    CONSTRAINT server_migration_server_id_going_on_uq UNIQUE (server_id, going_on)
+);
+
+CREATE INDEX server_migration_by_change ON server_migration (updated_at, number);
+
+CREATE INDEX server_migration_going_on ON server_migration (going_on);
 
 CREATE TABLE server_password (
     server_id VARCHAR(36) NOT NULL,

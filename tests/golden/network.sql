@@ -27,6 +27,19 @@ CREATE TABLE address_group (
 
 CREATE INDEX address_group_by_project ON address_group (project_id, id);
 
+CREATE TABLE auto_allocated_topology (
+    project_id VARCHAR(64) NOT NULL,
+    network_id VARCHAR(36) NOT NULL,
+    router_id VARCHAR(36) NOT NULL,
+    CONSTRAINT auto_allocated_topology_pk PRIMARY KEY (project_id),
+    CONSTRAINT auto_allocated_topology_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id) ON DELETE CASCADE,
+    CONSTRAINT auto_allocated_topology_router_id_fk FOREIGN KEY(router_id) REFERENCES router (id) ON DELETE CASCADE
+);
+
+CREATE INDEX auto_allocated_topology_network_id_ix ON auto_allocated_topology (network_id);
+
+CREATE INDEX auto_allocated_topology_router_id_ix ON auto_allocated_topology (router_id);
+
 CREATE TABLE default_security_group_rule (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,
@@ -47,10 +60,18 @@ CREATE TABLE default_security_group_rule (
     used_in_non_default_sg BOOLEAN NOT NULL,
     meaning VARCHAR(255) NOT NULL,
     CONSTRAINT default_security_group_rule_pk PRIMARY KEY (id),
-    CONSTRAINT default_security_group_rule_meaning_uq UNIQUE (meaning)
+    CONSTRAINT default_security_group_rule_meaning_uq UNIQUE (meaning),
+    CONSTRAINT default_security_group_rule_remote_address_group_id_fk FOREIGN KEY(remote_address_group_id) REFERENCES address_group (id)
 );
 
 CREATE INDEX default_security_group_rule_by_project ON default_security_group_rule (project_id, id);
+
+CREATE TABLE dhcp_exclusion (
+    network_id VARCHAR(36) NOT NULL,
+    host VARCHAR(255) NOT NULL,
+    CONSTRAINT dhcp_exclusion_pk PRIMARY KEY (network_id, host),
+    CONSTRAINT dhcp_exclusion_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id) ON DELETE CASCADE
+);
 
 CREATE TABLE floatingip (
     id VARCHAR(36) NOT NULL,
@@ -68,7 +89,7 @@ CREATE TABLE floatingip (
     router_id VARCHAR(36),
     status VARCHAR(16) NOT NULL,
     dns_name VARCHAR(255) NOT NULL,
-    dns_domain VARCHAR(255) NOT NULL,
+    dns_domain VARCHAR(255) NOT NULL, qos_policy_id VARCHAR(36) CONSTRAINT floatingip_qos_policy_id_fk REFERENCES qos_policy (id),
     CONSTRAINT floatingip_pk PRIMARY KEY (id),
     CONSTRAINT floatingip_floating_network_id_fk FOREIGN KEY(floating_network_id) REFERENCES network (id),
     CONSTRAINT floatingip_floating_port_id_fk FOREIGN KEY(floating_port_id) REFERENCES port (id),
@@ -85,6 +106,8 @@ CREATE INDEX floatingip_floating_ip_address_ix ON floatingip (floating_ip_addres
 CREATE INDEX floatingip_floating_network_id_ix ON floatingip (floating_network_id);
 
 CREATE INDEX floatingip_port_id_ix ON floatingip (port_id);
+
+CREATE INDEX floatingip_qos_policy_id_ix ON floatingip (qos_policy_id);
 
 CREATE INDEX floatingip_router_id_ix ON floatingip (router_id);
 
@@ -157,12 +180,14 @@ CREATE TABLE network (
     network_type VARCHAR(16) NOT NULL,
     physical_network VARCHAR(64),
     segmentation_id INTEGER,
-    segment VARCHAR(120) NOT NULL,
+    segment VARCHAR(120) NOT NULL, qos_policy_id VARCHAR(36) CONSTRAINT network_qos_policy_id_fk REFERENCES qos_policy (id),
     CONSTRAINT network_pk PRIMARY KEY (id),
     CONSTRAINT network_segment_uq UNIQUE (segment)
 );
 
 CREATE INDEX network_by_project ON network (project_id, id);
+
+CREATE INDEX network_qos_policy_id_ix ON network (qos_policy_id);
 
 CREATE TABLE port (
     id VARCHAR(36) NOT NULL,
@@ -187,7 +212,7 @@ CREATE TABLE port (
     allowed_address_pairs TEXT NOT NULL,
     extra_dhcp_opts TEXT NOT NULL,
     dns_name VARCHAR(255) NOT NULL,
-    dns_domain VARCHAR(255) NOT NULL,
+    dns_domain VARCHAR(255) NOT NULL, qos_policy_id VARCHAR(36) CONSTRAINT port_qos_policy_id_fk REFERENCES qos_policy (id),
     CONSTRAINT port_pk PRIMARY KEY (id),
     CONSTRAINT port_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id),
     CONSTRAINT port_network_id_mac_address_uq UNIQUE (network_id, mac_address)
@@ -198,6 +223,8 @@ CREATE INDEX port_by_project ON port (project_id, id);
 CREATE INDEX port_device_id_ix ON port (device_id);
 
 CREATE INDEX port_host_ix ON port (host);
+
+CREATE INDEX port_qos_policy_id_ix ON port (qos_policy_id);
 
 CREATE TABLE port_forwarding (
     id VARCHAR(36) NOT NULL,
@@ -240,6 +267,41 @@ CREATE TABLE project (
     default_group_id VARCHAR(36) NOT NULL,
     CONSTRAINT project_pk PRIMARY KEY (id)
 );
+
+CREATE TABLE qos_policy (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    default_of VARCHAR(64),
+    CONSTRAINT qos_policy_pk PRIMARY KEY (id),
+    CONSTRAINT qos_policy_default_of_uq UNIQUE (default_of)
+);
+
+CREATE INDEX qos_policy_by_project ON qos_policy (project_id, id);
+
+CREATE TABLE qos_rule (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    policy_id VARCHAR(36) NOT NULL,
+    kind VARCHAR(24) NOT NULL,
+    direction VARCHAR(8) NOT NULL,
+    most INTEGER NOT NULL,
+    burst INTEGER NOT NULL,
+    CONSTRAINT qos_rule_pk PRIMARY KEY (id),
+    CONSTRAINT qos_rule_policy_id_fk FOREIGN KEY(policy_id) REFERENCES qos_policy (id) ON DELETE CASCADE,
+    CONSTRAINT qos_rule_policy_id_kind_direction_uq UNIQUE (policy_id, kind, direction)
+);
+
+CREATE INDEX qos_rule_by_project ON qos_rule (project_id, id);
 
 CREATE TABLE quota (
     project_id VARCHAR(64) NOT NULL,

@@ -3,7 +3,7 @@ import pytest
 
 from pileus.identity import migrations
 from pileus.identity.bootstrap import bootstrap
-from pileus.identity.config import IdentityConfig
+from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.runtime import Identity
 from pileus.kit import migrate
 from pileus.kit.web import Site, WebApp
@@ -15,8 +15,8 @@ BASE = "http://cloud:5000"
 class World(Identity):
     """Identity after bootstrap, with a client that speaks to it as whoever logged in."""
 
-    def __init__(self, config, db, clock=None):
-        super().__init__(config, db=db, clock=clock)
+    def __init__(self, config, db, clock=None, **more):
+        super().__init__(config, db=db, clock=clock, **more)
         self.site = Site({"/identity": WebApp(self, self.authenticate)})
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.site), base_url=f"{BASE}/identity")
 
@@ -57,12 +57,13 @@ class World(Identity):
 async def make_world(make_db, tmp_path):
     worlds = []
 
-    async def make(clock=None, db=None, **options):
+    async def make(clock=None, db=None, compliance=None, federation=None, **options):
         database = db or await make_db()
         await migrate.bring_up_to_date(database, migrations)
         config = IdentityConfig(keys=tmp_path / "keys", credential_keys=tmp_path / "credential-keys",
                                 password_rounds=4, **options)
-        worlds.append(World(config, database, clock))
+        worlds.append(World(config, database, clock, compliance=ComplianceConfig(**compliance or {}),
+                            federation=federation))
         await worlds[-1].start()
         return worlds[-1]
 

@@ -146,3 +146,15 @@ async def test_how_assignments_look(world, admin):
     assert [a["scope"] for a in given_["role_assignments"]] == [
         {"domain": {"id": "default"}, "OS-INHERIT:inherited_to": "projects"}]
     assert (await world.post_auth("demo", scope="admin")).status_code == 201
+
+
+async def test_a_role_of_one_domain_is_not_given_on_projects_of_another(world, admin):
+    domain = await world.make(admin, "domains", name="own")
+    role = await world.make(admin, "roles", name="own", domain_id=domain["id"])
+    project = await world.make(admin, "projects", name="p", domain_id=domain["id"])
+    user = fixed_id("user", "demo")
+    grant = f"/v3/projects/{{}}/users/{user}/roles/{role['id']}"
+    assert (await world.ask(admin, "PUT", grant.format(project["id"]))).status_code == 204
+    refused = await world.ask(admin, "PUT", grant.format(fixed_id("project", "demo")))
+    assert refused.status_code == 403
+    assert "same domain" in refused.json()["error"]["message"]

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 from pileus.identity.model.tables import credentials
 from pileus.identity.service_tokens import fixed_id
 from pileus.kit import db
-from pileus.kit.faults import Unauthorized
 from tests.identity.test_validator import connect
 
 
@@ -224,9 +223,9 @@ async def test_application_credentials(world, admin, demo):
     assert (await world.ask(demo, "GET", f"{url}/{made['id']}")).status_code == 404
 
 
-async def test_access_rules_nobody_enforces_are_refused(world, admin, demo):
+async def test_access_rules(world, admin, demo):
     url = f"/v3/users/{fixed_id('user', 'demo')}/application_credentials"
-    rule = {"service": "compute", "method": "GET", "path": "/v2.1/servers"}
+    rule = {"service": "identity", "method": "GET", "path": "/v3/users/*"}
     made = (await world.ask(demo, "POST", url, {"application_credential": {
         "name": "ruled", "access_rules": [rule]}})).json()["application_credential"]
     assert made["access_rules"][0] == rule | {"id": made["access_rules"][0]["id"]}
@@ -234,10 +233,16 @@ async def test_access_rules_nobody_enforces_are_refused(world, admin, demo):
              "application_credential": {"id": made["id"], "secret": made["secret"]}}
     answer = await world.http.post("/v3/auth/tokens", json={"auth": {"identity": proof}})
     token = answer.headers["x-subject-token"]
-    assert answer.status_code == 201 and (await world.see(admin, token)).status_code == 200
-    assert (await world.ask(token, "GET", "/v3/auth/projects")).status_code == 401
-    with pytest.raises(Unauthorized):
-        await connect(world)[0](token)
+    assert answer.status_code == 201
+    assert (await world.see(admin, token)).status_code == 404              # one who does not know of access rules
+    assert (await world.ask(token, "GET", f"/v3/users/{fixed_id('user', 'demo')}")).status_code == 200
+    for method, path in (("GET", "/v3/auth/projects"), ("PATCH", f"/v3/users/{made['user_id']}"),
+                         ("GET", f"/v3/users/{made['user_id']}/projects")):
+        assert (await world.ask(token, method, path)).status_code == 401, path
+    caller = await connect(world)[0](token)
+    assert caller == await world.authenticate(token)
+    assert caller.may_ask("identity", "GET", ("/v3/users/x",))
+    assert not caller.may_ask("compute", "GET", ("/v3/users/x",))
 
 
 @pytest.mark.parametrize(("path", "body"), [

@@ -100,3 +100,18 @@ async def test_ten_thousand_revocations_cost_nothing(world, admin, demo):
     await changes.forget_old_revocations.run(world)
     async with world.db.read() as reader:
         assert await db.scalar(reader, sa.select(sa.func.count()).select_from(revocations)) < 10
+
+
+async def test_events(world, admin, demo):
+    user = await world.make(admin, "users", name="ann", password="pw")
+    token = await world.log_in(user["id"], "pw")
+    gone = {"x-auth-token": admin, "x-subject-token": token}
+    assert (await world.http.delete("/v3/auth/tokens", headers=gone)).status_code == 204
+    assert (await world.ask(admin, "DELETE", f"/v3/users/{user['id']}")).status_code == 204
+    events = (await world.ask(admin, "GET", "/v3/OS-REVOKE/events")).json()["events"]
+    assert [next(iter(event)) for event in events] == ["audit_id", "user_id"]
+    assert events[1]["user_id"] == user["id"]
+    later = await world.ask(admin, "GET", "/v3/OS-REVOKE/events?since=2199-01-01T00:00:00Z")
+    assert later.json()["events"] == []
+    assert (await world.ask(admin, "GET", "/v3/OS-REVOKE/events?since=soon")).status_code == 400
+    assert (await world.ask(demo, "GET", "/v3/OS-REVOKE/events")).status_code == 403

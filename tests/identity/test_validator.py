@@ -75,6 +75,27 @@ async def test_forged_and_ended(make_world):
     assert (await world.see(service, demo, allow_expired="1")).status_code == 404
 
 
+async def test_a_service_vouches_for_what_began_in_time(make_world):
+    clock = TurnedClock()
+    world = await make_world(clock, token_seconds=60, expired_token_seconds=600)
+    demo = await world.log_in("demo", scope="demo")
+    service = await ServiceTokens(world.keys, "compute", clock, seconds=900).token()
+    validate, _ = connect(world)
+    path = f"/v3/users/{fixed_id('user', 'demo')}"
+    clock.turn(61)
+    assert (await world.ask(demo, "GET", path)).status_code == 401
+    assert (await world.ask(demo, "GET", path, x_service_token=service)).status_code == 200
+    assert (await world.ask(demo, "GET", path, x_service_token="forged")).status_code == 401
+    fresh = await world.log_in("demo", scope="demo")
+    assert (await world.ask(demo, "GET", path, x_service_token=fresh)).status_code == 401       # no service's
+    assert (await validate(demo, expired_ok=True)).project_name == "demo"
+    with pytest.raises(Unauthorized):
+        await validate(demo)
+    clock.turn(600)
+    with pytest.raises(Unauthorized):
+        await validate(demo, expired_ok=True)
+
+
 async def test_rotation_logs_nobody_out(make_world):
     clock = TurnedClock(1_800_000_000.0)
     world = await make_world(clock)

@@ -26,9 +26,10 @@ async def authenticate_members(token):
 
 
 class World(Images):
-    def __init__(self, database, directory, **more):
+    def __init__(self, database, directory, settings=None, **more):
         super().__init__(SERVICE, db=database, bus=MemoryBus(), clock=TurnedClock(),
-                         config=ImageConfig(directory=str(directory), max_image_bytes=20_000_000), **more)
+                         config=ImageConfig(directory=str(directory), max_image_bytes=20_000_000,
+                                            **settings or {}), **more)
         self.directory = directory
         self.app = WebApp(self, authenticate_members)
         self.http = httpx.AsyncClient(

@@ -1,6 +1,7 @@
 """Contents: up, down, in pieces, and all that can go wrong on the way, after which nothing half-made is left."""
 
 import asyncio
+import errno
 import hashlib
 import os
 
@@ -126,6 +127,20 @@ class FullStore(FileStore):
         return writing
 
 
+@pytest.mark.parametrize("why", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_disk_too_full_to_begin(make_world, tmp_path, why):
+    def no_room(path, flags, mode):
+        raise OSError(why, os.strerror(why), str(path))
+
+    store = FileStore(tmp_path / "images", opener=no_room)
+    world = await make_world(store=store)
+    image = await world.image()
+    refused = await world.http.put(f"/v2/images/{image}/file", content=b"x", headers=OCTETS)
+    assert refused.status_code == 413 and "not enough disk space" in refused.text
+    store.opener = os.open
+    await assert_as_if_nothing_happened(world, image)
+
+
 async def test_full_disk(make_world, tmp_path):
     store = FullStore(tmp_path / "images")
     world = await make_world(store=store)
@@ -221,20 +236,6 @@ async def test_orphaned_contents_go_and_others_stay(world):
     await orphaned_data.run(world)
     assert world.kept() == ["data"]
     assert (await world.http.get(f"/v2/images/{image}/file")).content == b"kept"
-
-
-async def test_stage_and_import(world):
-    image = await world.image()
-    url = f"/v2/images/{image}"
-    body = {"method": {"name": "glance-direct"}}
-    assert (await world.http.post(url + "/import", json=body)).status_code == 409
-    assert (await world.http.put(url + "/stage", content=b"data", headers=OCTETS)).status_code == 204
-    assert (await world.shown(image))["status"] == "uploading"
-    assert (await world.http.get(url + "/file")).status_code == 204
-    assert (await world.http.post(url + "/import", json={"method": {"name": "web-download"}})).status_code == 400
-    assert (await world.http.post(url + "/import", json=body | {"stores": ["nope"]})).status_code == 400
-    assert (await world.http.post(url + "/import", json=body | {"all_stores": True})).status_code == 202
-    assert (await world.http.get(url + "/file")).content == b"data"
 
 
 async def test_client(world, tmp_path):

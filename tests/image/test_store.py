@@ -44,6 +44,11 @@ async def test_write_read_remove(make_store):
         await store.read(ONE)
 
 
+async def test_it_tells_of_itself(make_store):
+    store = make_store()
+    assert store.name and all(isinstance(value, str) for value in store.details().values())
+
+
 async def test_many_small_pieces(make_store):
     store = make_store()
     writing = await store.write(ONE)

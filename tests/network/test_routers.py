@@ -1,5 +1,7 @@
 """Routers, floating IPs and security groups over HTTP."""
 
+import asyncio
+
 import pytest
 
 from tests.network.test_networks import ips, plain
@@ -190,3 +192,22 @@ async def test_bad_rules(world, rule, text):
     group = await world.http.make("security_group", name="g")
     body = {"security_group_id": group["id"], "direction": "ingress"} | rule
     assert text in (await world.http.make("security_group_rule", 400, **body))["message"]
+
+
+async def test_routes_are_added_and_removed_on_their_own(world):
+    _, subnet = await plain(world)
+    router = await world.http.make("router")
+    await interface(world, router, subnet_id=subnet["id"])
+
+    async def change(verb, *routes, status=200):
+        answer = await world.http.put(f"/v2.0/routers/{router['id']}/{verb}_extraroutes", json={"router": {
+            "routes": [{"destination": destination, "nexthop": hop} for destination, hop in routes]}})
+        assert answer.status_code == status, answer.text
+        return [route["destination"] for route in answer.json()["router"]["routes"]] if status == 200 else None
+    assert await change("add", ("10.8.0.0/16", "10.1.0.8")) == ["10.8.0.0/16"]
+    both = await change("add", ("10.8.0.0/16", "10.1.0.8"), ("10.9.0.0/16", "10.1.0.9"))
+    assert both == ["10.8.0.0/16", "10.9.0.0/16"]
+    await change("add", ("10.9.0.0/16", "192.0.2.1"), status=400)
+    assert await change("remove", ("10.8.0.0/16", "10.1.0.8"), ("10.7.0.0/16", "10.1.0.7")) == ["10.9.0.0/16"]
+    several = await asyncio.gather(*(change("add", (f"10.{n}.0.0/16", "10.1.0.8")) for n in range(20, 25)))
+    assert len(several) == 5 and len((await world.http.show("router", router))["routes"]) == 6

@@ -82,9 +82,8 @@ async def test_an_external_network_for_one_project(world):
     assert not (await world.admin.show("network", network))["router:external"]
     public = await outside(world)
     assert public["id"] in [n["id"] for n in await world.other.all("network")]
-    await world.http.make("network")
-    await share(world.http, "network", (await world.http.all("network", shared=False))[0], "p2", 403,
-                action="access_as_external")
+    mine = await world.http.make("network")
+    await share(world.http, "network", mine, "p2", 403, action="access_as_external")
 
 
 async def test_groups_and_pools_are_shared(world):

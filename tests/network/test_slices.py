@@ -155,7 +155,15 @@ async def test_routers_live_on_a_host_and_move_when_it_dies(world):
         async def rebuilt():
             return {r.id for r in fakes[alive].slice.routers} == {router["id"], second["id"]}
         await until(rebuilt)
-        assert [a["alive"] for a in await world.admin.all("agent", host=dead)] == [False]
+        assert {a["alive"] for a in await world.admin.all("agent", host=dead)} == {False}
+
+
+async def test_dhcp_without_guests_is_done(world):
+    await plain(world)
+    async with running(world, "h1"):
+        dhcp, = await world.client.ports(device_owner="network:dhcp")
+        world.reconcilers.wake("slices")
+        await until(lambda: active(world, dhcp.id))
 
 
 async def test_legs_of_a_resting_router_are_done(world):
@@ -265,3 +273,27 @@ def is_settled(world):
         async with world.db.read() as reader:
             return all(host.seq == host.confirmed for host in await hosts.every(reader))
     return settled
+
+
+async def test_a_host_may_be_told_not_to_serve_dhcp(world):
+    network, subnet = await plain(world)
+    async with running(world, "h1", "h2"):
+        agents = {a["host"]: a["id"] for a in await world.admin.all("agent", agent_type="DHCP agent")}
+        assert set(agents) == {"h1", "h2"}
+        path = f"/v2.0/agents/{agents['h1']}/dhcp-networks"
+        hosting = (await world.admin.get(f"/v2.0/networks/{network['id']}/dhcp-agents")).json()["agents"]
+        assert {a["host"] for a in hosting} == {"h1", "h2"}
+        assert (await world.admin.post(path, json={"network_id": network["id"]})).status_code == 409
+        assert (await world.admin.delete(f"{path}/{network['id']}")).status_code == 204
+        assert (await world.admin.delete(f"{path}/{network['id']}")).status_code == 409
+        assert (await world.admin.get(path)).json()["networks"] == []
+        assert (await world.http.get(path)).status_code == 404
+        for place, host in enumerate(("h1", "h2")):
+            await world.client.ensure_ports([NewPort(id=IDS[place], network_id=network["id"], device_id=host, host=host,
+                                                     project_id="p1")])
+        await until(lambda: active(world, IDS[0], IDS[1]))
+        served = {host: one.networks[0].subnets[0].enable_dhcp for host, (one, _) in world.rendered.slices.items()}
+        assert served == {"h1": False, "h2": True}
+        assert (await world.admin.post(path, json={"network_id": network["id"]})).status_code == 201
+        assert [n["id"] for n in (await world.admin.get(path)).json()["networks"]] == [network["id"]]
+        assert subnet["network_id"] == network["id"]

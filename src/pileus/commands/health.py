@@ -9,6 +9,7 @@ from pileus import packages
 from pileus.commands.lifecycle import running, state_of
 from pileus.commands.rest import Api
 from pileus.commands.trouble import Trouble
+from pileus.processes.state import StateFolder
 
 __all__ = ["Trouble", "config", "doctor"]
 
@@ -17,6 +18,7 @@ def doctor(given: argparse.Namespace) -> int:
     state = state_of(given)
     ports = [] if running(state) else [state.choices().port]
     rows = packages.doctor(state.folder, ports, task="demo")
+    rows += _of_cloud(state)
     width = max(len(row.name) for row in rows)
     for row in rows:
         mark = "ok" if row.ok else "MISSING" if row.required else "note"
@@ -35,13 +37,31 @@ def doctor(given: argparse.Namespace) -> int:
 
 def network_troubles(api: Api) -> Iterator[str]:
     """Hosts that are silent or fail, and ports that the engine could not make real."""
-    for agent in api.get("network", "/v2.0/agents")["agents"]:
+    for agent in api.get("network", "/v2.0/agents", agent_type="Pileus network agent")["agents"]:
         if not agent["alive"]:
             yield f"host {agent['host']} was last heard of at {agent['heartbeat_timestamp']}"
         elif agent["description"]:
             yield f"host {agent['host']}: {agent['description']}"
     for port in api.get("network", "/v2.0/ports", status="ERROR")["ports"]:
         yield f"port {port['id']} of {port['device_id'] or 'nobody'} on host {port['binding:host_id']} is in ERROR"
+
+
+def _of_cloud(state: StateFolder) -> list[packages.Row]:
+    """What the cloud in the folder is made of, if there is one: keys, clock, configuration, policy."""
+    if not state.exists:
+        return []
+    from pileus.identity import health  # noqa: PLC0415 - brings every service along
+    from pileus.kit.config import BadConfig  # noqa: PLC0415
+    from pileus.processes.embedded import settings_of  # noqa: PLC0415
+    from pileus.processes.policies import policies_of  # noqa: PLC0415
+    try:
+        identity = settings_of(state, state.choices()).identity
+        policies_of(state.folder / "policy.yaml")
+    except BadConfig as error:
+        return [packages.Row("configuration", False, str(error), "mend the file")]
+    found = [*health.checks("token keys", state.folder / identity.token_keys, key_days=identity.key_days),
+             *health.checks("credential keys", state.folder / identity.credential_keys, key_days=0)]
+    return [packages.Row(name, well, detail, cure) for name, well, detail, cure in found]
 
 
 def config(given: argparse.Namespace) -> int:

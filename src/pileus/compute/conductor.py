@@ -10,7 +10,7 @@ from pileus.compute.drivers.base import GuestSeen
 from pileus.compute.drivers.base import Power as GuestPower
 from pileus.compute.faults import ServerNotFound
 from pileus.compute.messages import EnsureNoGuest, HostSeen, ListGuests
-from pileus.compute.model import hosts, servers
+from pileus.compute.model import hosts, migrations, servers
 from pileus.compute.model.hosts import Host
 from pileus.compute.model.servers import Power, Seen, ServerAction, ServerFault, State
 from pileus.compute.runtime import Compute
@@ -71,7 +71,8 @@ async def _compare_guests(compute: Compute, host: Host, told: dict[str, GuestSee
     """Bring what is written and what is there together; a server that a saga works on is left to that saga."""
     async with compute.db.read() as reader:
         rows = {seen.id: seen for seen in await servers.on_host(reader, host.name)}
-    for guest_id in told.keys() - rows.keys():
+        moving = await migrations.moving(reader, host.name)
+    for guest_id in told.keys() - rows.keys() - moving:
         log.info("guest of no server is removed", extra={"server": guest_id, "host": host.name})
         await compute.bus.cast(EnsureNoGuest(guest_id=guest_id), host=host.name)
     if not any(_differs(seen, told.get(seen.id)) for seen in rows.values()):
@@ -84,13 +85,19 @@ async def _compare_guests(compute: Compute, host: Host, told: dict[str, GuestSee
             await _settle(compute, host, seen, guest)
 
 
+WHILE = {State.ACTIVE: GuestPower.RUNNING, State.RESCUED: GuestPower.RUNNING, State.STOPPED: GuestPower.OFF,
+         State.PAUSED: GuestPower.PAUSED, State.SUSPENDED: GuestPower.SUSPENDED}
+
+
 def _differs(seen: Seen, guest: GuestSeen | None) -> bool:
-    if seen.doing is not None:
+    """Whether somebody has to see to it. A guest that is halted though it should run is left to who halted it."""
+    state = seen.server.state
+    if seen.doing is not None or state not in WHILE:
         return False
     if guest is None:
-        return seen.server.state in (State.ACTIVE, State.STOPPED)
-    return (guest.power == GuestPower.OFF and seen.server.state == State.ACTIVE
-            or guest.power == GuestPower.RUNNING and seen.server.state == State.STOPPED)
+        return True
+    return guest.power != WHILE[state] and (
+        guest.power == GuestPower.OFF or guest.power == GuestPower.RUNNING and state == State.STOPPED)
 
 
 async def _settle(compute: Compute, host: Host, seen: Seen, guest: GuestSeen | None) -> None:

@@ -25,3 +25,5 @@ class ComputeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         "Seconds without a sign of life after which a host counts as down.")] = 60.0
     keep_deleted_days: Annotated[int, msgspec.Meta(ge=0), doc(
         "Days for which deleted servers and their actions can still be looked up.")] = 7
+    reclaim_after: Annotated[int, msgspec.Meta(ge=0), doc(
+        "Seconds for which a deleted server can still be restored; 0 deletes at once.")] = 0

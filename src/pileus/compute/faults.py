@@ -83,6 +83,62 @@ class WrongState(Conflict):
     message = "Cannot '{action}' instance {server_id} while it is in {attribute} {state}"
 
 
+class AggregateNotFound(NotFound):
+    message = "Aggregate {aggregate_id} could not be found."
+
+
+class AggregateExists(Conflict):
+    message = "Aggregate {name} already exists."
+
+
+class AggregateHasHosts(BadRequest):
+    message = "Cannot remove aggregate {aggregate_id}: it is not empty."
+
+
+class AggregateHostExists(Conflict):
+    message = "Aggregate {aggregate_id} already has host {host}."
+
+
+class AggregateHostNotFound(NotFound):
+    message = "Aggregate {aggregate_id} has no host {host}."
+
+
+class ZoneInUse(Conflict):
+    message = "Cannot change the availability zone: {reason}"
+
+
+class GroupNotFound(NotFound):
+    message = "Instance group {group_id} could not be found."
+
+
+class BadGroup(BadRequest):
+    message = "Instance group {group_id} could not be found."
+
+
+class ConsoleTypeInvalid(BadRequest):
+    message = "Invalid console type {console_type}"
+
+
+class ConsoleTypeUnavailable(BadRequest):
+    message = "Unavailable console type {console_type}."
+
+
+class TokenNotFound(NotFound):
+    message = "The console token is not known, was used, or its time has run out."
+
+
+class SameFlavor(BadRequest):
+    message = "When resizing, instances must change flavor!"
+
+
+class BadHost(BadRequest):
+    message = "Compute host {host} could not be found."
+
+
+class RescueImpossible(BadRequest):
+    message = "Instance {server_id} cannot be rescued: {reason}"
+
+
 class ServerLocked(Conflict):
     message = "Instance {server_id} is locked"
 

@@ -8,29 +8,46 @@ from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image
 from pileus.compute.drivers.base import Nic as GuestNic
 from pileus.compute.guest_data import config_drive, tap_name
 from pileus.compute.model import hosts
-from pileus.compute.model.servers import Server
+from pileus.compute.model.servers import ImageFacts, Server
 from pileus.compute.runtime import Compute
 
 
 def image_of(server: Server) -> Image | None:
-    if server.image is None:
-        return None
-    properties = server.image.properties
-    return Image(id=server.image.id, disk_format=server.image.disk_format, sha512=server.image.sha512,
+    return None if server.image is None else as_image(server.image)
+
+
+def as_image(facts: ImageFacts) -> Image:
+    properties = facts.properties
+    return Image(id=facts.id, disk_format=facts.disk_format, sha512=facts.sha512,
                  kernel_id=properties.get("kernel_id") or None, ramdisk_id=properties.get("ramdisk_id") or None,
                  properties=properties)
 
 
-async def build(compute: Compute, server: Server, *, admin_password: str | None = None) -> GuestSpec:
-    """Deterministic but for the random seed on a config drive, which the host writes once."""
-    attached = await volumes.of_server(compute, server.id)
-    disks = []
-    if server.image is not None or not attached:          # else it boots from a volume
-        disks.append(Disk(kind=DiskKind.ROOT, size_mb=server.flavor.disk_gb * 1024, boot_order=1))
+def _disks(server: Server, *, of_volume: bool) -> list[Disk]:
+    """One that boots from a volume has no root disk on its host."""
+    disks = [] if of_volume else [Disk(kind=DiskKind.ROOT, size_mb=server.flavor.disk_gb * 1024, boot_order=1)]
     if server.flavor.ephemeral_gb:
         disks.append(Disk(kind=DiskKind.EPHEMERAL, size_mb=server.flavor.ephemeral_gb * 1024))
     if server.flavor.swap_mb:
         disks.append(Disk(kind=DiskKind.SWAP, size_mb=server.flavor.swap_mb))
+    return disks
+
+
+def _with_rescue(disks: list[Disk], rescue: ImageFacts) -> list[Disk]:
+    """The firmware takes the rescue disk in any case. An image that says so leaves all others at their places."""
+    disk = Disk(kind=DiskKind.RESCUE, boot_order=0)
+    stable = any(name in rescue.properties for name in ("hw_rescue_device", "hw_rescue_bus"))
+    return [*disks, disk] if stable else [disk, *disks]
+
+
+async def build(compute: Compute, server: Server, *, admin_password: str | None = None,
+                image: ImageFacts | None = None) -> GuestSpec:
+    """Deterministic but for the random seed on a config drive, which the host writes once. `image`: what the root
+    disk starts as, where that is not the server's image."""
+    attached = await volumes.of_server(compute, server.id)
+    disks = _disks(server, of_volume=bool(attached) and server.image is None and image is None)
+    if server.rescue is not None:
+        disks = _with_rescue(disks, server.rescue)
     files: dict[str, bytes] = {}
     if server.config_drive:
         disks.append(Disk(kind=DiskKind.CONFIG))
@@ -40,6 +57,8 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
         files = config_drive(server, zones.get(server.host or "", ""), links, admin_password=admin_password)
     return GuestSpec(
         id=server.id, name=instance_name(server), vcpus=server.vcpus, memory_mb=server.memory_mb,
-        image=image_of(server), disks=tuple(disks), config_drive=files, volumes=attached,
+        image=as_image(image) if image else image_of(server), disks=tuple(disks), config_drive=files,
+        volumes=attached,
         nics=tuple(GuestNic(port_id=nic.port_id, mac=nic.mac, tap=tap_name(nic.port_id), mtu=nic.mtu)
-                   for nic in server.nics))
+                   for nic in server.nics),
+        root=server.root or 0, rescue=as_image(server.rescue) if server.rescue else None)

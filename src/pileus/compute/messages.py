@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from pileus.compute.drivers.base import GuestSeen, GuestSpec, GuestVolume, HostFacts, Image
+from pileus.compute.drivers.base import Diagnostics, GuestSeen, GuestSpec, GuestVolume, HostFacts, Image, Wanted
 from pileus.kit.bus import Message
 
 AGENT, CONDUCTOR = "compute.agent", "compute.conductor"
@@ -46,12 +46,12 @@ class EnsureNoGuest(Message, kw_only=True, frozen=True):
 
 
 class PowerGuest(Message, kw_only=True, frozen=True):
-    """Bring the guest to on or off; `soft_seconds` is how long it may take to shut itself down."""
+    """Bring the guest to on, off, paused or suspended; `soft_seconds` is how long it may take to shut itself down."""
 
     topic: ClassVar[str] = AGENT
     reply: ClassVar[type] = GuestSeen
     guest_id: str
-    wanted: Literal["on", "off"]
+    wanted: Wanted
     soft_seconds: float = 0
 
 
@@ -68,6 +68,78 @@ class EnsureVolumes(Message, kw_only=True, frozen=True):
     topic: ClassVar[str] = AGENT
     guest_id: str
     volumes: tuple[GuestVolume, ...]
+
+
+class AdjustGuest(Message, kw_only=True, frozen=True):
+    """Give the guest the network cards of `spec`, and no other."""
+
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[type] = GuestSeen
+    spec: GuestSpec
+
+
+class SaveImage(Message, kw_only=True, frozen=True):
+    """Have the guest's root disk, as it is now, as the content of an image that has none yet."""
+
+    topic: ClassVar[str] = AGENT
+    guest_id: str
+    image_id: str
+
+
+class FetchGuest(Message, kw_only=True, frozen=True):
+    """Have the disks of a guest that is off on another host, where they stay."""
+
+    topic: ClassVar[str] = AGENT
+    spec: GuestSpec
+    source: str
+
+
+class ListFiles(Message, kw_only=True, frozen=True):
+    """The names and sizes of the files that another host needs."""
+
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[Any] = dict[str, int]
+    guest_id: str
+
+
+class ReadFile(Message, kw_only=True, frozen=True):
+    """A piece of one of those files."""
+
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[type] = bytes
+    guest_id: str
+    name: str
+    offset: int
+    length: int
+
+
+class SetPassword(Message, kw_only=True, frozen=True):
+    topic: ClassVar[str] = AGENT
+    guest_id: str
+    user: str
+    password: str
+
+
+class InterruptGuest(Message, kw_only=True, frozen=True):
+    """Have the guest's kernel dump its memory."""
+
+    topic: ClassVar[str] = AGENT
+    guest_id: str
+
+
+class ReadDiagnostics(Message, kw_only=True, frozen=True):
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[type] = Diagnostics
+    guest_id: str
+
+
+class FindConsole(Message, kw_only=True, frozen=True):
+    """The path of the socket at which the guest's screen or serial port is."""
+
+    topic: ClassVar[str] = AGENT
+    reply: ClassVar[type] = str
+    guest_id: str
+    kind: Literal["vnc", "serial"]
 
 
 class ListGuests(Message, kw_only=True, frozen=True):

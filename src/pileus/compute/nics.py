@@ -134,6 +134,21 @@ async def remove(compute: Compute, wishes: Iterable[NicWish]) -> None:
         await _remove(compute, wish.port_id, ours=not wish.given)
 
 
+async def move(compute: Compute, server: Server, host: str) -> None:
+    """All ports of the server bound to `host`."""
+    for nic in server.nics:
+        await compute.network.bind_port(nic.port_id, host, server.id)
+
+
+async def leave_host(compute: Compute, server: Server) -> None:
+    """The ports stay the server's, and are on no host."""
+    await move(compute, server, "")
+
+
+async def remove_one(compute: Compute, nic: Nic) -> None:
+    await _remove(compute, nic.port_id, ours=nic.ours)
+
+
 async def remove_all(compute: Compute, server_id: str, nics: tuple[Nic, ...]) -> None:
     """The same for all that a server has, whoever made it."""
     ours = {nic.port_id for nic in nics if nic.ours}

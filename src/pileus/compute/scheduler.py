@@ -32,6 +32,14 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     servers: int = 0
 
 
+class GroupWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server's group asks: its policy, and how many of its servers are on which host."""
+
+    policy: str
+    most_per_host: int = 1
+    hosts: dict[str, int] = {}
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What a server asks of its host."""
 
@@ -41,6 +49,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     different_from: tuple[str, ...] = ()      # hosts, by the hint different_host
     same_as: tuple[str, ...] = ()             # hosts, by the hint same_host
     tried: tuple[str, ...] = ()               # hosts on which this boot failed already
+    group: GroupWish | None = None
 
 
 class Sifted(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +142,30 @@ def same_host_why(hosts: Sequence[HostState], wish: Wish) -> str:
     return f"the servers named by the hint same_host are on {', '.join(wish.same_as)}, which cannot take this one."
 
 
+def affinity(hosts: Sequence[HostState], wish: Wish) -> Mask:
+    group = wish.group
+    free = group is None or group.policy != "affinity" or not group.hosts
+    return _mask([free or group is not None and host.name in group.hosts for host in hosts])
+
+
+def affinity_why(hosts: Sequence[HostState], wish: Wish) -> str:
+    there = ", ".join(sorted(wish.group.hosts if wish.group else ()))
+    return f"the server's group keeps its servers together, and they are on {there}, which cannot take this one."
+
+
+def anti_affinity(hosts: Sequence[HostState], wish: Wish) -> Mask:
+    group = wish.group
+    if group is None or group.policy != "anti-affinity":
+        return _mask([True] * len(hosts))
+    return _mask([group.hosts.get(host.name, 0) < group.most_per_host for host in hosts])
+
+
+def anti_affinity_why(hosts: Sequence[HostState], wish: Wish) -> str:
+    most = wish.group.most_per_host if wish.group else 1
+    return (f"the server's group wants at most {most} of its servers on a host, and {_names(hosts)} "
+            "have that many; another host is needed.")
+
+
 def not_tried(hosts: Sequence[HostState], wish: Wish) -> Mask:
     return _mask([host.name not in wish.tried for host in hosts])
 
@@ -167,16 +200,27 @@ FILTERS: tuple[tuple[str, Filter, Reason], ...] = (
     ("AvailabilityZoneFilter", zone, zone_why),
     ("SameHostFilter", same_host, same_host_why),
     ("DifferentHostFilter", different_host, different_host_why),
+    ("ServerGroupAffinityFilter", affinity, affinity_why),
+    ("ServerGroupAntiAffinityFilter", anti_affinity, anti_affinity_why),
     ("RetryFilter", not_tried, not_tried_why),
     ("ResourceFilter", room, room_why),
 )
 
 
-def weigh(hosts: Sequence[HostState]) -> Vector:
-    """Prefer hosts with much free memory, then few servers: the spread upstream's default weighers give."""
+def weigh(hosts: Sequence[HostState], wish: Wish) -> Vector:
+    """Prefer hosts with much free memory, then few servers: the spread upstream's default weighers give. What a soft
+    policy of the server's group asks counts for more than both."""
     memory = np.array([host.free.get("MEMORY_MB", 0.0) for host in hosts])
     crowd = np.array([host.servers for host in hosts], dtype=np.float64)
-    return _scaled(memory) - 0.1 * _scaled(crowd)
+    return _scaled(memory) - 0.1 * _scaled(crowd) + 2.0 * _soft(hosts, wish)
+
+
+def _soft(hosts: Sequence[HostState], wish: Wish) -> Vector:
+    group = wish.group
+    if group is None or not group.policy.startswith("soft-"):
+        return np.zeros(len(hosts))
+    there = _scaled(np.array([group.hosts.get(host.name, 0) for host in hosts], dtype=np.float64))
+    return there if group.policy == "soft-affinity" else -there
 
 
 def _scaled(values: Vector) -> Vector:
@@ -197,5 +241,5 @@ def select(hosts: Sequence[HostState], wish: Wish, *, most: int = 5) -> Verdict:
         left = kept
     if not left:
         return Verdict(hosts=(), table=tuple(table))
-    order = np.argsort(-weigh(left), kind="stable")[:most]
+    order = np.argsort(-weigh(left, wish), kind="stable")[:most]
     return Verdict(hosts=tuple(left[int(i)].name for i in order), table=tuple(table))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from pileus.identity import feed
-from pileus.identity.model import projects, roles, users
+from pileus.identity.model import logins, projects, roles, users
 from pileus.identity.model.catalog import CatalogService, Endpoint, Region
 from pileus.identity.model.projects import new_domain, new_project
 from pileus.identity.model.roles import Role
@@ -16,6 +16,7 @@ from pileus.identity.model.tables import SYSTEM
 from pileus.identity.model.tables import assignments as assignment_table
 from pileus.identity.model.tables import endpoints as endpoint_table
 from pileus.identity.model.tables import implied_roles as implied_role_table
+from pileus.identity.model.tables import projects as project_table
 from pileus.identity.model.tables import regions as region_table
 from pileus.identity.model.tables import roles as role_table
 from pileus.identity.model.tables import services as service_table
@@ -51,16 +52,17 @@ SERVICES = (Mount("identity", "keystone", "/keystone"), Mount("placement", "plac
 
 
 async def bootstrap(app: Identity, passwords: Mapping[str, str], base_url: str,
-                    services: Sequence[Mount] = SERVICES) -> None:
+                    services: Sequence[Mount] = SERVICES, *, repair: bool = False) -> None:
     """Make the default cloud. `passwords` are those of the users `admin` and `demo`; only users that are not there
-    yet get theirs. `base_url` is where clients find the cloud: scheme, host and port."""
+    yet get theirs. `base_url` is where clients find the cloud: scheme, host and port. With `repair` also what an
+    operator may have meant to take away comes back."""
     async with app.db.read() as reader:
         missing = [name for name in passwords if await users.find(reader, fixed_id("user", name)) is None]
     hashes = {name: await app.passwords.hash(passwords[name]) for name in missing}
     now = app.clock()
     async with app.db.write() as tx:
         changed = await _places(tx)
-        changed |= await _roles(tx)
+        changed |= await _roles(tx, every_implication=repair)
         changed |= await _users(tx, hashes, now)
         changed |= await _assignments(tx)
         changed |= await _catalog(tx, base_url.rstrip("/"), services)
@@ -89,16 +91,17 @@ async def _places(tx: Connection) -> bool:
     return changed
 
 
-async def _roles(tx: Connection) -> bool:
+async def _roles(tx: Connection, *, every_implication: bool = False) -> bool:
     changed = await _add_missing(tx, role_table, [
         Role(id=fixed_id("role", name), name=name, options={"immutable": True}) for name in ROLES])
-    if changed:
+    if changed or every_implication:
         known = {tuple(row) for row in await tx.execute(
             sa.select(implied_role_table.c.prior_id, implied_role_table.c.implied_id))}
         wanted = [(fixed_id("role", prior), fixed_id("role", implied)) for prior, implied in IMPLIED]
         for prior_id, implied_id in wanted:
             if (prior_id, implied_id) not in known:
                 await tx.execute(implied_role_table.insert().values(prior_id=prior_id, implied_id=implied_id))
+                changed = True
     return changed
 
 
@@ -143,3 +146,53 @@ async def _catalog(tx: Connection, base_url: str, services: Sequence[Mount]) -> 
             changed = True
     return changed
 
+
+
+async def repair(app: Identity, passwords: Mapping[str, str], base_url: str) -> list[str]:
+    """Bring back what an administrator needs to get in: the user, its password and roles, and the catalog. Says what
+    was amiss; doing it again finds nothing. All else stays as it is."""
+    amiss = await _lacking(app, passwords)
+    await bootstrap(app, passwords, base_url, repair=True)
+    async with app.db.read() as reader:
+        admin = await users.get(reader, fixed_id("user", "admin"))
+    wrong = not await app.passwords.verify(passwords["admin"], admin.password_hash)
+    values: dict[str, Any] = {} if admin.enabled else {"enabled": True}
+    if wrong or app.compliance.expired(admin):
+        values |= {"password_hash": await app.passwords.hash(passwords["admin"]), "password_expires_at": None,
+                   "password_changed_at": app.clock()}
+    async with app.db.write() as tx:
+        forgiven = await logins.forgive(tx, admin.id)
+        enabled = [await _enable(tx, table, ids) for table, ids in (
+            (project_table, [DEFAULT_DOMAIN, fixed_id("project", "admin"), fixed_id("project", SERVICE_PROJECT)]),
+            (service_table, [fixed_id("service", mount.type) for mount in SERVICES]),
+            (endpoint_table, [fixed_id("endpoint", f"{m.type} {i}") for m in SERVICES for i in INTERFACES]))]
+        if values:
+            await db.change(tx, user_table, admin, **values)
+        if values or any(enabled):
+            await app.announce(tx, f"user:{admin.id}", feed.EVERYTHING)
+    amiss += ["the user admin was disabled"] if "enabled" in values else []
+    amiss += ["the password of admin was another one, or had ended"] if "password_hash" in values else []
+    amiss += ["the user admin was locked out"] if forgiven else []
+    return amiss + [f"{count} disabled: {kind}" for kind, count in zip(
+        ("projects or domains", "services", "endpoints"), enabled, strict=True) if count]
+
+
+async def _enable(tx: Connection, table: sa.Table, ids: list[str]) -> int:
+    return await db.update(tx, table.update().where(table.c.id.in_(ids), table.c.enabled.is_(False)).values(
+        enabled=True, generation=table.c.generation + 1))
+
+
+async def _lacking(app: Identity, passwords: Mapping[str, str]) -> list[str]:
+    """Which rows of a fresh cloud are not there."""
+    wanted = {user_table: [fixed_id("user", name) for name in (*passwords, *SERVICE_USERS)],
+              role_table: [fixed_id("role", name) for name in ROLES],
+              project_table: [DEFAULT_DOMAIN, *(fixed_id("project", name) for name in PROJECTS)],
+              service_table: [fixed_id("service", mount.type) for mount in SERVICES],
+              endpoint_table: [fixed_id("endpoint", f"{m.type} {i}") for m in SERVICES for i in INTERFACES]}
+    found = []
+    async with app.db.read() as reader:
+        for table, ids in wanted.items():
+            there = await db.scalar(reader, sa.select(sa.func.count()).select_from(table).where(table.c.id.in_(ids)))
+            found += [f"{len(ids) - there} missing: {table.name}"] if there < len(ids) else []
+        held = await roles.held(reader, fixed_id("user", "admin"), fixed_id("project", "admin"), [])
+    return found + ([] if fixed_id("role", "admin") in held else ["admin did not hold the role admin"])

@@ -12,7 +12,7 @@ class IdentityClient(Client):
 
     async def validate(self, token: str, *, allow_expired: bool = False) -> dict[str, Any] | None:
         """What a token says (the object under `token`, without its catalog), or None if it is not valid."""
-        headers = await self._all_headers(b"") | {"x-subject-token": token}
+        headers = await self._all_headers(b"") | {"x-subject-token": token, "openstack-identity-access-rules": "1"}
         path = "/identity/v3/auth/tokens?nocatalog" + ("&allow_expired=1" if allow_expired else "")
         reply = await self.transport.request("GET", path, headers, b"")
         if reply.status == 404:

@@ -10,14 +10,25 @@ import msgspec
 
 from pileus.identity import feed, tokens
 from pileus.identity.feed import Remembered
-from pileus.identity.model import app_credentials, catalog, projects, revocations, roles, trusts, users
+from pileus.identity.model import (
+    app_credentials,
+    catalog,
+    endpoint_filter,
+    federation,
+    oauth,
+    projects,
+    revocations,
+    roles,
+    trusts,
+    users,
+)
 from pileus.identity.model.catalog import Catalog
 from pileus.identity.model.projects import Project
 from pileus.identity.model.roles import Role, RoleGraph
 from pileus.identity.model.tables import SYSTEM
 from pileus.identity.model.users import User
 from pileus.identity.tokens import Token
-from pileus.kit.caller import Caller
+from pileus.kit.caller import AccessRule, Caller
 from pileus.kit.db import Connection
 from pileus.kit.faults import Unauthorized
 
@@ -32,12 +43,16 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(round(seconds, 6), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def plain_time(seconds: float | None) -> str | None:
+    """As the end of a password is written, and of an application credential: without a time zone."""
+    return None if seconds is None else iso(seconds).removesuffix("Z")
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     token: Token
     caller: Caller
     roles: list[Role]
     restricted: bool                # of an application credential that may not make others
-    ruled: bool                     # of an application credential whose access rules somebody would have to enforce
     body: bytes                     # the answer to validation
     bare: bytes                     # the same without the catalog
     subjects: tuple[str, ...]       # what it depends on
@@ -59,6 +74,7 @@ class Contexts:
         self._roles: RoleGraph | None = None
         self._last_roles = RoleGraph([], {})
         self._catalog: Catalog | None = None
+        self._providers: list[dict[str, str]] | None = None
         app.feed.subscribe(self._forget)
 
     def _forget(self, subject: str) -> None:
@@ -66,7 +82,7 @@ class Contexts:
         if subject in (feed.ROLES, feed.EVERYTHING):
             self._roles = None
         if subject in (feed.CATALOG, feed.EVERYTHING):
-            self._catalog = None
+            self._catalog = self._providers = None
 
     async def of(self, text: str, *, expired_ok: bool = False) -> Context:
         """Raises Unauthorized for a token that is forged, ended or revoked, or whose user or scope is gone."""
@@ -104,9 +120,16 @@ class Contexts:
 
     async def catalog(self, conn: Connection) -> Catalog:
         if self._catalog is None:
-            self._catalog, found = await self._unless_overtaken(lambda: catalog.load(conn))
+            self._catalog, found = await self._unless_overtaken(
+                lambda: catalog.load(conn, endpoint_filter.shown))
             return found
         return self._catalog
+
+    async def service_providers(self, conn: Connection) -> list[dict[str, str]]:
+        if self._providers is None:
+            self._providers, found = await self._unless_overtaken(lambda: federation.enabled_service_providers(conn))
+            return found
+        return self._providers
 
     async def _unless_overtaken(self, load: Callable[[], Awaitable[T]]) -> tuple[T | None, T]:
         position = self.app.feed.position
@@ -128,13 +151,23 @@ class Contexts:
             raise Unauthorized()
         held, delegation = await self._roles_of(conn, token, scope)
         body = _body(token, user, user_domain, scope, held) | delegation
+        if providers := await self.service_providers(conn):
+            body["service_providers"] = providers
         bare = msgspec.json.encode({"token": body})
         if token.scope != tokens.UNSCOPED:
             body["catalog"] = (await self.catalog(conn)).encoded(user_id=user.id, project_id=token.project_id)
         credential = delegation.get("application_credential", {})
-        return Context(token=token, caller=_caller(token, user, user_domain, scope, held, text), roles=held,
-                       restricted=credential.get("restricted", False), ruled="access_rules" in credential,
+        rules = tuple(AccessRule(rule["service"], rule["method"], rule["path"])
+                      for rule in credential.get("access_rules", ()))
+        caller = msgspec.structs.replace(_caller(token, user, user_domain, scope, held, text), access_rules=rules)
+        return Context(token=token, caller=caller, roles=held, restricted=credential.get("restricted", False),
                        body=msgspec.json.encode({"token": body}), bare=bare, subjects=tuple(subjects))
+
+    async def roles_on(self, conn: Connection, user_id: str, project_id: str) -> list[Role]:
+        """What somebody may do in a project."""
+        project = await projects.get(conn, project_id)
+        graph = await self.role_graph(conn)
+        return graph.effective(await roles.held(conn, user_id, project_id, project.ancestors))
 
     async def _scope(self, conn: Connection, token: Token, seen: Places) -> Scope:
         if token.scope == tokens.SYSTEM:
@@ -169,7 +202,12 @@ class Contexts:
             if credential is None or credential.ended(self.app.clock()):
                 raise Unauthorized()
             limit, delegation = set(credential.role_ids), {"application_credential": credential.brief()}
-        held = graph.effective(await roles.held(conn, granting, target, ancestors))
+        elif token.oauth_id:
+            access = await oauth.find_access_token(conn, token.oauth_id)
+            if access is None or access.ended(self.app.clock()):
+                raise Unauthorized()
+            limit, delegation = set(access.role_ids), {"OS-OAUTH1": access.brief()}
+        held = graph.effective(await roles.held(conn, granting, target, ancestors, groups=token.federated[2:]))
         if limit is not None:
             given = {role.id for role in graph.effective(limit)}
             held = [role for role in held if role.id in given]
@@ -197,6 +235,10 @@ def _subjects(token: Token, user: User, scope: Scope) -> list[str]:
         found.append(f"app:{token.app_credential_id}")
     if token.trust_id:
         found.append(f"trust:{token.trust_id}")
+    if token.oauth_id:
+        found.append(f"oauth:{token.oauth_id}")
+    if token.federated:
+        found.append(f"idp:{token.federated[0]}")
     return list(dict.fromkeys(found))
 
 
@@ -207,8 +249,13 @@ def _named(thing: Project | Role) -> dict[str, Any]:
 def _body(token: Token, user: User, user_domain: Project, scope: Scope, held: list[Role]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "methods": list(token.methods),
-        "user": {"domain": _named(user_domain), "id": user.id, "name": user.name, "password_expires_at": None},
+        "user": {"domain": _named(user_domain), "id": user.id, "name": user.name,
+                 "password_expires_at": plain_time(user.password_expires_at)},
         "audit_ids": list(token.audit_ids), "expires_at": iso(token.expires_at), "issued_at": iso(token.issued_at)}
+    if token.federated:
+        idp_id, protocol_id, *group_ids = token.federated
+        body["user"]["OS-FEDERATION"] = {"identity_provider": {"id": idp_id}, "protocol": {"id": protocol_id},
+                                         "groups": [{"id": id} for id in group_ids]}
     if scope.project and scope.project_domain:
         body |= {"project": _named(scope.project) | {"domain": _named(scope.project_domain)}, "is_domain": False}
     elif scope.domain:

@@ -8,7 +8,9 @@ primary.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -32,6 +34,9 @@ class KeyRepository:
             self._write(0)
             self._write(1)
 
+    def new_key(self) -> bytes:
+        return Fernet.generate_key()
+
     def encrypt(self, plain: bytes) -> str:
         return self._keys().encrypt(plain).decode().rstrip("=")
 
@@ -44,15 +49,42 @@ class KeyRepository:
         except (InvalidToken, ValueError, TypeError) as error:
             raise BadSignature from error
 
-    def rotate(self, keep_seconds: float) -> None:
-        """Sign with the staged key from now on, and stage a new one. Keys that may have signed something not older
-        than `keep_seconds` stay."""
+    def rotate(self, keep_seconds: float, *, older_than: float = 0.0) -> bool:
+        """Sign with the staged key from now on, and stage a new one, if the key that signs now does so for longer than
+        `older_than` seconds. Keys that may have signed something not older than `keep_seconds` stay."""
+        with self._alone():
+            if self.clock() - self.signing_since() < older_than:
+                return False
+            self._rotate(keep_seconds)
+            return True
+
+    def signing_since(self) -> float:
+        return (self.folder / str(self._numbers()[-1])).stat().st_mtime
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process rotates meanwhile."""
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def _rotate(self, keep_seconds: float) -> None:
         numbers = self._numbers()
         newest = numbers[-1] + 1
         self._write(newest, (self.folder / "0").read_bytes())
         self._write(0)
         for number, successor in zip(numbers[1:], [*numbers[2:], newest], strict=True):
             if (self.folder / str(successor)).stat().st_mtime + keep_seconds < self.clock():
+                (self.folder / str(number)).unlink()
+        self._loaded = None
+
+    def keep_only(self, most: int) -> None:
+        """Forget all but the staged key and the `most` newest: what the others made has been made anew."""
+        with self._alone():
+            for number in self._numbers()[1:-most]:
                 (self.folder / str(number)).unlink()
         self._loaded = None
 
@@ -63,7 +95,7 @@ class KeyRepository:
         """Readers in other processes see a whole key or none."""
         half = self.folder / f".{number}.{os.getpid()}"
         with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(key or Fernet.generate_key())
+            file.write(key or self.new_key())
             file.flush()
             os.fsync(file.fileno())
         os.utime(half, (self.clock(), self.clock()))

@@ -1,6 +1,8 @@
 """Who may: the checks of identity's rules, with the names of facts that operators know from oslo.policy files.
 
-An administrator of a project or of the whole cloud may do everything; one of a domain, what belongs to the domain.
+These are the defaults operators know: whoever administers a project or the whole cloud may do everything; who
+administers a domain, everything with domains and what is in them, of any domain. To keep administrators inside their
+domains, give them the role manager there.
 """
 
 from __future__ import annotations
@@ -12,27 +14,28 @@ from pileus.identity.model.app_credentials import AppCredential
 from pileus.identity.model.projects import Project
 from pileus.identity.model.roles import Role
 from pileus.identity.model.users import Group, User
+from pileus.kit.policy import Rule
 
 ANYONE = "@"
 ADMIN = "(role:admin and not scope:domain)"
+ANY_ADMIN = "role:admin"
 SYSTEM_READER = "(role:reader and system_scope:all)"
 READER = f"{ADMIN} or {SYSTEM_READER}"
 LISTER = f"{READER} or (role:reader and scope:domain)"           # lists show a domain's reader what is the domain's
-VALIDATOR = f"{READER} or role:service or user_id:%(target.token.user_id)s"
+VALIDATOR = f"{ANY_ADMIN} or {SYSTEM_READER} or role:service or user_id:%(target.token.user_id)s"
 OWNER = "user_id:%(target.user.id)s"
 SERVICE = f"{ADMIN} or role:service"
+# The roles that a domain's manager may see and give.
+MANAGED = Rule("domain_managed_target_role", "'manager':%(target.role.name)s or 'member':%(target.role.name)s"
+               " or 'reader':%(target.role.name)s")
 
 
 def reader_of(kind: str) -> str:
-    return f"{READER} or (role:reader and domain_id:%(target.{kind}.domain_id)s)"
+    return f"{ANY_ADMIN} or {SYSTEM_READER} or (role:reader and domain_id:%(target.{kind}.domain_id)s)"
 
 
 def writer_of(kind: str) -> str:
-    return f"{ADMIN} or (role:manager and domain_id:%(target.{kind}.domain_id)s)"
-
-
-def admin_of(kind: str) -> str:
-    return f"{ADMIN} or (role:admin and domain_id:%(target.{kind}.domain_id)s)"
+    return f"{ANY_ADMIN} or (role:manager and domain_id:%(target.{kind}.domain_id)s)"
 
 
 def nothing(path: Mapping[str, str]) -> Mapping[str, Any]:
@@ -64,7 +67,8 @@ def domain_facts(domain: Project) -> dict[str, Any]:
 
 
 def role_facts(role: Role) -> dict[str, Any]:
-    return {"target.role.id": role.id} | ({"target.role.domain_id": role.domain_id} if role.domain_id else {})
+    """A role of the whole cloud has no domain, which policies ask for as None:%(target.role.domain_id)s."""
+    return {"target.role.id": role.id, "target.role.name": role.name, "target.role.domain_id": role.domain_id}
 
 
 def app_credential_facts(credential: AppCredential) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from pileus.identity.config import IdentityConfig
+from pileus.identity.compliance import Compliance
+from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.contexts import Contexts
+from pileus.identity.directory.directories import Directories
+from pileus.identity.federation.oidc import OidcProviders
+from pileus.identity.federation.settings import FederationConfig
 from pileus.identity.feed import Feed
+from pileus.identity.jws import JwsKeys
 from pileus.identity.keys import KeyRepository
 from pileus.identity.model import revocations
 from pileus.identity.passwords import Passwords
@@ -15,7 +18,6 @@ from pileus.kit.bus import Bus, MemoryBus
 from pileus.kit.caller import Caller
 from pileus.kit.clock import Clock
 from pileus.kit.db import Connection, Db
-from pileus.kit.faults import Unauthorized
 from pileus.kit.service import Runtime
 
 
@@ -23,23 +25,25 @@ class Identity(Runtime):
     """`feed` tells validators of the same process what changed; `authenticate` is identity's own Authenticator."""
 
     def __init__(self, config: IdentityConfig, *, db: Db, bus: Bus | None = None, clock: Clock | None = None,
-                 policy_overrides: Mapping[str, str] | None = None):
-        super().__init__(SERVICE, db=db, bus=bus or MemoryBus(), clock=clock, policy_overrides=policy_overrides)
+                 compliance: ComplianceConfig | None = None, federation: FederationConfig | None = None):
+        super().__init__(SERVICE, db=db, bus=bus or MemoryBus(), clock=clock)
         self.config = config
-        self.keys = KeyRepository(config.keys, self.clock)
+        kind = JwsKeys if config.token_provider == "jws" else KeyRepository
+        self.keys = kind(config.token_keys, self.clock)
         self.credential_keys = KeyRepository(config.credential_keys, self.clock)
         self.keys.prepare()
         self.credential_keys.prepare()
         self.passwords = Passwords(self.clock, rounds=config.password_rounds, remembered=config.password_remembered)
+        self.compliance = Compliance(compliance or ComplianceConfig(), self.passwords, self.clock)
         self.feed = Feed()
         self.contexts = Contexts(self)
+        self.directories = Directories(self)
+        self.federation = federation or FederationConfig()
+        self.oidc = OidcProviders(self.federation, self.clock)
         self.heard: int | None = None          # up to which change of other processes `feed` was told
 
-    async def authenticate(self, token: str) -> Caller:
-        found = await self.contexts.of(token)
-        if found.ruled:
-            raise Unauthorized()
-        return found.caller
+    async def authenticate(self, token: str, *, expired_ok: bool = False) -> Caller:
+        return (await self.contexts.of(token, expired_ok=expired_ok)).caller
 
     async def announce(self, tx: Connection, *subjects: str, revoke: bool = False) -> None:
         """Tell every validator that `subjects` changed, once `tx` commits; `revoke` ends their tokens as well."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.image.model import images
+from pileus.image.model import images, metadefs
 from pileus.image.model.images import Image
+from pileus.image.model.metadefs import Namespace
 from pileus.kit import policy
 from pileus.kit.policy import Rule
 from pileus.kit.web import Ctx
@@ -23,6 +24,12 @@ DELETE_IMAGE = Rule("delete_image", policy.PROJECT_MEMBER)
 UPLOAD_IMAGE = Rule("upload_image", policy.PROJECT_MEMBER)
 DEACTIVATE = Rule("deactivate", policy.PROJECT_MEMBER)
 REACTIVATE = Rule("reactivate", policy.PROJECT_MEMBER)
+COPY_IMAGE = Rule("copy_image", policy.ADMIN)
+DELETE_FROM_STORE = Rule("delete_image_location", policy.PROJECT_MEMBER)
+STORES_DETAIL = Rule("stores_info_detail", policy.ADMIN)
+GET_TASK, GET_TASKS, ADD_TASK = (Rule(name, policy.ADMIN) for name in ("get_task", "get_tasks", "add_task"))
+CACHE_LIST, CACHE_IMAGE, CACHE_DELETE = (
+    Rule(name, policy.ADMIN) for name in ("cache_list", "cache_image", "cache_delete"))
 PUBLICIZE_IMAGE = Rule("publicize_image", policy.ADMIN)
 COMMUNITIZE_IMAGE = Rule("communitize_image", policy.PROJECT_MEMBER)
 ADD_MEMBER = Rule("add_member", policy.PROJECT_MEMBER)
@@ -30,6 +37,26 @@ GET_MEMBER = Rule("get_member", _READ)
 GET_MEMBERS = Rule("get_members", _READ)
 MODIFY_MEMBER = Rule("modify_member", "role:admin or (role:member and project_id:%(member_id)s)")
 DELETE_MEMBER = Rule("delete_member", policy.PROJECT_MEMBER)
+
+_SEE = "role:admin or (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s))"
+GET_NAMESPACE = Rule("get_metadef_namespace", _SEE)
+GET_NAMESPACES = Rule("get_metadef_namespaces", policy.PROJECT_READER)
+ADD_NAMESPACE = Rule("add_metadef_namespace", policy.ADMIN)
+MODIFY_NAMESPACE = Rule("modify_metadef_namespace", policy.ADMIN)
+DELETE_NAMESPACE = Rule("delete_metadef_namespace", policy.ADMIN)
+LIST_RESOURCE_TYPES = Rule("list_metadef_resource_types", policy.PROJECT_READER)
+GET_RESOURCE_TYPE = Rule("get_metadef_resource_type", _SEE)
+ADD_ASSOCIATION = Rule("add_metadef_resource_type_association", policy.ADMIN)
+REMOVE_ASSOCIATION = Rule("remove_metadef_resource_type_association", policy.ADMIN)
+GET_OBJECT, GET_OBJECTS = Rule("get_metadef_object", _SEE), Rule("get_metadef_objects", _SEE)
+ADD_OBJECT, MODIFY_OBJECT, DELETE_OBJECT = (
+    Rule(f"{verb}_metadef_object", policy.ADMIN) for verb in ("add", "modify", "delete"))
+GET_PROPERTY, GET_PROPERTIES = Rule("get_metadef_property", _SEE), Rule("get_metadef_properties", _SEE)
+ADD_PROPERTY, MODIFY_PROPERTY, REMOVE_PROPERTY = (
+    Rule(f"{verb}_metadef_property", policy.ADMIN) for verb in ("add", "modify", "remove"))
+GET_TAG, GET_TAGS = Rule("get_metadef_tag", _SEE), Rule("get_metadef_tags", _SEE)
+ADD_TAG, MODIFY_TAG, DELETE_TAG = (Rule(f"{verb}_metadef_tag", policy.ADMIN) for verb in ("add", "modify", "delete"))
+ADD_TAGS, DELETE_TAGS = Rule("add_metadef_tags", policy.ADMIN), Rule("delete_metadef_tags", policy.ADMIN)
 
 
 def facts(image: Image) -> dict[str, Any]:
@@ -42,6 +69,14 @@ async def image_for(ctx: Ctx, image_id: str, rule: Rule) -> Image:
         image = await images.get_visible(reader, image_id, ctx.caller)
     ctx.must_allow(rule.name, facts(image))
     return image
+
+
+async def namespace_for(ctx: Ctx, name: str, rule: Rule) -> Namespace:
+    """The namespace of metadata definitions, if the caller sees it and `rule` lets them."""
+    async with ctx.db.read() as reader:
+        found = await metadefs.get_visible(reader, name, ctx.caller)
+    ctx.must_allow(rule.name, {"visibility": found.visibility, "project_id": found.owner})
+    return found
 
 
 def must_allow_visibility(ctx: Ctx, image: Image, wanted: str) -> None:

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from pileus.image.model.images import Image
 from pileus.image.model.members import Member
+from pileus.image.model.tasks import Task
 from pileus.image.stores.base import Reading
 from pileus.kit import faults
 from pileus.kit.web import Ctx
@@ -34,10 +35,17 @@ def view(image: Image) -> dict[str, Any]:
         "visibility": image.visibility, "owner": image.owner, "disk_format": image.disk_format,
         "container_format": image.container_format, "size": image.size, "virtual_size": image.virtual_size,
         "checksum": image.checksum, "os_hash_algo": image.os_hash_algo, "os_hash_value": image.os_hash_value,
-        "min_disk": image.min_disk, "min_ram": image.min_ram, "protected": image.protected,
+        **_stores(image), "min_disk": image.min_disk, "min_ram": image.min_ram, "protected": image.protected,
         "os_hidden": image.os_hidden, "tags": image.tags, "created_at": wire_time(image.created_at),
         "updated_at": wire_time(image.updated_at), "self": f"/v2/images/{image.id}",
         "file": f"/v2/images/{image.id}/file", "schema": "/v2/schemas/image"}
+
+
+def _stores(image: Image) -> dict[str, str]:
+    """Where its bytes are and, once it was imported, which stores an import has yet to reach and could not."""
+    shown = {"stores": image.kept_in if image.has_data else None, "os_glance_importing_to_stores": image.importing_to,
+             "os_glance_failed_import": image.failed_import}
+    return {name: ",".join(found) for name, found in shown.items() if found is not None}
 
 
 def member_view(member: Member) -> dict[str, Any]:
@@ -46,8 +54,20 @@ def member_view(member: Member) -> dict[str, Any]:
             "schema": "/v2/schemas/member"}
 
 
+def task_view(task: Task) -> dict[str, Any]:
+    return {"id": task.id, "type": task.type, "status": task.status, "owner": task.owner, "user_id": task.user_id,
+            "image_id": task.image_id, "request_id": task.request_id, "input": task.input, "result": task.result,
+            "message": task.message or "", "created_at": wire_time(task.created_at),
+            "updated_at": wire_time(task.updated_at), "self": f"/v2/tasks/{task.id}", "schema": "/v2/schemas/task"}
+
+
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(content), status, headers, "application/json")
+
+
+def path_with(ctx: Ctx, marker: str | None) -> str:
+    """This request's path from `marker` on, without the mount point, which clients add themselves."""
+    return ctx.url_with(marker=marker).removeprefix(ctx.base_url)
 
 
 def envelope(ctx: Ctx, fault: faults.Fault) -> tuple[bytes, str]:

@@ -43,11 +43,12 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OURS = {field.name for field in msgspec.structs.fields(Image)} - {"properties"}
-_LINKS = {"self", "file", "schema", "stores", "direct_url", "locations"}
+_TOLD = {"self", "file", "schema", "stores", "direct_url", "locations", "os_glance_importing_to_stores",
+         "os_glance_failed_import"}              # what the service says of the image, and nobody may set
 
 
 def _image(found: dict[str, Any]) -> Image:
-    properties = {name: value for name, value in found.items() if name not in _OURS and name not in _LINKS}
+    properties = {name: value for name, value in found.items() if name not in _OURS and name not in _TOLD}
     return msgspec.convert({name: found.get(name) for name in _OURS} | {"properties": properties}, Image)
 
 
@@ -74,7 +75,7 @@ class ImageClient(Client):
         async for piece in self.transport.download(f"/v2/images/{image_id}/file", headers):
             yield piece
 
-    async def create(self, name: str, *, disk_format: str = "raw", container_format: str = "bare",
+    async def create(self, name: str, *, disk_format: str | None = "raw", container_format: str | None = "bare",
                      visibility: str = "private", properties: Mapping[str, str] | None = None, **more: Any) -> Image:
         """Register an image that has no content yet. `more`: id, tags, min_disk, min_ram, protected …"""
         body = {"name": name, "disk_format": disk_format, "container_format": container_format,
@@ -92,6 +93,14 @@ class ImageClient(Client):
         steps = [{"op": "remove", "path": _pointer(name)} for name in known if name not in wanted]
         steps += [{"op": "replace" if name in known else "add", "path": _pointer(name), "value": value}
                   for name, value in wanted.items()]
+        return await self._patch(image_id, steps)
+
+    async def set_format(self, image_id: str, disk_format: str) -> None:
+        """Say what an image without content is going to be."""
+        await self._patch(image_id, [{"op": "replace", "path": "/disk_format", "value": disk_format},
+                                     {"op": "replace", "path": "/container_format", "value": "bare"}])
+
+    async def _patch(self, image_id: str, steps: list[dict[str, Any]]) -> Image:
         raw = msgspec.json.encode(steps)
         headers = await self._all_headers(raw) | {"content-type": "application/openstack-images-v2.1-json-patch"}
         reply = await self.transport.request("PATCH", f"/v2/images/{image_id}", headers, raw)

@@ -11,4 +11,20 @@ from pileus.kit.config import doc
 
 class ImageConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     directory: Annotated[str, doc("Folder of the file store.")] = "images"
+    more_stores: Annotated[dict[str, str], doc("Further file stores: the name of each, and its folder.")] = {}
+    store_weights: Annotated[dict[str, int], doc(
+        "Stores with a higher weight are read from first. Those not named weigh nothing.")] = {}
+    region: Annotated[str, doc("The region of this service, whose images glance-download can fetch.")] = "RegionOne"
+    import_hosts: Annotated[list[str], doc("web-download fetches from these hosts only; none named: from any.")] = []
+    import_refused_hosts: Annotated[list[str], doc("web-download fetches from none of these hosts.")] = []
+    import_ports: Annotated[list[int], doc("Ports web-download may connect to.")] = msgspec.field(
+        default_factory=lambda: [80, 443])
+    import_networks: Annotated[list[str], doc(
+        "Networks web-download may connect to although they are not public, such as 192.0.2.0/24.")] = []
+    cache_directory: Annotated[str, doc("Folder of the cache; empty: cache, in that of the file store.")] = ""
+    cache_max_bytes: Annotated[int, msgspec.Meta(ge=0), doc(
+        "What the cache may hold; images used longest ago go first.")] = 10 << 30
+    limits: Annotated[dict[str, int], doc(
+        "What a project may have of image_size_total and image_stage_total (MiB), image_count_total and\n"
+        "image_count_uploading. Those not named, and -1, are unlimited.")] = {}
     max_image_bytes: Annotated[int, msgspec.Meta(ge=1), doc("The largest image anybody may upload.")] = 1 << 40

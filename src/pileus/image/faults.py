@@ -21,8 +21,29 @@ class SchemaNotFound(faults.NotFound):
     message = "No schema is called {name}."
 
 
-class OneStore(faults.NotFound):
-    message = "Multi backend is not supported at this site."
+class NamespaceNotFound(faults.NotFound):
+    message = "Metadata definition namespace={namespace} was not found."
+
+
+class NamespaceProtected(faults.Forbidden):
+    message = "Metadata definition namespace {namespace} is protected and cannot be deleted."
+
+
+class DefinitionNotFound(faults.NotFound):
+    message = "The metadata definition {kind} with name={name} was not found in namespace={namespace}."
+
+
+class AssociationNotFound(faults.NotFound):
+    message = ("The metadata definition resource-type association of resource-type={name} to namespace={namespace}"
+               " was not found.")
+
+
+class TaskNotFound(faults.NotFound):
+    message = "No task found with ID {task_id}"
+
+
+class StoreNotFound(faults.NotFound):
+    message = "Store {store} does not hold image {image_id}."
 
 
 class BadRequest(faults.BadRequest):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 from pileus.image.config import ImageConfig
-from pileus.image.stores.base import Store
+from pileus.image.model import cached
+from pileus.image.model.images import Image
+from pileus.image.stores.base import NoSuchData, Reading, Store
 from pileus.image.stores.file import FileStore
 from pileus.kit.service import Runtime
+
+log = logging.getLogger(__name__)
 
 
 class Images(Runtime):
@@ -16,3 +22,35 @@ class Images(Runtime):
         super().__init__(*args, **more)
         self.config = config or ImageConfig()
         self.store: Store = store or FileStore(Path(self.config.directory))
+        found = [self.store, *(FileStore(Path(folder), name=name) for name, folder in self.config.more_stores.items())]
+        self.cache = FileStore(Path(self.config.cache_directory or f"{self.config.directory}/cache"), name="cache")
+        self.stores: dict[str, Store] = {each.name: each for each in self.by_weight(found)}
+
+    def by_weight(self, stores: list[Store]) -> list[Store]:
+        return sorted(stores, key=lambda store: -self.config.store_weights.get(store.name, 0))
+
+    async def read(self, image: Image) -> Reading:
+        """The image's bytes, from the cache or the first of its stores that has them. Raises NoSuchData."""
+        try:
+            reading = await self.cache.read(image.data_id or "")
+        except NoSuchData:
+            return await self.read_stored(image)
+        async with self.db.write() as tx:
+            await cached.hit(tx, image.id, self.clock())
+        return reading
+
+    async def read_stored(self, image: Image) -> Reading:
+        for name in [name for name in self.stores if name in image.kept_in]:
+            try:
+                return await self.stores[name].read(image.data_id or "")
+            except NoSuchData:
+                log.warning("image %s is not in its store %s", image.id, name)
+        raise NoSuchData(image.data_id or "")
+
+    async def forget(self, data_id: str, *, but: Container[str] = ()) -> None:
+        """Remove a content from all stores, or all `but` some."""
+        for name, store in self.stores.items():
+            if name not in but:
+                await store.remove(data_id)
+        if not but:
+            await self.cache.remove(data_id)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
 from pileus.image import faults
 from pileus.image.inspection import Inspection
-from pileus.image.model import images
-from pileus.image.model.images import ACTIVE, NO_DATA, QUEUED, SAVING, Image
+from pileus.image.model import images, usage
+from pileus.image.model.images import ACTIVE, NO_DATA, QUEUED, SAVING, UPLOADING, Image
 from pileus.image.runtime import Images
-from pileus.image.stores.base import StoreFull, Writing
+from pileus.image.stores.base import Store, StoreFull, Writing
 from pileus.kit import db
 from pileus.kit.ids import new_uuid
 
-BLOCK = 4 << 20                 # bytes hashed and written at a time
+BLOCK = 1 << 20                 # bytes hashed and written at a time
+AHEAD = 8                       # blocks on their way
+FEW = 16                        # pieces of a block that may stay apart
 SMALL = 1 << 16                 # less than this is not worth a thread
 BUSY_FOR, RENEW_EVERY = 120.0, 20.0
 
@@ -31,18 +35,24 @@ class Taken(msgspec.Struct, frozen=True):
     checksum: str
     os_hash_value: str
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As the image has it."""
+        return msgspec.structs.asdict(self) | {"os_hash_algo": "sha512"}
+
 
 async def upload(app: Images, image: Image, pieces: AsyncIterator[bytes], *, declared: int | None, then: str = ACTIVE,
-                 ) -> Image:
+                 store: Store | None = None) -> Image:
     """Bring `pieces` into the store and the image to the status `then`; back to queued if anything goes wrong."""
-    started = await begin(app, image)
+    store = store or app.store
+    started = await begin(app, image, declared, then)
     writing: Writing | None = None
     done = False
     try:
-        writing = await app.store.write(started.data_id or "")
-        taken = await _take(app, started, writing, pieces, declared)
+        writing = await store.write(started.data_id or "")
+        taken = await take(app, started, writing, pieces, declared, lambda: _renew(app, started))
         await writing.finish()
-        ended = await _end(app, started, taken, then)
+        ended = await _end(app, started, taken, then, store)
         done = True
         return ended
     except StoreFull as error:
@@ -52,7 +62,7 @@ async def upload(app: Images, image: Image, pieces: AsyncIterator[bytes], *, dec
             await asyncio.shield(_clean(app, started, writing))
 
 
-async def begin(app: Images, image: Image) -> Image:
+async def begin(app: Images, image: Image, declared: int | None = None, then: str = ACTIVE) -> Image:
     """Take the image for an upload: nobody else can begin one while this is renewed."""
     now = app.clock()
     abandoned = image.status == SAVING and image.busy_until < now
@@ -60,26 +70,21 @@ async def begin(app: Images, image: Image) -> Image:
         raise faults.WrongStatus(found=image.status, wanted=SAVING)
     try:
         async with app.db.write() as tx:
+            await usage.must_fit(tx, image.owner, app.config.limits, image_count_uploading=1, **{
+                usage.STAGED if then == UPLOADING else usage.SIZE: -(-(declared or 0) // usage.MIB)})
             return await images.change(tx, image, now, **NO_DATA | {
                 "status": SAVING, "data_id": new_uuid(), "busy_until": now + BUSY_FOR})
     except db.Stale as error:
         raise faults.WrongStatus(found="another upload", wanted=SAVING) from error
 
 
-async def _take(app: Images, image: Image, writing: Writing, pieces: AsyncIterator[bytes], declared: int | None,
-                ) -> Taken:
+async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterator[bytes], declared: int | None,
+               renew: Callable[[], Awaitable[None]]) -> Taken:
+    """Write `pieces`, and find out about them on the way; `renew` is called now and then meanwhile."""
     inspection = Inspection(image.disk_format, image.container_format)
     md5, sha = hashlib.md5(usedforsecurity=False), hashlib.sha512()
+    lanes = _Lanes(lambda parts: _hash(md5, parts), lambda parts: _hash(sha, parts), writing.write)
     size, held, block, renew_at = 0, 0, list[bytes](), app.clock() + RENEW_EVERY
-    working: asyncio.Future[Any] | None = None
-
-    def work(parts: list[bytes]) -> asyncio.Future[Any]:
-        """The hashes and the disk at once, each in a thread: they let go of the interpreter."""
-        whole = parts[0] if len(parts) == 1 else b"".join(parts)
-        inspection.feed(whole)
-        return asyncio.gather(asyncio.to_thread(md5.update, whole), asyncio.to_thread(sha.update, whole),
-                              asyncio.to_thread(writing.write, [whole]))
-
     try:
         async for piece in pieces:
             size += len(piece)
@@ -88,25 +93,73 @@ async def _take(app: Images, image: Image, writing: Writing, pieces: AsyncIterat
             if size > app.config.max_image_bytes:
                 raise faults.TooBig(reason=f"Image exceeds the limit of {app.config.max_image_bytes} bytes.")
             if held >= BLOCK:
-                if working is not None:
-                    await asyncio.shield(working)
-                working, block, held = work(block), [], 0
+                parts, block, held = _coarse(block), [], 0
+                for part in parts:
+                    inspection.feed(part)
+                await lanes.give(parts)
                 if app.clock() > renew_at:
                     renew_at = app.clock() + RENEW_EVERY
-                    await _renew(app, image)
-        if working is not None:
-            await asyncio.shield(working)
-        if held > SMALL:
-            working = work(block)
-            await asyncio.shield(working)
+                    await renew()
+        if held > SMALL or lanes.used:
+            parts = _coarse(block)
+            for part in parts:
+                inspection.feed(part)
+            await lanes.give(parts)
         elif held:
             _work_here(inspection, md5, sha, writing, b"".join(block))
+        await lanes.empty()
     finally:
-        if working is not None:                           # threads cannot be called off
-            await asyncio.gather(working, return_exceptions=True)
+        await lanes.close()
     if declared is not None and declared != size:
         raise faults.BadRequest(reason=f"Size of the uploaded data ({size}) is not what was declared ({declared}).")
     return Taken(size, inspection.verdict(), md5.hexdigest(), sha.hexdigest())
+
+
+def _coarse(parts: list[bytes]) -> list[bytes]:
+    """Many small pieces as one: each costs a turn of the interpreter's lock. A few large ones are not worth a copy."""
+    return parts if len(parts) <= FEW else [b"".join(parts)]
+
+
+def _hash(found: Any, parts: list[bytes]) -> None:
+    for part in parts:
+        found.update(part)
+
+
+class _Lanes:
+    """What is done to each block, each in a thread of its own and in order: hashes and the disk let go of the
+    interpreter, and none waits for another before it is `AHEAD` blocks behind."""
+
+    def __init__(self, *works: Callable[[list[bytes]], None]):
+        self.works, self.threads = works, list[ThreadPoolExecutor]()
+        self.flying: deque[asyncio.Future[Any]] = deque()
+
+    @property
+    def used(self) -> bool:
+        return bool(self.threads)
+
+    async def give(self, block: list[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        if not self.threads:
+            self.threads = [ThreadPoolExecutor(1) for _ in self.works]
+        while len(self.flying) >= AHEAD:
+            await self._oldest()
+        self.flying.append(asyncio.gather(*(
+            loop.run_in_executor(thread, work, block) for thread, work in zip(self.threads, self.works, strict=True))))
+
+    async def _oldest(self) -> None:
+        await asyncio.shield(self.flying[0])
+        self.flying.popleft()
+
+    async def empty(self) -> None:
+        while self.flying:
+            await self._oldest()
+
+    async def close(self) -> None:
+        """Threads cannot be called off: what they were given they finish."""
+        if self.flying:
+            await asyncio.gather(*self.flying, return_exceptions=True)
+        for thread in self.threads:
+            thread.shutdown(wait=False)
 
 
 def _work_here(inspection: Inspection, md5: Any, sha: Any, writing: Writing, whole: bytes) -> None:
@@ -122,15 +175,14 @@ async def _renew(app: Images, image: Image) -> None:
             raise faults.Gone(image_id=image.id)
 
 
-async def _end(app: Images, image: Image, taken: Taken, status: str) -> Image:
+async def _end(app: Images, image: Image, taken: Taken, status: str, store: Store) -> Image:
     """Tell the image of its bytes, if it still waits for them (its name or tags may have changed meanwhile)."""
     async with app.db.write() as tx:
         found = await images.find(tx, image.id)
         if found is None or found.data_id != image.data_id or found.status != SAVING:
             raise faults.Gone(image_id=image.id)
         return await images.change(
-            tx, found, app.clock(), status=status, size=taken.size, virtual_size=taken.virtual_size,
-            checksum=taken.checksum, os_hash_algo="sha512", os_hash_value=taken.os_hash_value, store=app.store.name)
+            tx, found, app.clock(), status=status, store=store.name, stores=[store.name], **taken.columns)
 
 
 async def _clean(app: Images, image: Image, writing: Writing | None) -> None:
@@ -142,4 +194,4 @@ async def _clean(app: Images, image: Image, writing: Writing | None) -> None:
         if found is not None and found.data_id == image.data_id and found.status == SAVING:
             found = await images.change(tx, found, app.clock(), **NO_DATA | {"status": QUEUED, "busy_until": 0.0})
     if found is None or found.data_id != image.data_id:
-        await app.store.remove(image.data_id or "")
+        await app.forget(image.data_id or "")

@@ -50,5 +50,5 @@ def sample(kind: type[msgspec.Struct], section: str) -> str:
             if isinstance(meta, msgspec.Meta) and meta.description:
                 lines += [f"# {line}" for line in meta.description.splitlines()]
         default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default  # type: ignore[operator]
-        lines += [f"# {field.name} = {msgspec.json.encode(default).decode()}", ""]
+        lines += [f"# {field.name} = {msgspec.json.encode(default, enc_hook=str).decode()}", ""]
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from oslo_policy import policy as oslo_policy
 
 from pileus.kit.config import BadConfig
 
-ANYONE = "@"
+ANYONE, NOBODY = "@", "!"
 ADMIN = "role:admin"
 SERVICE = "role:service"
 ADMIN_OR_SERVICE = "role:admin or role:service"
@@ -43,14 +43,25 @@ class Policy:
                 raise BadConfig(f"policy {rule.name} is declared with two different checks")
         unknown = set(overrides or {}) - set(checks)
         if unknown:
-            raise BadConfig(f"policy file: unknown rules {', '.join(sorted(unknown))}")
+            raise BadConfig(f"unknown rules {', '.join(sorted(unknown))}")
+        self.overridden = frozenset(overrides or {})
         self.checks = checks | dict(overrides or {})
         self.rules = oslo_policy.Rules.from_dict(self.checks)
+        for name, check in self.rules.items():
+            self._must_mean_something(name, check)
         self._compiled: dict[str, Check] = {name: self._compile(check) for name, check in self.rules.items()}
 
     def allows(self, name: str, credentials: Mapping[str, Any], target: Mapping[str, Any]) -> bool:
         """Whether `name` holds. Leave out of both mappings what is not set: None would equal None."""
         return self._compiled[name](target, credentials)
+
+    def _must_mean_something(self, name: str, check: Any) -> None:
+        """The library makes a check that it cannot read one that never holds."""
+        if str(check) == NOBODY != self.checks[name].strip():
+            raise BadConfig(f"the check of rule {name} cannot be read: {self.checks[name]}")
+        for part in _parts(check):
+            if isinstance(part, oslo_policy.RuleCheck) and part.match not in self.checks:
+                raise BadConfig(f"rule {name} refers to a rule that is not there: {part.match}")
 
     def _compile(self, check: Any) -> Check:
         if isinstance(check, oslo_policy.AndCheck):
@@ -67,11 +78,20 @@ class Policy:
         return lambda target, credentials: bool(check(target, credentials, self))
 
 
+def _parts(check: Any) -> list[Any]:
+    """A check and all that it is made of."""
+    inner = getattr(check, "rules", None) or ([check.rule] if isinstance(check, oslo_policy.NotCheck) else [])
+    return [check, *(each for part in inner for each in _parts(part))]
+
+
 def read_overrides(file: Path) -> dict[str, str]:
     """The `policy.yaml` of an operator: rule names with the checks that replace ours."""
     if not file.exists():
         return {}
-    found = yaml.safe_load(file.read_text()) or {}
+    try:
+        found = yaml.safe_load(file.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise BadConfig(f"{file}: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
         raise BadConfig(f"{file}: expected rule names with checks")
     return found

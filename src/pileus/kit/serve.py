@@ -13,7 +13,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: Any, listeners: list[socket.socket]):
         super().__init__(uvicorn.Config(
-            app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            app, http="httptools", ws="wsproto", lifespan="off", log_config=None, access_log=False, server_header=False,
             timeout_keep_alive=75, backlog=2048))
         self.listeners = listeners
 

@@ -9,7 +9,7 @@ import re
 import time
 import typing
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -85,7 +85,7 @@ class Ctx:
         pairs += [(k, v) for k, v in changes.items() if v is not None]
         path = self.request.scope["path"]
         root = self.request.scope.get("root_path", "")
-        return f"{self.base_url}{path.removeprefix(root)}" + (f"?{urlencode(pairs)}" if pairs else "")
+        return f"{self.base_url}{quote(path.removeprefix(root))}" + (f"?{urlencode(pairs)}" if pairs else "")
 
 
 class WebApp:
@@ -154,7 +154,7 @@ class WebApp:
         ctx.reach("authenticate:before")
         params: dict[str, Any] = dict(zip(names, values, strict=True))
         if route.policy is not None:
-            ctx.caller = await self.authenticate(ctx.request.headers.get("x-auth-token", ""))
+            ctx.caller = await self._caller(ctx, path)
             self.service.admit(ctx)
         await self._authorize(ctx, route, params)
         ctx.span("authenticate")
@@ -247,6 +247,18 @@ class WebApp:
         raise faults.BadRequest(reason=f"There is no such action: {name}")
 
     # -- who may ----------------------------------------------------------------------------
+
+    async def _caller(self, ctx: Ctx, path: str) -> Caller:
+        """A service that shows its own token beside its user's vouches for it."""
+        token, vouching = (ctx.request.headers.get(name, "") for name in ("x-auth-token", "x-service-token"))
+        if vouching and (await self.authenticate(vouching)).has("service"):
+            return await self.authenticate(token, expired_ok=True)
+        caller = await self.authenticate(token)
+        if caller.access_rules:
+            paths = (path, f"{ctx.request.scope.get('root_path', '')}{path}")
+            if not caller.may_ask(self.service.type, ctx.request.method, paths):
+                raise faults.Unauthorized()
+        return caller
 
     async def _authorize(self, ctx: Ctx, route: Route, params: dict[str, Any]) -> None:
         """Load what the path names into `params` and ask policy; say 404 where the caller may not even know."""
@@ -387,11 +399,15 @@ class Site:
 
     def __init__(self, mounts: dict[str, Any]):
         self.mounts = mounts
+        self.sockets: set[str] = set()           # those of them that speak over web sockets too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self._lifespan(receive, send)
         first = "/" + scope["path"].lstrip("/").partition("/")[0]
+        if scope["type"] == "websocket" and first not in self.sockets:
+            await send({"type": "websocket.close"})
+            return None
         app = self.mounts.get(first)
         if app is None:
             first, app = "", self.mounts[""]

@@ -449,25 +449,11 @@ class AutoAllocationFailed(Conflict):
     message = "Deployment error: {reason}."
 
 
-# sharing
+class DhcpAlready(Conflict):
+    code = "NetworkHostedByDHCPAgent"
+    message = "The network {network_id} has been already hosted by the DHCP Agent {agent_id}."
 
 
-class RbacPolicyNotFound(NotFound):
-    code, message = "RbacPolicyNotFound", "RBAC policy {rbac_policy_id} could not be found"
-
-
-class RbacPolicyExists(Conflict):
-    code, message = "DuplicateRbacPolicy", "An RBAC policy already exists with those values."
-
-
-class RbacPolicyInUse(Conflict):
-    code = "RbacPolicyInUse"
-    message = "RBAC policy on object {object_id} cannot be removed because other objects depend on it."
-
-
-class RbacObjectNotFound(NotFound):
-    code, message = "RbacObjectNotFound", "The {object_type} {object_id} could not be found."
-
-
-class InvalidRbacAction(BadRequest):
-    code, message = "InvalidInput", "Invalid action '{action}' for object type '{object_type}'."
+class DhcpNot(Conflict):
+    code = "NetworkNotHostedByDhcpAgent"
+    message = "The network {network_id} is not hosted by the DHCP agent {agent_id}."

@@ -11,11 +11,11 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
-from pileus.network.model import metering
+from pileus.network.model import metering, qos
 from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host
-from pileus.network.model.networks import Network, networks
+from pileus.network.model.networks import Network, exclusions, networks
 from pileus.network.model.port_forwardings import PortForwarding, port_forwardings
 from pileus.network.model.ports import FLOATING_IP, Port, groups_of, ports
 from pileus.network.model.routers import FloatingIp, Router, floating_ips, interfaces, routers
@@ -50,21 +50,32 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
     servers = {address.subnet_id: address.ip for port, own, _ in every if port.device_owner == "network:dhcp"
                for address in own}
     up = {network.id for network in nets if network.admin_state_up}
+    policies = {policy_id: _qos(own) for policy_id, own in (await qos.rules_of(conn)).items()}
+    without_dhcp: dict[str, list[str]] = defaultdict(list)
+    for network_id, host in await rows(conn, sa.select(exclusions.c.network_id, exclusions.c.host).order_by(
+            exclusions.c.host)):
+        without_dhcp[network_id].append(host)
+    usual = {network.id: network.qos_policy_id for network in nets if network.qos_policy_id}
+
+    def obeyed(port: Port) -> records.Qos | None:
+        of_network = None if port.device_owner.startswith("network:") else usual.get(port.network_id)
+        return policies.get(port.qos_policy_id or of_network or "")
     return records.Records(
-        networks=tuple(_network(network) for network in nets),
+        networks=tuple(_network(network, without_dhcp[network.id]) for network in nets),
         subnets=tuple(_subnet(subnet, servers.get(subnet.id)) for subnet in ranges),
-        ports=tuple(port_record(port, own, groups, network_up=port.network_id in up) for port, own, groups in every),
+        ports=tuple(port_record(port, own, groups, network_up=port.network_id in up, qos=obeyed(port))
+                    for port, own, groups in every),
         routers=tuple(await _routers(conn, held)), meters=tuple(await _meters(conn)),
-        floating_ips=tuple(await _floating_ips(conn)),
+        floating_ips=tuple(await _floating_ips(conn, policies)),
         security_groups=tuple(await _groups(conn)),
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
 
 
-def _network(row: Network) -> records.Network:
+def _network(row: Network, without_dhcp: list[str]) -> records.Network:
     overlay = row.network_type == "vxlan"
     return records.Network(
         id=row.id, revision=row.generation, vni=row.segmentation_id if overlay else None, mtu=row.mtu,
-        external=row.external, physical=None if overlay else row.physical_network)
+        external=row.external, physical=None if overlay else row.physical_network, without_dhcp=tuple(without_dhcp))
 
 
 def _subnet(row: Subnet, server: str | None) -> records.Subnet:
@@ -98,7 +109,7 @@ def _gateway(row: Router, held: dict[str, list[Address]]) -> records.Gateway | N
         fixed_ips=tuple(records.FixedIp(subnet_id=a.subnet_id, ip=a.ip) for a in held.get(row.gateway_port_id, ())))
 
 
-async def _floating_ips(conn: Connection) -> list[records.FloatingIp]:
+async def _floating_ips(conn: Connection, policies: dict[str, records.Qos]) -> list[records.FloatingIp]:
     query = sa.select(floating_ips).where(floating_ips.c.router_id.is_not(None))
     forwarded: dict[str, list[records.Forwarding]] = defaultdict(list)
     for row in await db.many(conn, sa.select(port_forwardings).order_by(port_forwardings.c.id), PortForwarding):
@@ -107,8 +118,16 @@ async def _floating_ips(conn: Connection) -> list[records.FloatingIp]:
             inside=row.internal_port))
     return [records.FloatingIp(
         id=row.id, revision=row.generation, floating_ip=row.floating_ip_address, fixed_ip=row.fixed_ip_address,
-        router_id=row.router_id, port_id=row.port_id, forwardings=tuple(forwarded[row.id]))
+        router_id=row.router_id, port_id=row.port_id, forwardings=tuple(forwarded[row.id]),
+        qos=policies.get(row.qos_policy_id or ""))
         for row in await db.many(conn, query, FloatingIp)]
+
+
+def _qos(rules: list[qos.QosRule]) -> records.Qos:
+    limits = [records.Limit(egress=rule.direction == "egress", packets=rule.kind == qos.PACKETS,
+                            most=rule.most * 1000, burst=rule.burst * 1000)
+              for rule in rules if rule.kind in (qos.BANDWIDTH, qos.PACKETS)]
+    return records.Qos(limits=tuple(limits), dscp=next((rule.most for rule in rules if rule.kind == qos.DSCP), None))
 
 
 async def _meters(conn: Connection) -> list[records.Meter]:

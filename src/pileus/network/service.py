@@ -7,8 +7,10 @@ from pileus.network import faults, migrations, reports
 from pileus.network.api import (
     address_groups,
     agents,
+    auto_topologies,
     availability,
     default_rules,
+    dhcp_agents,
     explain,
     floating_ips,
     metering,
@@ -16,6 +18,7 @@ from pileus.network.api import (
     port_details,
     port_forwardings,
     ports,
+    qos,
     quotas,
     rbac_policies,
     routers,
@@ -37,8 +40,7 @@ SERVICE = Service(
     routes=Routes(
         versions.routes, networks.routes, subnets.routes, ports.routes, port_details.routes, routers.routes,
         floating_ips.routes, security_groups.routes, subnet_pools.routes, quotas.routes, agents.routes, tags.routes,
-        address_groups.routes, availability.routes, default_rules.routes, explain.routes, metering.routes,
-        port_forwardings.routes, rbac_policies.routes,
-        operations.routes),
+        address_groups.routes, auto_topologies.routes, availability.routes, default_rules.routes, dhcp_agents.routes,
+        explain.routes, metering.routes, port_forwardings.routes, qos.routes, rbac_policies.routes, operations.routes),
     sagas=(TellCompute,), reconcilers=(slices, operations.forgotten_sagas), handlers=reports.handlers, topic=CONDUCTOR,
     rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json", body_bytes=1 << 20)

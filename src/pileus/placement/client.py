@@ -118,6 +118,27 @@ class PlacementClient(Client):
                 return
         raise Conflict(f"{consumer_id} is changed by others all the time")
 
+    async def take_over(self, from_id: str, to_id: str, *, project_id: str, user_id: str) -> None:
+        """Give one consumer what another has, in place of what it had itself, in one request. Already so: nothing."""
+        for _ in range(_RETRIES):
+            given, had = await self.allocations(from_id), await self.allocations(to_id)
+            if not given.allocations:
+                return
+            owner = {"project_id": project_id, "user_id": user_id}
+            amounts = {provider: {"resources": found} for provider, found in given.resources.items()}
+            try:
+                await self.call("POST", "/allocations", {
+                    to_id: owner | {"allocations": amounts, "consumer_generation": had.consumer_generation,
+                                    "consumer_type": had.consumer_type or "INSTANCE"},
+                    from_id: owner | {"allocations": {}, "consumer_generation": given.consumer_generation,
+                                      "consumer_type": given.consumer_type}})
+            except Refused as error:
+                if error.status != 409:
+                    raise
+            else:
+                return
+        raise Conflict(f"{to_id} is changed by others all the time")
+
     async def _put(self, consumer_id: str, resources: Resources, generation: int | None,
                    owner: tuple[str, str, str]) -> Allocations | None:
         """None when written; what the consumer has if that is not at `generation`."""

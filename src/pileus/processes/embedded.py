@@ -39,13 +39,13 @@ def main(state: StateFolder, choices: Choices, outside: socket.socket, *, ready:
     `outside` listens on the machine itself."""
     log.set_up(state.log)
     try:
-        settings = settings_of(state, choices)
+        cloud = Embedded(state, choices, settings_of(state, choices))
         listeners = [outside, listen(INSIDE, choices.port)]
     except (BadConfig, OSError) as error:
         raise CannotStart(str(error)) from error
     with listed(state):
         try:
-            uvloop.run(Embedded(state, choices, settings).run(listeners, ready))
+            uvloop.run(cloud.run(listeners, ready))
         except Unreachable as error:
             raise CannotStart(str(error)) from error
         except Exception:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from typing import Any, TypeVar
 
+import msgspec
+
 from pileus.compute.client import ComputeClient
+from pileus.compute.consoles import ConsoleApp
 from pileus.compute.metadata import MetadataApp
 from pileus.compute.model import flavors, quotas
 from pileus.compute.runtime import Compute
 from pileus.compute.service import SERVICE as COMPUTE
 from pileus.identity.bootstrap import bootstrap as bootstrap_identity
 from pileus.identity.client import IdentityClient
-from pileus.identity.config import IdentityConfig
 from pileus.identity.runtime import Identity
 from pileus.identity.service_tokens import ServiceTokens, fixed_id
 from pileus.identity.validator import TokenValidator
@@ -37,6 +39,7 @@ from pileus.placement.client import PlacementClient
 from pileus.placement.runtime import Placement
 from pileus.placement.service import SERVICE as PLACEMENT
 from pileus.processes.front import Front
+from pileus.processes.policies import policies_of
 from pileus.processes.settings import Settings
 from pileus.processes.state import Passwords, StateFolder
 from pileus.volume.bootstrap import bootstrap as bootstrap_volume
@@ -55,16 +58,18 @@ class Services:
     def __init__(self, state: StateFolder, settings: Settings, bus: Bus, *, reach: Reach = nothing):
         self.state, self.settings, self.bus, self.reach = state, settings, bus, reach
         self.site = Site({"": Front()})
-        self.identity = Identity(
-            IdentityConfig(keys=state.folder / "keys", credential_keys=state.folder / "credential-keys"),
-            db=self._db("identity"), bus=bus)
+        self.identity = identity_of(state, settings, bus)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
-        self.image = Images(IMAGE, db=self._db("image"), bus=bus, config=settings.image)
+        images = self._db("image")
+        self.image = Images(IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images))
         self.network = self._network()
         self.compute = self._compute()
         self.volume = self._volume()
         self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute,
                                               self.volume)
+        policies = policies_of(state.folder / "policy.yaml")
+        for runtime in self.runtimes:
+            runtime.policy = policies[runtime.service.name]
         validate = TokenValidator(self.identity.keys, self.client(IdentityClient, "", "compute"),
                                   self.identity.feed)
         self._mount("/identity", self.identity, self.identity.authenticate)
@@ -75,11 +80,12 @@ class Services:
         self._mount("/compute", self.compute, validate)
         self._mount("/volume", self.volume, validate)
         self.metadata_secret = state.secret("metadata-secret")
+        self.site.mounts["/console"] = ConsoleApp(self.compute)
+        self.site.sockets.add("/console")
         self.site.mounts["/metadata"] = MetadataApp(self.compute, self.metadata_secret)
 
     def _db(self, service: str) -> Db:
-        found = self.settings.database
-        return Db(found.of(service) or self.state.database(service), connections=found.connections)
+        return database_of(service, self.state, self.settings)
 
     def _engine(self, database: Db) -> Engine:
         engine = Engine(database)
@@ -142,6 +148,21 @@ class Services:
         await self.bus.close()
         for runtime in self.runtimes:
             await runtime.db.close()
+
+
+def identity_of(state: StateFolder, settings: Settings, bus: Bus) -> Identity:
+    """Folders of keys are below the state folder, unless they are named in full."""
+    config = msgspec.structs.replace(
+        settings.identity, keys=state.folder / settings.identity.keys,
+        credential_keys=state.folder / settings.identity.credential_keys)
+    return Identity(config, db=database_of("identity", state, settings), bus=bus,
+                    compliance=settings.security_compliance, federation=settings.federation)
+
+
+def database_of(service: str, state: StateFolder, settings: Settings) -> Db:
+    """Where the settings say, else a file in the state folder."""
+    found = settings.database
+    return Db(found.of(service) or state.database(service), connections=found.connections)
 
 
 def judge_of(engine: str) -> Judge:

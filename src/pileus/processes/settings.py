@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from pileus.compute.config import ComputeConfig
+from pileus.identity.config import ComplianceConfig, IdentityConfig
+from pileus.identity.federation.settings import FederationConfig
 from pileus.image.config import ImageConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
@@ -13,11 +15,14 @@ from pileus.volume.config import VolumeConfig
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    identity: IdentityConfig = IdentityConfig()
+    security_compliance: ComplianceConfig = ComplianceConfig()
     compute: ComputeConfig = ComputeConfig()
     network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
     placement: PlacementConfig = PlacementConfig()
     volume: VolumeConfig = VolumeConfig()
+    federation: FederationConfig = FederationConfig()
     database: DatabaseConfig = DatabaseConfig()
 
 

@@ -13,9 +13,10 @@ import msgspec
 from pileus.compute.drivers.base import GuestDriver, GuestSpec, Image
 from pileus.compute.drivers.image_cache import ImageCache, Write
 from pileus.compute.messages import HostSeen
-from pileus.image.client import ImageClient
+from pileus.image.client import ImageClient, pieces_of
 from pileus.kit import context
 from pileus.kit.bus import Bus
+from pileus.kit.client import Refused
 from pileus.kit.ids import new_request_id
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,32 @@ class Agent:
         return msgspec.structs.replace(image, path=path, kernel_path=kernel, ramdisk_path=ramdisk)
 
     async def with_image(self, spec: GuestSpec) -> GuestSpec:
-        if spec.image is None:
-            return spec
-        return msgspec.structs.replace(spec, image=await self.fetch(spec.image))
+        return msgspec.structs.replace(spec, image=await self._fetched(spec.image),
+                                       rescue=await self._fetched(spec.rescue))
+
+    async def _fetched(self, image: Image | None) -> Image | None:
+        """An image that is gone by now is no matter for a guest whose disks are here."""
+        try:
+            return None if image is None else await self.fetch(image)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            return image
+
+    async def save(self, guest_id: str, image_id: str) -> None:
+        """Make the guest's root disk the content of the image. Raises Refused if the image is gone."""
+        image = await self.images.get(image_id)
+        if image.is_active:
+            return
+        path = self.cache.folder / f".saving-{image_id}"
+        try:
+            async with self.turn(guest_id):
+                disk_format = await self.driver.snapshot(guest_id, path)
+            await self.images.set_format(image_id, disk_format)
+            size = (await asyncio.to_thread(path.stat)).st_size
+            await self.images.upload(image_id, pieces_of(path), size=size)
+        finally:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def _by_id(self, image_id: str | None) -> str:
         if not image_id:

@@ -5,22 +5,32 @@ from __future__ import annotations
 import logging
 
 from pileus.compute.agent.agent import Agent
-from pileus.compute.drivers.base import GuestSeen
+from pileus.compute.drivers.base import Diagnostics, GuestSeen
 from pileus.compute.messages import (
+    AdjustGuest,
     EnsureDisks,
     EnsureGuest,
     EnsureImage,
     EnsureNoGuest,
     EnsureVolumes,
+    FetchGuest,
+    FindConsole,
+    InterruptGuest,
+    ListFiles,
     ListGuests,
     PowerGuest,
     ReadConsole,
+    ReadDiagnostics,
+    ReadFile,
     RebootGuest,
     RunGuest,
+    SaveImage,
+    SetPassword,
 )
 from pileus.kit.bus import Handlers
 
 log = logging.getLogger(__name__)
+PIECE_BYTES = 4 << 20            # of a disk on its way to another host
 handlers = Handlers()
 
 
@@ -84,3 +94,59 @@ async def list_guests(agent: Agent, message: ListGuests) -> tuple[GuestSeen, ...
 @handlers.on(ReadConsole)
 async def read_console(agent: Agent, message: ReadConsole) -> bytes:
     return await agent.driver.console_log(message.guest_id, message.lines)
+
+
+@handlers.on(AdjustGuest)
+async def adjust_guest(agent: Agent, message: AdjustGuest) -> GuestSeen:
+    async with agent.turn(message.spec.id):
+        return await agent.driver.adjust(message.spec)
+
+
+@handlers.on(SaveImage)
+async def save_image(agent: Agent, message: SaveImage) -> None:
+    await agent.save(message.guest_id, message.image_id)
+
+
+@handlers.on(FetchGuest)
+async def fetch_guest(agent: Agent, message: FetchGuest) -> None:
+    """From the other host's agent, over the bus. Begun anew when it is said again."""
+    guest_id = message.spec.id
+    async with agent.turn(guest_id):
+        files = await agent.bus.call(ListFiles(guest_id=guest_id), host=message.source)
+        for name, size in files.items():
+            for offset in range(0, max(size, 1), PIECE_BYTES):
+                piece = await agent.bus.call(ReadFile(
+                    guest_id=guest_id, name=name, offset=offset, length=PIECE_BYTES), host=message.source)
+                await agent.driver.receive(message.spec, name, offset, piece)
+
+
+@handlers.on(ListFiles)
+async def list_files(agent: Agent, message: ListFiles) -> dict[str, int]:
+    return await agent.driver.files(message.guest_id)
+
+
+@handlers.on(ReadFile)
+async def read_file(agent: Agent, message: ReadFile) -> bytes:
+    return await agent.driver.read(message.guest_id, message.name, message.offset, message.length)
+
+
+@handlers.on(SetPassword)
+async def set_password(agent: Agent, message: SetPassword) -> None:
+    async with agent.turn(message.guest_id):
+        await agent.driver.set_password(message.guest_id, message.user, message.password)
+
+
+@handlers.on(InterruptGuest)
+async def interrupt_guest(agent: Agent, message: InterruptGuest) -> None:
+    async with agent.turn(message.guest_id):
+        await agent.driver.interrupt(message.guest_id)
+
+
+@handlers.on(ReadDiagnostics)
+async def read_diagnostics(agent: Agent, message: ReadDiagnostics) -> Diagnostics:
+    return await agent.driver.diagnostics(message.guest_id)
+
+
+@handlers.on(FindConsole)
+async def find_console(agent: Agent, message: FindConsole) -> str:
+    return str(await agent.driver.console(message.guest_id, message.kind))

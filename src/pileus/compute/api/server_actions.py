@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from pileus.compute import versions
+from pileus.compute.api.begin import begin, busy
 from pileus.compute.api.servers import SERVER, action_of, start_deletion
 from pileus.compute.faults import WrongState
 from pileus.compute.messages import ReadConsole
 from pileus.compute.model import servers
 from pileus.compute.model.servers import Power, Seen, State
 from pileus.compute.sagas.power_server import PowerServer, Wanted
-from pileus.kit import db
 from pileus.kit.bus import Failed, NobodyThere
 from pileus.kit.faults import BadRequest, Conflict, Unavailable
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, Rule
@@ -31,21 +31,7 @@ def _rule(name: str, check: str = PROJECT_MEMBER) -> Rule:
 
 
 async def _power(ctx: Ctx, seen: Seen, action: str, wanted: Wanted) -> None:
-    seen.server.must_not_be_locked(ctx.caller)
-    seen.server.must_allow(action)
-    ctx.span("validate")
-    try:
-        async with ctx.db.write() as tx:
-            await servers.record_action(tx, action_of(ctx, seen.id, seen.project_id, action))
-            await ctx.sagas.start(tx, PowerServer(server_id=seen.id, wanted=wanted), seen.id, spans=ctx.spans)
-    except db.Taken:
-        raise _busy(seen, action) from None
-
-
-def _busy(seen: Seen, action: str) -> WrongState:
-    """Something else is being done to the server."""
-    task = seen.doing.task if seen.doing else "changing"
-    return WrongState(action=action, server_id=seen.id, attribute="task_state", state=task)
+    await begin(ctx, seen, action, PowerServer(server_id=seen.id, wanted=wanted))
 
 
 @routes.action(PATH, "os-start", target=SERVER, policy=_rule("servers:start"))
@@ -69,6 +55,26 @@ async def reboot_server(ctx: Ctx, seen: Seen, body: Reboot) -> None:
     if not hard and seen.server.state != State.ACTIVE:
         raise WrongState(action="reboot", server_id=seen.id, attribute="vm_state", state=seen.server.state)
     await _power(ctx, seen, "reboot", Wanted.HARD_REBOOT if hard else Wanted.REBOOT)
+
+
+@routes.action(PATH, "pause", target=SERVER, policy=_rule("os-pause-server:pause"))
+async def pause_server(ctx: Ctx, seen: Seen, body: Any) -> None:
+    await _power(ctx, seen, "pause", Wanted.PAUSE)
+
+
+@routes.action(PATH, "unpause", target=SERVER, policy=_rule("os-pause-server:unpause"))
+async def unpause_server(ctx: Ctx, seen: Seen, body: Any) -> None:
+    await _power(ctx, seen, "unpause", Wanted.UNPAUSE)
+
+
+@routes.action(PATH, "suspend", target=SERVER, policy=_rule("os-suspend-server:suspend"))
+async def suspend_server(ctx: Ctx, seen: Seen, body: Any) -> None:
+    await _power(ctx, seen, "suspend", Wanted.SUSPEND)
+
+
+@routes.action(PATH, "resume", target=SERVER, policy=_rule("os-suspend-server:resume"))
+async def resume_server(ctx: Ctx, seen: Seen, body: Any) -> None:
+    await _power(ctx, seen, "resume", Wanted.RESUME)
 
 
 class Lock(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -101,17 +107,23 @@ class ResetState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 async def reset_state(ctx: Ctx, seen: Seen, body: ResetState) -> None:
     """Sagas end by themselves; this only corrects what is written of a server that nothing is being done to."""
     if seen.doing is not None:
-        raise _busy(seen, "reset_state")
+        raise busy(seen, "reset_state")
     state = State(body.state)
     async with ctx.db.write() as tx:
+        await servers.record_action(tx, action_of(ctx, seen.id, seen.project_id, "resetState"))
         await servers.change(tx, seen.server, ctx.clock(), state=state,
                              power=Power.RUNNING if state == State.ACTIVE else seen.server.power)
 
 
 @routes.action(PATH, "forceDelete", target=SERVER, policy=_rule("os-deferred-delete:force"))
 async def force_delete(ctx: Ctx, seen: Seen, body: Any) -> None:
-    """Deletion is never deferred, so forcing it is deleting."""
-    await start_deletion(ctx, seen)
+    """At once, whatever deletion may be deferred for."""
+    await start_deletion(ctx, seen, at_once=True)
+
+
+@routes.action(PATH, "restore", target=SERVER, policy=_rule("os-deferred-delete:restore"))
+async def restore_server(ctx: Ctx, seen: Seen, body: Any) -> None:
+    await _power(ctx, seen, "restore", Wanted.RESTORE)
 
 
 class ConsoleOutput(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -134,6 +146,8 @@ async def console_output(ctx: Ctx, seen: Seen, body: ConsoleOutput | None) -> Co
     except NobodyThere as error:
         raise Unavailable(reason=f"The host of instance {seen.id} does not answer; try again later.") from error
     text = raw[-CONSOLE_BYTES:].decode(errors="replace")
+    if lines:
+        text = "\n".join(text.split("\n")[-lines:])          # upstream counts what follows the last line's end
     return ConsoleLog(output="".join(c for c in text if c in "\n\t\r" or c >= " "))
 
 

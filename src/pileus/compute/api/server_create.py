@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from pileus.compute import nics, versions
 from pileus.compute.api import block_devices
 from pileus.compute.api.block_devices import BlockDevice, OldBlockDevice
+from pileus.compute.api.server_groups import group_of_hint
 from pileus.compute.api.servers import Name, action_of
 from pileus.compute.api.values import address, hostname
 from pileus.compute.faults import (
@@ -35,6 +36,7 @@ from pileus.compute.model.servers import FlavorCopy, ImageFacts, Server
 from pileus.compute.model.tables import servers as server_table
 from pileus.compute.sagas.boot_server import BootServer
 from pileus.compute.volumes import VolumeWish
+from pileus.image.client import Image
 from pileus.kit import db
 from pileus.kit.client import Refused
 from pileus.kit.faults import BadRequest, PolicyRefused
@@ -133,17 +135,19 @@ async def create_server(ctx: Ctx, body: CreateBody) -> Made:
     asked = body.server
     first, count_min, count_max = await _first_server(ctx, body)
     zone_host = await _zone_and_host(ctx, asked)
-    first = msgspec.structs.replace(first, zone=zone_host[0])
+    async with ctx.db.read() as reader:
+        group_id = await group_of_hint(reader, ctx, first.hints or {})
+    first = msgspec.structs.replace(first, zone=zone_host[0], group_id=group_id)
     if count_max > 1 and _wishes(asked):
         raise BadRequest(reason="Volumes are attached to one server at a time: ask for them one by one.")
     wishes = await nics.wishes_of(ctx, asked.networks, asked.security_groups)
     disks = await block_devices.made(ctx, _wishes(asked))
     ctx.span("validate")
-    password = asked.admin_password or _password()
+    password = asked.admin_password or new_password()
     async with ctx.db.write() as tx:
         count = await _within_quota(tx, ctx, first, count_min, count_max)
         if first.key_name is not None:
-            first = msgspec.structs.replace(first, key=await _key(tx, ctx, first.key_name))
+            first = msgspec.structs.replace(first, key=await key_of(tx, ctx, first.key_name))
         made = _copies(first, count)
         await db.add(tx, server_table, *made)
         for server in made:
@@ -167,7 +171,7 @@ def _truth(value: bool | str | None) -> bool:
     return value is True or isinstance(value, str) and value.lower() in ("1", "true", "t", "yes", "y", "on")
 
 
-def _password() -> str:
+def new_password() -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
 
 
@@ -182,9 +186,9 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
         raise BadRequest(reason="Invalid input for field/attribute name. It may not be only white space.")
     if asked.hostname is not None and high > 1:
         raise BadRequest(reason="A hostname cannot be given to several servers at once.")
-    flavor = await _flavor(ctx, str(asked.flavor_id))
+    flavor = await flavor_of(ctx, str(asked.flavor_id))
     of_volume = any(wish.boot_index == 0 for wish in _wishes(asked))
-    image = None if of_volume else await _image(ctx, _image_id(asked), flavor)
+    image = None if of_volume else await image_of(ctx, _image_id(asked), flavor)
     if len(asked.metadata) > quotas.METADATA_ITEMS:
         raise MetadataQuota(limit=quotas.METADATA_ITEMS)
     now = ctx.clock()
@@ -193,10 +197,10 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
         flavor_id=flavor.id, vcpus=flavor.vcpus,
         hostname=hostname_of(name) if asked.hostname is None else hostname(ctx, asked.hostname),
         memory_mb=flavor.memory_mb, flavor=flavor, image_id=image.id if image else None, image=image,
-        key_name=asked.key_name, user_data=_user_data(asked.user_data), config_drive=_truth(asked.config_drive),
+        key_name=asked.key_name, user_data=user_data_of(asked.user_data), config_drive=_truth(asked.config_drive),
         metadata=dict(asked.metadata),
         security_groups=tuple(group.name for group in asked.security_groups) or ("default",),
-        personality=_personality(asked.personality),
+        personality=personality_of(asked.personality),
         access_ip_v4=address(asked.access_ip_v4, "accessIPv4", 4),
         access_ip_v6=address(asked.access_ip_v6, "accessIPv6", 6),
         disk_config=asked.disk_config, reservation_id=f"r-{secrets.token_hex(4)}",
@@ -264,7 +268,7 @@ def _counts(asked: ServerCreate) -> tuple[int, int]:
     return found[0], found[1]
 
 
-async def _flavor(ctx: Ctx, flavor_id: str) -> FlavorCopy:
+async def flavor_of(ctx: Ctx, flavor_id: str) -> FlavorCopy:
     async with ctx.db.read() as reader:
         try:
             if ctx.caller.is_admin:
@@ -290,8 +294,8 @@ def _image_id(asked: ServerCreate) -> str:
     return block_devices.image_id(asked.block_devices, asked.image_id.rstrip("/").rpartition("/")[2])
 
 
-async def _image(ctx: Ctx, image_id: str, flavor: FlavorCopy) -> ImageFacts | None:
-    """Asked of its owner with the caller's own token, who may not see every image."""
+async def image_of(ctx: Ctx, image_id: str, flavor: FlavorCopy | None) -> ImageFacts:
+    """Asked of its owner with the caller's own token, who may not see every image; large enough `flavor`, if any."""
     if not image_id:
         raise BadRequest(reason="Invalid imageRef provided.")
     if not is_uuid(image_id):
@@ -304,18 +308,23 @@ async def _image(ctx: Ctx, image_id: str, flavor: FlavorCopy) -> ImageFacts | No
         raise
     if found.status != "active":
         raise ImageNotActive(image_id=image_id)
-    if flavor.memory_mb < found.min_ram:
-        raise FlavorTooSmall(what="memory", has=flavor.memory_mb, needs=found.min_ram)
-    needs_gb = max(found.min_disk, -(-(found.virtual_size or found.size or 0) // (1 << 30)) if flavor.disk_gb else 0)
-    if flavor.disk_gb and flavor.disk_gb < needs_gb:
-        raise FlavorTooSmall(what="disk", has=flavor.disk_gb, needs=needs_gb)
+    if flavor is not None:
+        _must_be_large_enough(flavor, found)
     return ImageFacts(
         id=found.id, name=found.name or "", disk_format=found.disk_format or "raw", size_bytes=found.size or 0,
         sha512=found.os_hash_value or "", min_disk_gb=found.min_disk, min_memory_mb=found.min_ram,
         properties={key: str(value) for key, value in found.properties.items()})
 
 
-def _user_data(text: str | None) -> str | None:
+def _must_be_large_enough(flavor: FlavorCopy, image: Image) -> None:
+    if flavor.memory_mb < image.min_ram:
+        raise FlavorTooSmall(what="memory", has=flavor.memory_mb, needs=image.min_ram)
+    needs_gb = max(image.min_disk, -(-(image.virtual_size or image.size or 0) // (1 << 30)) if flavor.disk_gb else 0)
+    if flavor.disk_gb and flavor.disk_gb < needs_gb:
+        raise FlavorTooSmall(what="disk", has=flavor.disk_gb, needs=needs_gb)
+
+
+def user_data_of(text: str | None) -> str | None:
     if text is None:
         return None
     if len(text) > USER_DATA_BYTES:
@@ -327,7 +336,7 @@ def _user_data(text: str | None) -> str | None:
     return text
 
 
-def _personality(files: list[File]) -> tuple[dict[str, str], ...] | None:
+def personality_of(files: list[File]) -> tuple[dict[str, str], ...] | None:
     for each in files:
         try:
             base64.b64decode(each.contents, validate=True)
@@ -392,7 +401,7 @@ async def _within_quota(tx: db.Connection, ctx: Ctx, server: Server, low: int, h
     return fits
 
 
-async def _key(tx: db.Connection, ctx: Ctx, name: str) -> dict[str, str]:
+async def key_of(tx: db.Connection, ctx: Ctx, name: str) -> dict[str, str]:
     try:
         found = await keypairs.get(tx, ctx.caller.user_id, name)
     except KeypairNotFound:

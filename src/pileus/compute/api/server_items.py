@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -28,6 +29,7 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.saga import Event
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
+from pileus.network.client import PortDetail
 
 routes = Routes()
 BASE = "/v2.1/servers/{server_id}"
@@ -142,7 +144,7 @@ async def add_tag(ctx: Ctx, seen: Seen, tag: str) -> None:
     if tag in seen.tags:
         ctx.status = 204
         return
-    ctx.headers["location"] = f"{ctx.base_url}/v2.1/servers/{seen.id}/tags/{tag}"
+    ctx.headers["location"] = f"{ctx.base_url}/v2.1/servers/{seen.id}/tags/{quote(tag)}"
     await _set_tags(ctx, seen, [*seen.tags, tag])
 
 
@@ -191,10 +193,13 @@ class Interface(msgspec.Struct, kw_only=True):
 async def _interfaces(ctx: Ctx, seen: Seen) -> list[Interface]:
     found = (await ctx.app.network.port_details([seen.id]))[seen.id]
     tags = {nic.port_id: nic.tag for nic in seen.server.nics}
-    return [Interface(port_id=port.id, net_id=port.network_id, mac_addr=port.mac_address, port_state=port.status,
-                      tag=tags.get(port.id),
-                      fixed_ips=[{"subnet_id": ip.subnet_id, "ip_address": ip.ip_address} for ip in port.addresses])
-            for port in found]
+    return [interface_view(port, tags.get(port.id)) for port in found]
+
+
+def interface_view(port: PortDetail, tag: str | None) -> Interface:
+    return Interface(
+        port_id=port.id, net_id=port.network_id, mac_addr=port.mac_address, port_state=port.status, tag=tag,
+        fixed_ips=[{"subnet_id": ip.subnet_id, "ip_address": ip.ip_address} for ip in port.addresses])
 
 
 @routes.get(f"{BASE}/os-interface", envelope="interfaceAttachments", target=SERVER,

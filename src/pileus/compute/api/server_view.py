@@ -119,13 +119,14 @@ def view(ctx: Ctx, seen: Seen, *, places: dict[str, Place], single: bool = False
         progress=PROGRESS.get(status, UNSET),
         zone=place.zone if place else server.zone or "", config_drive="True" if server.config_drive else "",
         key_name=server.key_name, launched_at=iso_micro(server.launched_at), terminated_at=iso_micro(server.deleted_at),
-        security_groups=[{"name": name} for name in server.security_groups] if server.nics else UNSET,
-        task_state=seen.doing.task if seen.doing else None, vm_state=server.state, power_state=server.power,
+        security_groups=[{"name": name} for name in server.security_groups]
+        if server.nics and server.security_groups else UNSET,
+        task_state=seen.doing.task if seen.doing else None, vm_state=server.state.as_told, power_state=server.power,
         fault=_fault(ctx, server.fault) if status == "ERROR" and server.fault else UNSET,
         locked=server.locked, description=server.description, tags=list(seen.tags),
         certificates=list(server.certificates) if server.certificates is not None else None,
         locked_reason=server.locked_reason, pinned_zone=server.zone,
-        server_groups=[] if single else UNSET)
+        server_groups=([server.group_id] if server.group_id else []) if single else UNSET)
     if ctx.version >= versions.HOSTNAME:
         shown.hostname = server.hostname
     if ctx.allows(EXTENDED.name):

@@ -15,7 +15,10 @@ from pileus.compute.model import hosts, server_lists, servers
 from pileus.compute.model.hosts import Place
 from pileus.compute.model.server_lists import SORTABLE, Wanted
 from pileus.compute.model.servers import Seen, ServerAction
+from pileus.compute.model.states import State
 from pileus.compute.sagas.delete_server import DeleteServer
+from pileus.compute.sagas.power_server import PowerServer
+from pileus.compute.sagas.power_server import Wanted as WantedPower
 from pileus.compute.volumes import told
 from pileus.kit.faults import BadRequest, PolicyRefused
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, PROJECT_READER, Rule
@@ -71,6 +74,8 @@ def _wanted(ctx: Ctx, query: dict[str, list[str]]) -> Wanted:
     _statuses(ctx, wanted, query)
     if "deleted" in one and admin:
         wanted.deleted = _truth(one["deleted"])
+    if "soft_deleted" in one and admin:
+        wanted.soft_deleted = _truth(one["soft_deleted"])
     wanted.name = one.get("name", one.get("display_name"))
     wanted.ip = one.get("ip")
     if admin or ctx.version >= versions.FILTER_IP6:
@@ -236,10 +241,14 @@ async def delete_server(ctx: Ctx, seen: Seen) -> None:
     await start_deletion(ctx, seen)
 
 
-async def start_deletion(ctx: Ctx, seen: Seen) -> None:
-    """At any moment: what is being done to the server is unwound first."""
+async def start_deletion(ctx: Ctx, seen: Seen, *, at_once: bool = False) -> None:
+    """At any moment: what is being done to the server is unwound first. Where servers can be restored, one that runs
+    or could is only switched off."""
     seen.server.must_not_be_locked(ctx.caller)
     ctx.span("validate")
+    soft = (ctx.app.config.reclaim_after and not at_once and seen.doing is None
+            and seen.server.state not in (State.SOFT_DELETED, State.ERROR, State.BUILDING))
+    saga = PowerServer(server_id=seen.id, wanted=WantedPower.SOFT_DELETE) if soft else DeleteServer(server_id=seen.id)
     async with ctx.db.write() as tx:
-        await servers.record_action(tx, action_of(ctx, seen.id, seen.project_id, "delete"))
-        await ctx.sagas.start(tx, DeleteServer(server_id=seen.id), seen.id, supersede=True, spans=ctx.spans)
+        await servers.record_action(tx, action_of(ctx, seen.id, seen.project_id, "softDelete" if soft else "delete"))
+        await ctx.sagas.start(tx, saga, seen.id, supersede=True, spans=ctx.spans)

@@ -1,7 +1,8 @@
-"""What compute needs of a hypervisor: twelve calls that each name a wanted end, so that repeating one is harmless."""
+"""What compute needs of a hypervisor: calls that each name a wanted end, so that repeating one is harmless."""
 
 from collections.abc import AsyncIterator
 from enum import StrEnum
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 import msgspec
@@ -34,6 +35,7 @@ class DiskKind(StrEnum):
     EPHEMERAL = "ephemeral"
     SWAP = "swap"
     CONFIG = "config"
+    RESCUE = "rescue"
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,12 +92,18 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     config_drive: dict[str, bytes] = {}  # file name -> content; made only where `disks` has a config disk
     volumes: tuple[GuestVolume, ...] = ()
     serial: str = ""  # what the guest's firmware tells as serial number; the id if empty
+    root: int = 0  # which root disk: under another number it is made anew from the image, and the older one goes
+    rescue: Image | None = None  # what a rescue disk starts as, where `disks` has one
 
 
 class Power(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     OFF = "off"
+    SUSPENDED = "suspended"  # not running, with its memory kept in a file
+
+
+Wanted = Literal["on", "off", "paused", "suspended"]
 
 
 class GuestSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +137,80 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     cpu: dict[str, str | list[str]] = {}  # vendor, model, arch, features
 
 
-class GuestDriver(Protocol):
+class NicUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What went over a network card since the guest was started."""
+
+    mac: str
+    rx_octets: int | None = None
+    rx_packets: int | None = None
+    tx_octets: int | None = None
+    tx_packets: int | None = None
+
+
+class DiskUse(msgspec.Struct, frozen=True, kw_only=True):
+    read_bytes: int = 0
+    read_requests: int = 0
+    write_bytes: int = 0
+    write_requests: int = 0
+    errors: int = 0
+
+
+class Diagnostics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a guest does right now, as far as its hypervisor knows."""
+
+    power: Power
+    uptime: int | None = None  # seconds
+    cpu_seconds: tuple[float, ...] = ()  # of each processor
+    memory_mb: int = 0
+    memory_used_mb: int | None = None
+    nics: tuple[NicUse, ...] = ()
+    disks: tuple[DiskUse, ...] = ()
+
+
+class GuestDisks(Protocol):
+    """The part of the interface that is about what is on a guest's disks."""
+
+    async def snapshot(self, guest_id: str, into: Path) -> str:
+        """Write the root disk, as it is at one moment, into a new file that needs no other; its format.
+
+        A guest that runs goes on running. What is at `into` is written over. Raises GuestFailed.
+        """
+        ...
+
+    async def files(self, guest_id: str) -> dict[str, int]:
+        """The names and sizes of the files another host needs to have this guest; one that is off, or suspended."""
+        ...
+
+    async def read(self, guest_id: str, name: str, offset: int, length: int) -> bytes:
+        """A piece of one of those files; shorter, or empty, at its end. Raises GuestFailed."""
+        ...
+
+    async def receive(self, spec: GuestSpec, name: str, offset: int, piece: bytes) -> None:
+        """Write a piece of a file of a guest that is to come here, and is off. Written again: nothing more."""
+        ...
+
+
+class GuestInsides(Protocol):
+    """The part of the interface that is about what goes on in a guest that runs."""
+
+    async def set_password(self, guest_id: str, user: str, password: str) -> None:
+        """Through the agent in the guest. Raises GuestFailed where none answers."""
+        ...
+
+    async def interrupt(self, guest_id: str) -> None:
+        """Send the interrupt that makes a kernel dump its memory, or do what else it is set to do."""
+        ...
+
+    async def diagnostics(self, guest_id: str) -> Diagnostics:
+        """Raises GuestFailed for one that is off."""
+        ...
+
+    async def console(self, guest_id: str, kind: Literal["vnc", "serial"]) -> Path:
+        """The socket its screen, or its serial port, is at. Raises GuestFailed for one that is off."""
+        ...
+
+
+class GuestDriver(GuestDisks, GuestInsides, Protocol):
     """The interface. One guest is never asked for two things at once; different guests are.
 
     Every call may be made again after any crash, of the caller, of the driver's process or of the host.
@@ -156,6 +237,13 @@ class GuestDriver(Protocol):
         """
         ...
 
+    async def adjust(self, spec: GuestSpec) -> GuestSeen:
+        """Give the guest the network cards that `spec` names, and no other: at once if it runs, else when it starts.
+
+        Already so: do nothing. Raises GuestFailed.
+        """
+        ...
+
     async def run(self, guest_id: str) -> GuestSeen:
         """Let a paused guest run. Already running: do nothing. Raises GuestFailed, also for one that is off."""
         ...
@@ -164,10 +252,11 @@ class GuestDriver(Protocol):
         """Stop the guest at once and delete all the host keeps of it. Unknown guest: do nothing."""
         ...
 
-    async def power(self, guest_id: str, wanted: Literal["on", "off"], *, soft_seconds: float = 0) -> GuestSeen:
-        """Bring the guest to running or off; with `soft_seconds`, off asks it politely first and waits that long.
+    async def power(self, guest_id: str, wanted: Wanted, *, soft_seconds: float = 0) -> GuestSeen:
+        """Bring the guest to running, off, paused or suspended; with `soft_seconds`, off asks it politely first and
+        waits that long. On lets a suspended one go on where it was; off lets go of its memory.
 
-        Already so: do nothing. Raises GuestFailed.
+        Already so: do nothing. Raises GuestFailed, also for pausing or suspending one that is off.
         """
         ...
 

@@ -75,6 +75,18 @@ async def make_overlay(path: Path, base: Path, base_size: Size, size_mb: int, *,
     await make_whole(path, "create", "-q", "-f", "qcow2", *backing, "{path}", str(wanted), lock=lock)
 
 
+def virtual_bytes(path: Path) -> int:
+    """The size of a qcow2 disk of ours as its guest sees it."""
+    with open(path, "rb") as file:
+        return int.from_bytes(file.read(32)[24:32], "big")
+
+
+async def grow(path: Path, size_mb: int, *, lock: int) -> None:
+    """Make a disk of ours at least that large. It never shrinks: what its guest wrote stays."""
+    if virtual_bytes(path) < size_mb * MIB:
+        await qemu_img("resize", "-q", "-f", "qcow2", path.name, str(size_mb * MIB), folder=path.parent, keep=(lock,))
+
+
 async def make_empty(path: Path, size_mb: int, *, lock: int) -> None:
     await make_whole(path, "create", "-q", "-f", "qcow2", "{path}", str(size_mb * MIB), lock=lock)
 

@@ -11,18 +11,24 @@ import msgspec
 
 from pileus.compute.drivers.base import (
     Can,
+    Diagnostics,
+    DiskUse,
     GuestFailed,
     GuestSeen,
     GuestSpec,
     GuestStopped,
     GuestVolume,
     HostFacts,
+    NicUse,
     Power,
+    Wanted,
 )
+from pileus.compute.drivers.fake_console import FakeConsole
 from pileus.compute.drivers.guest_folder import ID
 from pileus.compute.drivers.stops import Stops
 
 CONSOLE_LINES = 200
+SECTOR = 512
 
 
 class Knobs(msgspec.Struct, kw_only=True):
@@ -47,6 +53,13 @@ class FakeGuest(msgspec.Struct, kw_only=True):
     lives: int = 0  # times its hypervisor was started
     console: list[str] = []
     volumes: tuple[GuestVolume, ...] = ()
+    macs: list[str] = []  # of its network cards
+    root: int = 0  # which root disk it has
+    memory_kept: bool = False
+    disk: str = ""  # what somebody wrote on its root disk
+    rescued: bool = False
+    passwords: dict[str, str] = {}
+    interrupts: int = 0
 
     def seen(self) -> GuestSeen:
         return GuestSeen(id=self.id, name=self.name, power=self.power, reason=self.reason)
@@ -90,6 +103,7 @@ class FakeDriver:
         self.on_step = on_step
         self.known: dict[str, FakeGuest] = {}
         self._stops = Stops()
+        self._consoles: dict[str, FakeConsole] = {}
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for path in folder.glob("*.json"):
@@ -98,36 +112,44 @@ class FakeDriver:
 
     @property
     def can(self) -> frozenset[Can]:
-        return frozenset()
+        return frozenset({Can.HOTPLUG_PORT, Can.RESCUE, Can.SUSPEND})
 
     async def prepare(self, spec: GuestSpec) -> None:
         await self._before("prepare", spec.id)
         require_plain(spec)
         if spec.id not in self.known:
-            self._keep(FakeGuest(
-                id=spec.id, name=spec.name, vcpus=spec.vcpus, memory_mb=spec.memory_mb, power=Power.OFF))
+            self._keep(self._made(spec))
         self._late("prepare", spec.id)
 
     async def ensure(self, spec: GuestSpec) -> GuestSeen:
         await self._before("ensure", spec.id)
         require_plain(spec)
         self.on_step(spec.id, "folder")
-        guest = self.known.get(spec.id)
-        if guest is None:
-            guest = FakeGuest(id=spec.id, name=spec.name, vcpus=spec.vcpus, memory_mb=spec.memory_mb, power=Power.OFF)
-        if guest.power is Power.OFF:
+        guest = self.known.get(spec.id) or self._made(spec)
+        guest.rescued = spec.rescue is not None
+        if guest.root != spec.root:
+            guest.root, guest.disk = spec.root, ""
+        if guest.power in (Power.OFF, Power.SUSPENDED):
+            guest.vcpus, guest.memory_mb, guest.macs = spec.vcpus, spec.memory_mb, [nic.mac for nic in spec.nics]
             guest.power, guest.reason, guest.volumes = Power.PAUSED, "", spec.volumes
             guest.lives += 1
         self._keep(guest)
         self.on_step(spec.id, "started")
         return self._after("ensure", guest)
 
+    async def adjust(self, spec: GuestSpec) -> GuestSeen:
+        await self._before("adjust", spec.id)
+        guest = self._get(spec.id, "adjusted")
+        guest.macs = [nic.mac for nic in spec.nics]
+        self._keep(guest)
+        return self._after("adjust", guest)
+
     async def run(self, guest_id: str) -> GuestSeen:
         await self._before("run", guest_id)
         guest = self._get(guest_id, "run")
-        if guest.power is Power.OFF:
+        if guest.power in (Power.OFF, Power.SUSPENDED):
             raise GuestFailed(guest_id, "run", f"it is off{f': {guest.reason}' if guest.reason else ''}")
-        self._boot(guest, guest.power is not Power.RUNNING)
+        self._boot(guest, False)
         return self._after("run", guest)
 
     async def remove(self, guest_id: str) -> None:
@@ -138,14 +160,18 @@ class FakeDriver:
                 path.unlink(missing_ok=True)
         self._late("remove", guest_id)
 
-    async def power(self, guest_id: str, wanted: Literal["on", "off"], *, soft_seconds: float = 0) -> GuestSeen:
+    async def power(self, guest_id: str, wanted: Wanted, *, soft_seconds: float = 0) -> GuestSeen:
         await self._before("power", guest_id)
         guest = self._get(guest_id, f"powered {wanted}")
         if wanted == "on":
-            self._boot(guest, guest.power is not Power.RUNNING)
-        elif guest.power is not Power.OFF:
-            guest.power, guest.reason = Power.OFF, ""
-            self._keep(guest)
+            self._boot(guest, guest.power is Power.OFF)
+        elif wanted == "off":
+            if guest.power is not Power.OFF:
+                self._turn(guest, Power.OFF)
+        elif guest.power is Power.OFF or guest.power is Power.SUSPENDED and wanted == "paused":
+            raise GuestFailed(guest_id, wanted, "it is off")
+        else:
+            self._turn(guest, Power(wanted))
         return self._after("power", guest)
 
     async def reboot(self, guest_id: str, *, hard: bool, soft_seconds: float = 60) -> GuestSeen:
@@ -172,6 +198,68 @@ class FakeDriver:
         chosen = kept if lines is None else kept[-lines:] if lines > 0 else []
         return "".join(f"{line}\n" for line in chosen).encode()
 
+    # -- disks --------------------------------------------------------------------------------
+
+    async def snapshot(self, guest_id: str, into: Path) -> str:
+        await self._before("snapshot", guest_id)
+        guest = self._get(guest_id, "copied")
+        await asyncio.to_thread(into.write_bytes, guest.disk.encode().ljust(SECTOR, b"\0"))
+        self._late("snapshot", guest_id)
+        return "raw"
+
+    async def files(self, guest_id: str) -> dict[str, int]:
+        await self._before("files", guest_id)
+        return {"guest": len(self._moving(guest_id))}
+
+    async def read(self, guest_id: str, name: str, offset: int, length: int) -> bytes:
+        return self._moving(guest_id)[offset : offset + length]
+
+    async def receive(self, spec: GuestSpec, name: str, offset: int, piece: bytes) -> None:
+        await self._before("receive", spec.id)
+        if spec.id not in self.known:
+            whole = msgspec.json.decode(piece, type=FakeGuest)
+            self._keep(msgspec.structs.replace(whole, power=Power.OFF, memory_kept=False))
+        self._late("receive", spec.id)
+
+    def _moving(self, guest_id: str) -> bytes:
+        return msgspec.json.encode(self._get(guest_id, "moved"))
+
+    # -- insides ------------------------------------------------------------------------------
+
+    async def set_password(self, guest_id: str, user: str, password: str) -> None:
+        await self._before("set_password", guest_id)
+        guest = self._running(guest_id, "given a password")
+        guest.passwords = guest.passwords | {user: password}
+        self._keep(guest)
+
+    async def interrupt(self, guest_id: str) -> None:
+        await self._before("interrupt", guest_id)
+        guest = self._running(guest_id, "interrupted")
+        guest.interrupts += 1
+        self._keep(guest)
+
+    async def diagnostics(self, guest_id: str) -> Diagnostics:
+        await self._before("diagnostics", guest_id)
+        guest = self._running(guest_id, "looked into")
+        return Diagnostics(
+            power=guest.power, uptime=0, cpu_seconds=(0.0,) * guest.vcpus, memory_mb=guest.memory_mb, memory_used_mb=0,
+            nics=tuple(NicUse(mac=mac, rx_octets=0, rx_packets=0, tx_octets=0, tx_packets=0) for mac in guest.macs),
+            disks=(DiskUse(),),
+        )  # fmt: skip
+
+    async def console(self, guest_id: str, kind: Literal["vnc", "serial"]) -> Path:
+        await self._before("console", guest_id)
+        self._running(guest_id, "shown")
+        if guest_id not in self._consoles:
+            self._consoles[guest_id] = await FakeConsole.open(guest_id)
+        return self._consoles[guest_id].path(kind)
+
+    def _running(self, guest_id: str, wanted: str) -> FakeGuest:
+        guest = self._get(guest_id, wanted)
+        if guest.power in (Power.OFF, Power.SUSPENDED):
+            raise GuestFailed(guest_id, wanted, "it is off")
+        return guest
+
     async def host_facts(self) -> HostFacts:
         return self.facts
 
@@ -180,11 +268,15 @@ class FakeDriver:
 
     async def close(self) -> None:
         self._stops.close()
+        for console in self._consoles.values():
+            await console.close()
+        self._consoles.clear()
 
     def stop_by_itself(self, guest_id: str, reason: str = "shut down by the guest") -> None:
         """What a guest does that powers itself off, or whose hypervisor crashes."""
         guest = self.known[guest_id]
-        guest.power, guest.reason = Power.OFF, reason
+        self._turn(guest, Power.OFF)
+        guest.reason = reason
         self._keep(guest)
         self._stops.add(GuestStopped(guest_id=guest_id, power=Power.OFF, reason=reason))
 
@@ -195,12 +287,28 @@ class FakeDriver:
         self._keep(guest)
 
     def _boot(self, guest: FakeGuest, afresh: bool) -> None:
-        if afresh:
-            guest.lives += guest.power is not Power.PAUSED
-            guest.power, guest.reason = Power.RUNNING, ""
+        """Let it run, from the start or where it was."""
+        if not afresh and guest.power is Power.RUNNING:
+            return
+        begins = afresh or guest.power is Power.PAUSED and not guest.memory_kept
+        guest.lives += guest.power is not Power.PAUSED
+        self._turn(guest, Power.RUNNING)
+        if begins:
             guest.starts += 1
-            self._keep(guest)
+            guest.memory_kept = True
             self.write_console(guest.id, f"fake guest {guest.name}: start {guest.starts}\n\n{guest.name} login:")
+
+    def _turn(self, guest: FakeGuest, power: Power) -> None:
+        guest.power, guest.reason = power, ""
+        guest.memory_kept = guest.memory_kept and power is not Power.OFF
+        self._keep(guest)
+
+    @staticmethod
+    def _made(spec: GuestSpec) -> FakeGuest:
+        return FakeGuest(
+            id=spec.id, name=spec.name, vcpus=spec.vcpus, memory_mb=spec.memory_mb, power=Power.OFF, root=spec.root,
+            macs=[nic.mac for nic in spec.nics],
+        )  # fmt: skip
 
     def _get(self, guest_id: str, wanted: str) -> FakeGuest:
         if guest_id not in self.known:

@@ -22,6 +22,8 @@ CONSOLE_LOG = "console.log"
 CONSOLE_LOG_OLD = "console.log.old"
 QEMU_LOG = "qemu.log"
 PID = "pid"
+MEMORY = "memory"
+SCREEN = "screen"
 CONSOLE_LOG_BYTES = 4 << 20
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -33,6 +35,7 @@ class GuestState(msgspec.Struct, kw_only=True):
     slots: dict[str, int] = {}
     taps: list[str] = []
     started: bool = True  # a QEMU was started, or is about to be, and nothing was heard of its end
+    saved: bool = False  # the memory of a suspended guest is in its file, and where it goes on from
     stopped: str = ""  # why the guest is off, where that was not asked for
 
 
@@ -151,6 +154,13 @@ class GuestFolder:
             shutil.copyfile(log, self.path / f"{CONSOLE_LOG_OLD}.new")
             os.truncate(log, 0)
             (self.path / f"{CONSOLE_LOG_OLD}.new").replace(self.path / CONSOLE_LOG_OLD)
+
+    def forget_memory(self) -> None:
+        """Of a suspended guest, which then starts from its disks."""
+        state = self.read()
+        if state is not None and state.saved:
+            self.write(msgspec.structs.replace(state, saved=False))
+        (self.path / MEMORY).unlink(missing_ok=True)
 
     def _opened(self) -> "OpenedFolder":
         return OpenedFolder(self.path)

@@ -33,7 +33,7 @@ class ImageCache:
         self._fetching: dict[Path, asyncio.Task[None]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         # Whatever an earlier process was fetching when it died; nobody else writes here.
-        for left in folder.glob(".fetching-*"):
+        for left in (*folder.glob(".fetching-*"), *folder.glob(".saving-*")):
             left.unlink()
 
     async def ensure(self, image_id: str, checksum: str, fetch: Fetch, *, disk_format: str = "raw") -> Path:

@@ -1,22 +1,19 @@
 """QEMU as a hypervisor, driven over QMP without a daemon: a folder for each guest, a guest for each process."""
 
 import asyncio
-import fcntl
 import os
-import shutil
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import msgspec
 from qemu.qmp import Message
 
-from pileus.compute.drivers import host_facts
+from pileus.compute.drivers import host_facts, qemu_insides, qemu_memory
 from pileus.compute.drivers.base import (
     Can,
-    DiskKind,
+    Diagnostics,
     GuestFailed,
     GuestSeen,
     GuestSpec,
@@ -24,25 +21,23 @@ from pileus.compute.drivers.base import (
     GuestVolume,
     HostFacts,
     Power,
+    Wanted,
 )
-from pileus.compute.drivers.config_drive import write_config_drive
-from pileus.compute.drivers.disks import BadDisk, inspect, make_empty, make_overlay, make_swap, put_base
-from pileus.compute.drivers.guest_folder import ID, GuestFolder, GuestState, guest_folders
-from pileus.compute.drivers.guest_volumes import device_id, plug, unplug
+from pileus.compute.drivers.guest_folder import CONSOLE, ID, MEMORY, SCREEN, GuestFolder, GuestState, guest_folders
 from pileus.compute.drivers.qemu_command import (
     UEFI_CODE,
     UEFI_VARIABLES,
-    BadSpec,
-    DiskFile,
     Launch,
     assign_slots,
     command,
-    disk_names,
     must_be_possible,
-    place,
-    wants_uefi,
 )
+from pileus.compute.drivers.qemu_disks import copy_root, make_disks, moving_files, read_piece, write_piece
+from pileus.compute.drivers.qemu_guest import Guest, failing, qemu_version, take_charge
+from pileus.compute.drivers.qemu_nics import adjust_nics
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess, kill_stray
+from pileus.compute.drivers.qemu_snapshots import copy_while_running
+from pileus.compute.drivers.qemu_volumes import adjust_volumes
 from pileus.compute.drivers.stops import Stops
 from pileus.compute.drivers.taps import ensure_tap, remove_tap
 
@@ -57,18 +52,6 @@ LOOK_SECONDS = 5.0
 SHUT_DOWN = "shut down by the guest"
 
 
-# A process that was killed just now may have left a child that has yet to become another program.
-LOCK_SECONDS = 2.0
-
-
-def locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 class QemuSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One host. `namespace` is the network namespace its guests live in; None is that of this process."""
 
@@ -77,24 +60,6 @@ class QemuSettings(msgspec.Struct, frozen=True, kw_only=True):
     namespace: Path | None = None
     virt_type: Literal["auto", "kvm", "tcg"] = "auto"
     program: str = "qemu-system-x86_64"
-
-
-class HostInUse(Exception):
-    """Another driver, of this process or another, has charge of these guests."""
-
-
-class Guest:
-    """What is known of a guest while this process lives. The lock is held while something is done to it."""
-
-    def __init__(self, folder: GuestFolder) -> None:
-        self.folder = folder
-        self.lock = asyncio.Lock()
-        self.process: QemuProcess | None = None
-        self.watcher: asyncio.Task[None] | None = None
-
-    @property
-    def id(self) -> str:
-        return self.folder.id
 
 
 class QemuDriver:
@@ -114,18 +79,12 @@ class QemuDriver:
         self._stops = Stops()
         self._version = ""
         settings.instances.mkdir(parents=True, exist_ok=True)
-        self._lock = open(settings.instances / ".driver", "w")  # noqa: SIM115 - held until close
-        give_up = time.monotonic() + LOCK_SECONDS
-        while not locked(self._lock):
-            if time.monotonic() > give_up:
-                self._lock.close()
-                raise HostInUse(f"another process has charge of the guests in {settings.instances}")
-            time.sleep(0.01)
+        self._lock = take_charge(settings.instances)
 
     @property
     def can(self) -> frozenset[Can]:
         uefi = {Can.BOOT_UEFI} if UEFI_CODE.exists() and UEFI_VARIABLES.exists() else set()
-        return frozenset({Can.BOOT_KERNEL} | uefi)
+        return frozenset({Can.BOOT_KERNEL, Can.HOTPLUG_PORT, Can.RESCUE, Can.SUSPEND} | uefi)
 
     async def prepare(self, spec: GuestSpec) -> None:
         guest = self._guest(spec.id, "prepared")
@@ -139,7 +98,7 @@ class QemuDriver:
                 if guest.folder.read() is None:
                     guest.folder.write(GuestState(spec=spec, slots=assign_slots(spec, {}), started=False))
                 with self._work_on(guest) as lock:
-                    await self._make_disks(guest.folder, spec, lock)
+                    await make_disks(guest.folder, spec, lock, uefi=Can.BOOT_UEFI in self.can)
 
     async def ensure(self, spec: GuestSpec) -> GuestSeen:
         guest = self._guest(spec.id, "made")
@@ -169,6 +128,7 @@ class QemuDriver:
                 if guest.process is None:
                     state = self._state(guest)
                     raise QemuFailed(f"it is off: {state.stopped}" if state.stopped else "it is off")
+                await self._restored(guest, guest.process)
                 await guest.process.execute("cont")
                 return await self._seen(guest)
 
@@ -187,18 +147,33 @@ class QemuDriver:
                     await asyncio.to_thread(guest.folder.delete)
         self._guests.pop(guest_id, None)
 
-    async def power(self, guest_id: str, wanted: Literal["on", "off"], *, soft_seconds: float = 0) -> GuestSeen:
+    async def power(self, guest_id: str, wanted: Wanted, *, soft_seconds: float = 0) -> GuestSeen:
         guest = self._guest(guest_id, f"powered {wanted}")
         async with guest.lock:
-            with failing(guest_id, f"powered {wanted}"):
-                self._state(guest)
+            with failing(guest_id, f"powered {wanted}" if wanted in ("on", "off") else wanted):
+                state = self._state(guest)
                 await self._adopt(guest)
                 if wanted == "on":
                     await self._start_and_run(guest)
+                elif wanted == "off":
+                    if guest.process is not None:
+                        await self._ask_down(guest.process, soft_seconds)
+                        await self._stop(guest, "")
+                    await asyncio.to_thread(guest.folder.forget_memory)
                 elif guest.process is not None:
-                    await self._ask_down(guest.process, soft_seconds)
-                    await self._stop(guest, "")
+                    await self._halt(guest, guest.process, wanted)
+                elif not (state.saved and wanted == "suspended"):
+                    raise QemuFailed("it is off")
                 return await self._seen(guest)
+
+    async def _halt(self, guest: Guest, process: QemuProcess, wanted: Wanted) -> None:
+        if wanted == "paused":
+            if await process.status() == "running":
+                await process.execute("stop")
+            return
+        await qemu_memory.save(process, guest.folder)
+        guest.folder.write(msgspec.structs.replace(self._state(guest), saved=True))
+        await self._stop(guest, "")
 
     async def reboot(self, guest_id: str, *, hard: bool, soft_seconds: float = 60) -> GuestSeen:
         guest = self._guest(guest_id, "rebooted")
@@ -214,6 +189,7 @@ class QemuDriver:
                     await process.execute("cont")
                 else:
                     await self._stop(guest, "")
+                    await asyncio.to_thread(guest.folder.forget_memory)
                     await self._start_and_run(guest)
                 return await self._seen(guest)
 
@@ -223,20 +199,87 @@ class QemuDriver:
             with failing(guest_id, "given volumes"):
                 state = self._state(guest)
                 await self._adopt(guest)
-                kept = {volume.volume_id for volume in wanted}
-                gone = [each for each in state.spec.volumes if each.volume_id not in kept]
-                spec = msgspec.structs.replace(state.spec, volumes=wanted)
-                # What goes stays in the state until it is gone: its place on the bus is taken so long.
-                both = msgspec.structs.replace(spec, volumes=(*wanted, *gone))
-                state = msgspec.structs.replace(state, spec=both, slots=assign_slots(both, state.slots))
-                guest.folder.write(state)
+                await adjust_volumes(guest, state, wanted)
+
+    async def adjust(self, spec: GuestSpec) -> GuestSeen:
+        guest = self._guest(spec.id, "given its network cards")
+        async with guest.lock:
+            with failing(spec.id, "given its network cards"):
+                must_be_possible(spec)
+                state = self._state(guest)
+                await self._adopt(guest)
+                await adjust_nics(guest, state, spec, self.settings.namespace)
+                return await self._seen(guest)
+
+    async def snapshot(self, guest_id: str, into: Path) -> str:
+        guest = self._guest(guest_id, "copied")
+        async with guest.lock:
+            with failing(guest_id, "copied"):
+                state = self._state(guest)
+                await self._adopt(guest)
+                if guest.process is None:
+                    await copy_root(guest.folder, state.spec, into)
+                else:
+                    await copy_while_running(guest.process, into)
+        return "qcow2"
+
+    async def files(self, guest_id: str) -> dict[str, int]:
+        guest = self._guest(guest_id, "moved")
+        async with guest.lock:
+            with failing(guest_id, "moved"):
+                state = self._state(guest)
+                await self._adopt(guest)
                 if guest.process is not None:
-                    for volume in wanted:
-                        name = device_id(volume.volume_id)
-                        await plug(guest.process, volume, place(spec, name, state.slots[name]))
-                    for volume in gone:
-                        await unplug(guest.process, volume.volume_id)
-                guest.folder.write(msgspec.structs.replace(state, spec=spec, slots=assign_slots(spec, state.slots)))
+                    raise QemuFailed("it is not off")
+                return await asyncio.to_thread(moving_files, guest.folder, state.spec)
+
+    async def read(self, guest_id: str, name: str, offset: int, length: int) -> bytes:
+        guest = self._guest(guest_id, "moved")
+        with failing(guest_id, "moved"):
+            if name not in moving_files(guest.folder, self._state(guest).spec):
+                raise QemuFailed(f"it has no file {name}")
+            return await asyncio.to_thread(read_piece, guest.folder, name, offset, length)
+
+    async def receive(self, spec: GuestSpec, name: str, offset: int, piece: bytes) -> None:
+        guest = self._guest(spec.id, "moved")
+        async with guest.lock:
+            self._guests[spec.id] = guest
+            with failing(spec.id, "moved"):
+                if guest.folder.exists() and guest.folder.locked():
+                    raise QemuFailed("it is not off")
+                await asyncio.to_thread(write_piece, guest.folder, spec, name, offset, piece)
+
+    async def set_password(self, guest_id: str, user: str, password: str) -> None:
+        guest = self._guest(guest_id, "given a password")
+        with failing(guest_id, "given a password"):
+            await self._living(guest)
+            await qemu_insides.set_password(guest.folder, user, password)
+
+    async def interrupt(self, guest_id: str) -> None:
+        guest = self._guest(guest_id, "interrupted")
+        with failing(guest_id, "interrupted"):
+            await (await self._living(guest)).execute("inject-nmi")
+
+    async def diagnostics(self, guest_id: str) -> Diagnostics:
+        guest = self._guest(guest_id, "looked into")
+        with failing(guest_id, "looked into"):
+            process, seen = await self._living(guest), await self._seen(guest)
+            return await qemu_insides.diagnostics(
+                process, self._state(guest).spec, seen.power, self.settings.namespace)  # fmt: skip
+
+    async def console(self, guest_id: str, kind: Literal["vnc", "serial"]) -> Path:
+        guest = self._guest(guest_id, "shown")
+        with failing(guest_id, "shown"):
+            await self._living(guest)
+            return guest.folder.path / (SCREEN if kind == "vnc" else CONSOLE)
+
+    async def _living(self, guest: Guest) -> QemuProcess:
+        async with guest.lock:
+            self._state(guest)
+            await self._adopt(guest)
+            if guest.process is None:
+                raise QemuFailed("it is off")
+            return guest.process
 
     async def guests(self) -> list[GuestSeen]:
         folders = await asyncio.to_thread(guest_folders, self.settings.instances)
@@ -375,7 +418,8 @@ class QemuDriver:
         state = guest.folder.read()
         name = state.spec.name if state else ""
         if guest.process is None:
-            return GuestSeen(id=guest.id, name=name, power=Power.OFF, reason=state.stopped if state else "half-made")
+            power = Power.SUSPENDED if state is not None and state.saved else Power.OFF
+            return GuestSeen(id=guest.id, name=name, power=power, reason=state.stopped if state else "half-made")
         status = await guest.process.status()
         if status == "running":
             return GuestSeen(id=guest.id, name=name, power=Power.RUNNING)
@@ -386,7 +430,14 @@ class QemuDriver:
         if guest.process is None:
             await self._start(guest, self._state(guest))
         assert guest.process is not None
+        await self._restored(guest, guest.process)
         await guest.process.execute("cont")
+
+    async def _restored(self, guest: Guest, process: QemuProcess) -> None:
+        """Its memory is its own again before it runs on: what is in the file must never be gone on from twice."""
+        if self._state(guest).saved:
+            await qemu_memory.restored(process)
+            await asyncio.to_thread(guest.folder.forget_memory)
 
     @contextmanager
     def _work_on(self, guest: Guest) -> Iterator[int]:
@@ -405,7 +456,7 @@ class QemuDriver:
 
     async def _start_locked(self, guest: Guest, state: GuestState, lock: int) -> None:
         spec = state.spec
-        disks = await self._make_disks(guest.folder, spec, lock)
+        disks = await make_disks(guest.folder, spec, lock, uefi=Can.BOOT_UEFI in self.can)
         self.on_step(spec.id, "disks")
         wanted = {nic.tap for nic in spec.nics}
         for tap in state.taps:
@@ -417,74 +468,21 @@ class QemuDriver:
         if latest != state:
             guest.folder.write(latest)
         self.on_step(spec.id, "taps")
+        memory = os.open(guest.folder.path / MEMORY, os.O_RDONLY | os.O_CLOEXEC) if state.saved else None
 
         def arguments(sockets: dict[str, int]) -> list[str]:
             launch = Launch(
-                program=self.settings.program, accel=self.accel, sockets=sockets, disks=disks, slots=state.slots
-            )
+                program=self.settings.program, accel=self.accel, sockets=sockets, disks=disks, slots=state.slots,
+                memory=memory,
+            )  # fmt: skip
             return command(spec, launch)
 
-        process = await QemuProcess.start(guest.folder, lock, arguments, self.settings.namespace)
+        try:
+            keep = [lock] if memory is None else [lock, memory]
+            process = await QemuProcess.start(guest.folder, keep, arguments, self.settings.namespace)
+        finally:
+            if memory is not None:
+                os.close(memory)
         self._take_charge(guest, process)
         self.on_step(spec.id, "started")
-
-    async def _make_disks(self, folder: GuestFolder, spec: GuestSpec, lock: int) -> tuple[DiskFile, ...]:
-        """Every file the guest starts from; what is there already stays as it is."""
-        found: list[DiskFile] = []
-        for name, disk in zip(disk_names(spec), spec.disks, strict=True):
-            path = folder.path / f"disk-{name}"
-            order = disk.boot_order
-            if disk.kind is DiskKind.CONFIG:
-                await asyncio.to_thread(write_config_drive, path, spec.config_drive)
-                found.append(DiskFile(name=name, file=path.name, format="raw", read_only=True, boot_order=order))
-                continue
-            if disk.kind is DiskKind.SWAP:
-                await asyncio.to_thread(make_swap, path, disk.size_mb)
-                found.append(DiskFile(name=name, file=path.name, format="raw", boot_order=order))
-                continue
-            if disk.kind is DiskKind.ROOT and spec.image is not None:
-                base = folder.path / "base"
-                await asyncio.to_thread(put_base, base, Path(spec.image.path))
-                await make_overlay(path, base, inspect(base, spec.image.disk_format), disk.size_mb, lock=lock)
-            else:
-                await make_empty(path, disk.size_mb, lock=lock)
-            found.append(DiskFile(name=name, file=path.name, format="qcow2", boot_order=order))
-        if spec.image is not None:
-            for name, source in (("kernel", spec.image.kernel_path), ("ramdisk", spec.image.ramdisk_path)):
-                if source:
-                    await asyncio.to_thread(put_base, folder.path / name, Path(source))
-        if wants_uefi(spec):
-            if Can.BOOT_UEFI not in self.can:
-                raise BadSpec("this host has no UEFI firmware (Debian package ovmf)")
-            await asyncio.to_thread(copy_whole, UEFI_VARIABLES, folder.path / "uefi-variables")
-        return tuple(found)
-
-
-def copy_whole(source: Path, target: Path) -> None:
-    """A copy that is there whole or not at all. Already there: do nothing."""
-    if not target.exists():
-        fresh = target.with_name(f"{target.name}.new")
-        shutil.copyfile(source, fresh)
-        fresh.replace(target)
-
-
-@contextmanager
-def failing(guest_id: str, wanted: str) -> Iterator[None]:
-    """Whatever goes wrong with the machine is told as what went wrong with the guest."""
-    try:
-        yield
-    except (BadDisk, BadSpec, QemuFailed) as error:
-        raise GuestFailed(guest_id, wanted, str(error)) from error
-    except OSError as error:
-        place = f" ({os.path.basename(error.filename)})" if isinstance(error.filename, str) else ""
-        raise GuestFailed(guest_id, wanted, f"{error.strerror or error}{place}") from error
-
-
-async def qemu_version(program: str) -> str:
-    try:
-        process = await asyncio.create_subprocess_exec(program, "--version", stdout=asyncio.subprocess.PIPE)
-    except FileNotFoundError:
-        return ""
-    printed, _ = await process.communicate()
-    words = printed.decode(errors="replace").split()
-    return words[3] if len(words) > 3 else ""
+        await self._restored(guest, process)

@@ -7,7 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from pileus.compute.drivers.base import DiskKind, GuestSpec
+from pileus.compute.drivers.base import DiskKind, GuestSpec, Nic
+from pileus.compute.drivers.guest_folder import SCREEN
 from pileus.compute.drivers.guest_volumes import device as volume_device
 from pileus.compute.drivers.guest_volumes import device_id, node
 
@@ -19,6 +20,8 @@ TAP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 DISK_BUSES = {"virtio": "virtio-blk-pci", "scsi": "scsi-hd"}
 NIC_MODELS = {"virtio": "virtio-net-pci", "e1000": "e1000", "e1000e": "e1000e", "rtl8139": "rtl8139"}
+ROOT_BUSES = {"q35": "pcie.0", "pc": "pci.0"}
+SCREEN_PLACE = "0x1e"  # behind all other devices, on both machines
 MACHINES = {"q35": "q35", "pc": "pc"}
 FIRMWARES = ("bios", "uefi")
 
@@ -47,6 +50,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     sockets: dict[str, int]  # name -> descriptor of a listening socket
     disks: tuple[DiskFile, ...]
     slots: dict[str, int]
+    memory: int | None = None  # descriptor of what a suspended guest goes on from
 
 
 def disk_names(spec: GuestSpec) -> list[str]:
@@ -56,9 +60,10 @@ def disk_names(spec: GuestSpec) -> list[str]:
     for disk in spec.disks:
         count = counts.get(disk.kind, 0)
         counts[disk.kind] = count + 1
-        if disk.kind is DiskKind.ROOT and count:
-            raise BadSpec("a guest has one root disk only")
-        names.append("root" if disk.kind is DiskKind.ROOT else f"{disk.kind}{count}")
+        if disk.kind in (DiskKind.ROOT, DiskKind.RESCUE) and count:
+            raise BadSpec(f"a guest has one {disk.kind} disk only")
+        alone = disk.kind in (DiskKind.ROOT, DiskKind.RESCUE)
+        names.append(str(disk.kind) if alone else f"{disk.kind}{count}")
     return names
 
 
@@ -67,7 +72,7 @@ def must_be_possible(spec: GuestSpec) -> None:
     if spec.vcpus < 1 or spec.memory_mb < 1:
         raise BadSpec("a guest needs a processor and memory")
     for disk in spec.disks:
-        from_image = disk.kind is DiskKind.ROOT and spec.image is not None
+        from_image = disk.kind is DiskKind.ROOT and spec.image is not None or disk.kind is DiskKind.RESCUE
         if disk.size_mb < 1 and not from_image and disk.kind is not DiskKind.CONFIG:
             raise BadSpec(f"a {disk.kind} disk needs a size")
     for nic in spec.nics:
@@ -94,6 +99,8 @@ def assign_slots(spec: GuestSpec, before: dict[str, int]) -> dict[str, int]:
     if property_of(spec, "hw_disk_bus", "virtio", DISK_BUSES) == "scsi":
         wanted.append("scsi-bus")
     slots = {name: slot for name, slot in before.items() if name in wanted}
+    if ("disk-rescue" in wanted) != ("disk-rescue" in before):
+        slots.pop("disk-root", None)  # the first place is for the disk that the firmware finds first
     free = (slot for slot in range(ROOT_PORTS) if slot not in slots.values())
     for name in wanted:
         if name not in slots:
@@ -115,9 +122,11 @@ def command(spec: GuestSpec, launch: Launch) -> list[str]:
         arguments += ["-blockdev", text(block_node(disk))]
     for volume in spec.volumes:
         arguments += ["-blockdev", text(node(volume))]
-    for index, nic in enumerate(spec.nics):
-        arguments += ["-netdev", text({"type": "tap", "id": f"net{index}", "ifname": nic.tap, "script": "no",
-                                       "downscript": "no"})]  # fmt: skip
+    for nic in spec.nics:
+        arguments += ["-netdev", text(nic_backend(nic))]
+    if launch.memory is not None:
+        arguments += ["-incoming", f"fd:{launch.memory}"]
+    arguments += ["-vnc", f"unix:{SCREEN}"]
     for device in devices(spec, launch):
         arguments += ["-device", text(device)]
     return arguments
@@ -170,13 +179,6 @@ def block_node(disk: DiskFile) -> JsonObject:
     return node
 
 
-def place(spec: GuestSpec, name: str, slot: int) -> JsonObject:
-    """Where a device is on the bus, for its whole life."""
-    if property_of(spec, "hw_machine_type", "q35", MACHINES) == "q35":
-        return {"id": name, "bus": f"port{slot}"}
-    return {"id": name, "bus": "pci.0", "addr": hex(FIRST_SLOT + slot)}
-
-
 def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
     kind = property_of(spec, "hw_machine_type", "q35", MACHINES)
     found: list[JsonObject] = []
@@ -184,7 +186,7 @@ def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
         found += [root_port(index) for index in range(ROOT_PORTS)]
 
     def placed(name: str, device: JsonObject) -> JsonObject:
-        return device | place(spec, name, launch.slots[name])
+        return device | {"id": name} | place(spec, launch.slots[name])
 
     bus = property_of(spec, "hw_disk_bus", "virtio", DISK_BUSES)
     if bus == "scsi":
@@ -197,12 +199,8 @@ def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
             device["bootindex"] = disk.boot_order + 1
         found.append(device | {"id": name, "bus": "scsi-bus.0"} if bus == "scsi" else placed(name, device))
     found += [placed(device_id(each.volume_id), volume_device(each)) for each in spec.volumes]
-    model = NIC_MODELS[property_of(spec, "hw_vif_model", "virtio", NIC_MODELS)]
-    for index, nic in enumerate(spec.nics):
-        card: JsonObject = {"driver": model, "netdev": f"net{index}", "mac": nic.mac}
-        if model == "virtio-net-pci":
-            card["host_mtu"] = nic.mtu
-        found.append(placed(f"nic-{nic.port_id}", card))
+    found += [nic_device(spec, nic, launch.slots) for nic in spec.nics]
+    found.append({"driver": "VGA", "id": "screen", "bus": ROOT_BUSES[kind], "addr": SCREEN_PLACE})
     found.append({"driver": "isa-serial", "chardev": "console", "id": "serial0"})
     found.append(placed("serial-bus", {"driver": "virtio-serial-pci"}))
     found.append({"driver": "virtserialport", "bus": "serial-bus.0", "chardev": "agent", "id": "agent-port",
@@ -210,6 +208,25 @@ def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
     found.append(placed("random", {"driver": "virtio-rng-pci"}))
     found.append(placed("balloon", {"driver": "virtio-balloon-pci"}))
     return found
+
+
+def place(spec: GuestSpec, slot: int) -> JsonObject:
+    """Where on the bus a slot is."""
+    if property_of(spec, "hw_machine_type", "q35", MACHINES) == "q35":
+        return {"bus": f"port{slot}"}
+    return {"bus": "pci.0", "addr": hex(FIRST_SLOT + slot)}
+
+
+def nic_backend(nic: Nic) -> JsonObject:
+    return {"type": "tap", "id": f"net-{nic.port_id}", "ifname": nic.tap, "script": "no", "downscript": "no"}
+
+
+def nic_device(spec: GuestSpec, nic: Nic, slots: dict[str, int]) -> JsonObject:
+    model = NIC_MODELS[property_of(spec, "hw_vif_model", "virtio", NIC_MODELS)]
+    card: JsonObject = {"driver": model, "netdev": f"net-{nic.port_id}", "mac": nic.mac, "id": f"nic-{nic.port_id}"}
+    if model == "virtio-net-pci":
+        card["host_mtu"] = nic.mtu
+    return card | place(spec, slots[f"nic-{nic.port_id}"])
 
 
 def root_port(index: int) -> JsonObject:

@@ -47,9 +47,11 @@ class QemuProcess:
 
     @classmethod
     async def start(
-        cls, folder: GuestFolder, lock: int, arguments: Callable[[dict[str, int]], list[str]], namespace: Path | None
-    ) -> "QemuProcess":
-        """Start a QEMU that does not run its guest yet. It inherits the folder's lock, and holds it until it ends.
+        cls, folder: GuestFolder, keep: list[int], arguments: Callable[[dict[str, int]], list[str]],
+        namespace: Path | None
+    ) -> "QemuProcess":  # fmt: skip
+        """Start a QEMU that does not run its guest yet. It inherits what `keep` says, above all
+        the folder's lock, and holds it until it ends.
 
         Raises QemuFailed with what QEMU had to say.
         """
@@ -60,7 +62,7 @@ class QemuProcess:
                 listeners[name] = folder.listen(name)
             descriptors = {name: listener.fileno() for name, listener in listeners.items()}
             # In this thread, so that a caller who gives up cannot have the descriptors closed under it.
-            child = spawn(folder, arguments(descriptors), [lock, *descriptors.values()], namespace)
+            child = spawn(folder, arguments(descriptors), [*keep, *descriptors.values()], namespace)
         finally:
             # What QEMU was given is its own now.
             for listener in listeners.values():
@@ -104,6 +106,11 @@ class QemuProcess:
             raise QemuFailed(f"QEMU did not answer {name} within {ANSWER_SECONDS:.0f} s") from error
         except (ExecInterruptedError, QMPError, OSError) as error:
             raise QemuFailed("QEMU ended meanwhile") from error
+
+    async def give(self, name: str, descriptor: int) -> None:
+        """Hand QEMU an open file under a name."""
+        self._client.send_fd_scm(descriptor)
+        await self.execute("getfd", {"fdname": name})
 
     async def status(self) -> str:
         answer = await self.execute("query-status")

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from pileus.compute.model.servers import POWER_SAGA, STATUS, Seen, State, _seen, _seen_query
+from pileus.compute.model.servers import Seen, _seen, _seen_query
+from pileus.compute.model.states import MORE_STATUSES, STATUS, STATUS_OF_TASK, State
 from pileus.compute.model.tables import servers, tags
 from pileus.kit import db
 from pileus.kit.db import Connection
@@ -38,13 +39,14 @@ MOMENTS = {"created_at": servers.c.created_at, "launched_at": servers.c.launched
            "terminated_at": servers.c.deleted_at}
 PROGRESS = {"ACTIVE": 100}                    # of a status; 0 for all others
 BY_STATUS = {name: state for state, name in STATUS.items()}
-MORE_STATUSES = {"REBOOT", "HARD_REBOOT"}
 BATCH = 500
 
 
 def filter_value(name: str, text: str) -> Any:
     """A filter's text as its column's type. Raises BadRequest."""
     kind = FILTERS[name].type
+    if name == "vm_state" and text == State.OFFLOADED.as_told:
+        return State.OFFLOADED
     if isinstance(kind, sa.Boolean):
         return text.lower() in ("1", "true", "t", "yes", "y", "on")
     if isinstance(kind, sa.Integer):
@@ -73,6 +75,7 @@ class Wanted(msgspec.Struct, kw_only=True):
     changes_since: float | None = None
     changes_before: float | None = None
     deleted: bool | None = False              # None: both
+    soft_deleted: bool = False                # those too
     sort: list[tuple[str, bool]] = []         # (key of SORTABLE, descending)
     limit: int
     marker: str | None = None
@@ -106,8 +109,10 @@ def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
         found.append(sa.not_(sa.or_(*map(_has, wanted.not_tags_any))))
     if wanted.statuses is not None:
         states = [BY_STATUS[name] for name in wanted.statuses if name in BY_STATUS]
-        rebooting = sagas.c.name == POWER_SAGA if MORE_STATUSES & set(wanted.statuses) else sa.false()
-        found.append(sa.or_(servers.c.state.in_(states), rebooting))
+        tasks = {STATUS_OF_TASK[name] for name in wanted.statuses if name in STATUS_OF_TASK}
+        found.append(sa.or_(servers.c.state.in_(states), sagas.c.name.in_(tasks) if tasks else sa.false()))
+    if State.SOFT_DELETED.name not in (wanted.statuses or ()) and not wanted.soft_deleted:
+        found.append(servers.c.state != State.SOFT_DELETED)
     return found
 
 

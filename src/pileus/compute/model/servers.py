@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from pileus.compute.faults import ServerLocked, ServerNotFound, WrongState
+from pileus.compute.model.states import MAY, NAMED_BY_FIELD, STATUS, Doing, Power, State
 from pileus.compute.model.tables import actions, passwords, servers, tags
 from pileus.kit import db
 from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 from pileus.kit.saga import sagas
-
-
-class State(StrEnum):
-    """What a server is when nothing is being done to it: the vm_state of the API."""
-
-    BUILDING, ACTIVE, STOPPED, ERROR, DELETED = "building", "active", "stopped", "error", "deleted"
-
-
-class Power(IntEnum):
-    """The API's numbers."""
-
-    NONE, RUNNING, PAUSED, SHUTDOWN, CRASHED = 0, 1, 3, 4, 6
-
-
-MAY = {  # what a user may ask of a server, by the state it is in
-    "reboot": {State.ACTIVE, State.STOPPED, State.ERROR},
-    "stop": {State.ACTIVE, State.ERROR},
-    "start": {State.STOPPED},
-    "delete": set(State) - {State.DELETED},
-    "attach_interface": {State.ACTIVE, State.STOPPED},
-}
-
-# While a saga works on a server: (task_state of the API, status of the API or None for that of the state).
-TASKS: dict[str, tuple[str, str | None]] = {
-    "compute.boot_server": ("spawning", "BUILD"),
-    "compute.delete_server": ("deleting", None),
-    "stop": ("powering-off", None),
-    "start": ("powering-on", None),
-    "reboot": ("rebooting", "REBOOT"),
-    "hard_reboot": ("rebooting_hard", "HARD_REBOOT"),
-}
-POWER_SAGA = "compute.power_server"          # whose field `wanted` names the task
-BOOT_TASKS = {"accept": "scheduling", "find_candidates": "scheduling", "choose_host": "scheduling",
-              "claim": "scheduling", "bind_host": None, "make_ports": "networking",
-              "attach_volumes": "block_device_mapping"}
-STATUS = {State.BUILDING: "BUILD", State.ACTIVE: "ACTIVE", State.STOPPED: "SHUTOFF", State.ERROR: "ERROR",
-          State.DELETED: "DELETED"}
 
 
 class FlavorCopy(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +68,23 @@ class ServerFault(msgspec.Struct, frozen=True, kw_only=True):
     details: str = ""
 
 
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """What a resize or a migration can still be taken back to."""
+
+    migration_id: str
+    flavor: FlavorCopy
+    host: str
+    state: State
+
+
+class Shelved(msgspec.Struct, frozen=True, kw_only=True):
+    """What a shelved server is brought back from."""
+
+    image_id: str
+    state: State                      # it was in, and comes back to
+    at: float
+
+
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     project_id: str
@@ -145,35 +125,21 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     fault: ServerFault | None = None
     launched_at: float | None = None
     deleted_at: float | None = None
+    root: int | None = None           # which root disk it has; None: the first
+    rescue: ImageFacts | None = None  # what it runs from while it is rescued
+    moved: Moved | None = None        # by a resize that was not confirmed yet
+    shelved: Shelved | None = None
+    group_id: str | None = None
     alive: bool | None = True
     generation: int = 1
 
     def must_allow(self, action: str) -> None:
         if self.state not in MAY[action]:
-            raise WrongState(action=action, server_id=self.id, attribute="vm_state", state=self.state)
+            raise WrongState(action=action, server_id=self.id, attribute="vm_state", state=self.state.as_told)
 
     def must_not_be_locked(self, caller: Caller) -> None:
         if self.locked and not caller.is_admin:
             raise ServerLocked(server_id=self.id)
-
-
-class Doing(msgspec.Struct, frozen=True, kw_only=True):
-    """What a saga is doing to a server right now."""
-
-    name: str                         # of TASKS
-    step: str
-    unwind_asked: bool = False
-
-    @property
-    def task(self) -> str | None:
-        if self.unwind_asked:
-            return "deleting"
-        if self.name == "compute.boot_server":
-            return BOOT_TASKS.get(self.step, "spawning")
-        return TASKS.get(self.name, (None, None))[0]
-
-    def status(self, state: State) -> str:
-        return TASKS.get(self.name, (None, None))[1] or STATUS[state]
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,8 +208,8 @@ async def _seen(conn: Connection, query: sa.Select[Any]) -> list[Seen]:
 def _doing(name: str | None, step: str, unwind_asked: bool, data: str) -> Doing | None:
     if name is None:
         return None
-    if name == POWER_SAGA:
-        name = msgspec.json.decode(data)["wanted"]
+    if name in NAMED_BY_FIELD:
+        name = msgspec.json.decode(data)[NAMED_BY_FIELD[name]]
     return Doing(name=str(name), step=step, unwind_asked=unwind_asked)
 
 

@@ -47,12 +47,18 @@ servers = sa.Table(
     sa.Column("launched_at", sa.Double),
     sa.Column("deleted_at", sa.Double),
     sa.Column("disk_tags", db.Json),                             # by the disk's name in the guest: root, swap0 …
+    sa.Column("root", sa.Integer),                               # which root disk it has; NULL: the first
+    sa.Column("rescue", db.Json),                                # the image it runs from while it is rescued
+    sa.Column("moved", db.Json),                                 # what an unconfirmed resize can be taken back to
+    sa.Column("shelved", db.Json),
+    sa.Column("group_id", sa.String(36)),
     sa.Column("alive", sa.Boolean),                              # NULL once deleted: keeps the index small
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Index("server_by_project", "alive", "project_id", "created_at", "id"),
     sa.Index("server_by_age", "alive", "created_at", "id"),
     sa.Index("server_by_host", "host", "alive"),
     sa.Index("server_by_change", "updated_at"),
+    sa.Index("server_by_group", "group_id", "alive"),
 )
 
 tags = sa.Table(
@@ -139,4 +145,69 @@ quotas = sa.Table(
     sa.Column("user_id", sa.String(64), primary_key=True),               # empty: of the project
     sa.Column("resource", sa.String(64), primary_key=True),
     sa.Column("hard_limit", sa.Integer, nullable=False),
+)
+
+# A move of a server from host to host, or from flavor to flavor; kept when it is over.
+migrations = sa.Table(
+    "server_migration", metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(36), nullable=False, unique=True),         # also of its claim in placement
+    sa.Column("server_id", sa.String(36), nullable=False),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),                    # resize, migration
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("source", sa.String(255), nullable=False),
+    sa.Column("dest", sa.String(255)),
+    sa.Column("old_flavor_id", sa.String(255), nullable=False),
+    sa.Column("new_flavor_id", sa.String(255), nullable=False),
+    sa.Column("going_on", sa.Boolean),                                   # NULL when it is over
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.UniqueConstraint("server_id", "going_on"),                        # one at a time
+    sa.Index("server_migration_going_on", "going_on"),
+    sa.Index("server_migration_by_change", "updated_at", "number"),
+)
+
+groups = sa.Table(
+    "server_group", metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("policy", sa.String(32), nullable=False),
+    sa.Column("rules", db.Json, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Index("server_group_by_project", "project_id", "created_at", "id"),
+)
+
+aggregates = sa.Table(
+    "aggregate", metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("metadata", db.Json, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("updated_at", sa.Double),
+    sa.Column("generation", sa.Integer, nullable=False),
+)
+
+aggregate_hosts = sa.Table(
+    "aggregate_host", metadata,
+    sa.Column("aggregate_id", sa.String(36), primary_key=True),
+    sa.Column("host", sa.String(255), primary_key=True),
+    sa.Index("aggregate_host_by_host", "host"),
+)
+
+# A token opens one console once, until it is used or its time has come.
+console_tokens = sa.Table(
+    "console_token", metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("server_id", sa.String(36), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),                    # vnc, serial
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Index("console_token_by_server", "server_id"),
+    sa.Index("console_token_by_time", "expires_at"),
 )

@@ -8,15 +8,12 @@ from pileus.compute.model import servers
 from pileus.compute.model.servers import Nic, Power, Server, ServerFault, State
 from pileus.compute.nics import NicWish
 from pileus.compute.runtime import Compute
+from pileus.compute.sagas import placing
 from pileus.compute.sagas.hosts import ask, ask_if_alive
-from pileus.compute.scheduler import NO_VALID_HOST
 from pileus.compute.volumes import VolumeWish
 from pileus.kit.client import Refused
 from pileus.kit.saga import Abort, Saga, Turn, Wait, saga, step
 from pileus.kit.saga_engine import SUPERSEDED
-
-PORT_POLL_SECONDS = 5.0         # only the fallback: the network service tells us when a port came up
-CLAIM_TRIES = 5
 
 
 @saga("compute.boot_server")
@@ -55,24 +52,11 @@ class BootServer(Saga, kw_only=True):
 
     @step
     async def choose_host(self, turn: Turn) -> None:
-        verdict = await scheduling.choose(turn.services, await self._server(turn), self.candidates, self.asked_host)
-        turn.note(scheduling.as_note(verdict))
-        if not verdict.hosts:
-            raise Abort(verdict.sentence)
-        self.choices, self.candidates = list(verdict.hosts), {}
+        await placing.choose(turn, self, await self._server(turn), self.asked_host)
 
     @step
     async def claim(self, turn: Turn) -> None:
-        """Claims are keyed by the server's id: asking twice yields the first answer; a full host means the next one."""
-        server = await self._server(turn)
-        for _ in range(CLAIM_TRIES):
-            for host in self.choices:
-                if await scheduling.claim(turn.services, server, host):
-                    self.host = host
-                    return
-            await self.find_candidates.do(self, turn)
-            await self.choose_host.do(self, turn)
-        raise Abort(f"{NO_VALID_HOST} Others were faster on every host that fitted; try again.")
+        await placing.claim(turn, self, await self._server(turn), self.server_id, self.asked_host)
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
@@ -146,16 +130,11 @@ class BootServer(Saga, kw_only=True):
 
     @step(timeout=600)
     async def await_ports(self, turn: Turn) -> None:
-        down = await nics.not_up(turn.services, self.server_id)
-        now = turn.services.clock()
-        self.waiting_since = self.waiting_since or now
-        if not down:
-            return
-        if now - self.waiting_since > turn.services.config.port_timeout:
-            raise Abort(f"The network did not bring port {down[0]} up on host {self.host} "
-                        f"within {turn.services.config.port_timeout} s.")
-        await self.define_guest.do(self, turn)    # its host may have lost it, and its interfaces, meanwhile
-        raise Wait(PORT_POLL_SECONDS)
+        try:
+            await placing.await_ports(turn, self, self.server_id, self.host)
+        except Wait:
+            await self.define_guest.do(self, turn)    # its host may have lost it, and its interfaces, meanwhile
+            raise
 
     @step
     async def run_guest(self, turn: Turn) -> None:

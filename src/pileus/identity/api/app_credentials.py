@@ -28,6 +28,7 @@ from pileus.kit.web import Ctx
 
 OWNER = policies.OWNER
 READ, WRITE = f"{policies.READER} or {OWNER}", f"{policies.ADMIN} or {OWNER}"
+READ_RULE, WRITE_RULE = f"{policies.SYSTEM_READER} or {OWNER}", f"(role:admin and system_scope:all) or {OWNER}"
 CREDENTIAL = Target(app_credentials.get, missing=Missing, facts=policies.app_credential_facts,
                     refuse=policies.of_path_user)
 USER = Target(users.get, missing=Missing, facts=policies.user_facts, refuse=policies.nothing)
@@ -166,7 +167,7 @@ def _rule_view(ctx: Ctx, row: AccessRule) -> dict[str, Any]:
             "links": self_link(ctx, "users", row.user_id, "access_rules", row.id)}
 
 
-@routes.get(RULES, target=USER, policy=Rule("identity:list_access_rules", READ))
+@routes.get(RULES, target=USER, policy=Rule("identity:list_access_rules", READ_RULE))
 async def list_access_rules(ctx: Ctx, user: users.User) -> dict[str, Any]:
     async with ctx.db.read() as reader:
         found = await app_credentials.rules_of(reader, user.id)
@@ -174,12 +175,12 @@ async def list_access_rules(ctx: Ctx, user: users.User) -> dict[str, Any]:
 
 
 @routes.get(f"{RULES}/{{access_rule_id}}", envelope="access_rule", target=RULE,
-            policy=Rule("identity:get_access_rule", READ))
+            policy=Rule("identity:get_access_rule", READ_RULE))
 async def show_access_rule(ctx: Ctx, rule: AccessRule) -> dict[str, Any]:
     return _rule_view(ctx, rule)
 
 
-@routes.delete(f"{RULES}/{{access_rule_id}}", target=RULE, policy=Rule("identity:delete_access_rule", WRITE))
+@routes.delete(f"{RULES}/{{access_rule_id}}", target=RULE, policy=Rule("identity:delete_access_rule", WRITE_RULE))
 async def delete_access_rule(ctx: Ctx, rule: AccessRule) -> None:
     async with ctx.db.write() as tx:
         using = [c for c in await app_credentials.of_user(tx, rule.user_id)

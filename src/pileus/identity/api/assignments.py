@@ -9,18 +9,17 @@ import msgspec
 from pileus.identity import policies
 from pileus.identity.api.listing import links_of, truth
 from pileus.identity.faults import InvalidBody
-from pileus.identity.model import assignments, projects, roles, users
-from pileus.identity.model.assignments import Effective, Wanted
-from pileus.identity.model.projects import Project
+from pileus.identity.model import assignments, projects
+from pileus.identity.model.assignments import Effective, Named, Wanted
 from pileus.identity.model.roles import Role
 from pileus.identity.model.tables import SYSTEM
-from pileus.identity.model.users import Group, User
-from pileus.kit.db import Connection
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
 
-LIST = Rule("identity:list_role_assignments", f"{policies.LISTER} or (role:admin and project_id:%(subtree)s)")
+LIST = Rule("identity:list_role_assignments",
+            f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or (role:reader and scope:domain)")
+LIST_TREE = Rule("identity:list_role_assignments_for_tree", policies.reader_of("project"))
 routes = Routes()
 
 
@@ -41,21 +40,23 @@ class AssignmentQuery(msgspec.Struct, kw_only=True):
 @routes.get("/v3/role_assignments", policy=LIST, check=False)
 async def list_assignments(ctx: Ctx, query: AssignmentQuery) -> dict[str, Any]:
     subtree = _flag(query.include_subtree)
-    ctx.must_allow(LIST.name, {"subtree": query.project_id} if subtree else {})
+    if not subtree:
+        ctx.must_allow(LIST.name, {})
     wanted = _wanted(query)
     async with ctx.db.read() as reader:
         if subtree:
-            project = await projects.get(reader, query.project_id or "")
-            wanted.subtree = {row.id for row in await projects.below(reader, project)} | {project.id}
+            wanted.subtree = await projects.tree(reader, query.project_id or "")
+            ctx.must_allow(LIST_TREE.name, policies.project_facts(wanted.subtree[0]))
             wanted.target_id = None
         graph = await ctx.app.contexts.role_graph(reader)
         found = await (assignments.effective(reader, wanted, graph) if _flag(query.effective)
                        else assignments.given(reader, wanted))
-        names = await _Names.load(reader, found, graph)
+        with_names = _flag(query.include_names)
+        names = await assignments.named(reader, found, people=with_names)
     if ctx.caller.domain_id:
-        found = [row for row in found if names.domain_of(row.target_id) == ctx.caller.domain_id]
-    with_names = _flag(query.include_names)
-    return {"role_assignments": [_view(ctx, row, names, with_names) for row in found], "links": links_of(ctx)}
+        found = [row for row in found if _domain_of(names.get(row.target_id)) == ctx.caller.domain_id]
+    return {"role_assignments": [_view(ctx, row, names, graph.roles if with_names else {}) for row in found],
+            "links": links_of(ctx)}
 
 
 def _flag(text: str | None) -> bool:
@@ -81,58 +82,37 @@ def _wanted(query: AssignmentQuery) -> Wanted:
                   target_id=targets[0] if targets else None, inherited=True if query.inherited_to else None)
 
 
-class _Names(msgspec.Struct):
-    """The things that assignments refer to."""
-
-    places: dict[str, Project]
-    users: dict[str, User]
-    groups: dict[str, Group]
-    roles: dict[str, Role]
-
-    @classmethod
-    async def load(cls, conn: Connection, found: list[Effective], graph: roles.RoleGraph) -> _Names:
-        places = {p.id: p for p in await projects.by_ids(conn, {row.target_id for row in found})}
-        people = await users.by_ids(conn, {row.user_id for row in found if row.user_id})
-        groups = await users.groups_by_ids(conn, {row.group_id for row in found if row.group_id})
-        domains = {p.domain_id for p in (*places.values(), *people, *groups) if p.domain_id} - set(places)
-        places |= {p.id: p for p in await projects.by_ids(conn, domains)}
-        return cls(places, {p.id: p for p in people}, {g.id: g for g in groups}, graph.roles)
-
-    def domain_of(self, target_id: str) -> str | None:
-        place = self.places.get(target_id)
-        return None if place is None else place.id if place.is_domain else place.domain_id
-
-    def of(self, thing: Project | User | Group | Role | None, with_names: bool) -> dict[str, Any]:
-        if thing is None or not with_names:
-            return {"id": thing.id if thing else ""}
-        found: dict[str, Any] = {"id": thing.id, "name": thing.name}
-        if thing.domain_id and thing.domain_id in self.places:
-            found["domain"] = {"id": thing.domain_id, "name": self.places[thing.domain_id].name}
-        return found
+def _named(thing: Named | Role | None, id: str, with_names: bool) -> dict[str, Any]:
+    if thing is None or not with_names:
+        return {"id": id}
+    found: dict[str, Any] = {"id": id, "name": thing.name}
+    if isinstance(thing, Named) and thing.domain_id:
+        found["domain"] = {"id": thing.domain_id, "name": thing.domain_name}
+    return found
 
 
-def _view(ctx: Ctx, row: Effective, names: _Names, with_names: bool) -> dict[str, Any]:
-    place = names.places.get(row.target_id)
-    kind = "domain" if place is not None and place.is_domain else "project"
-    view: dict[str, Any] = {"role": names.of(names.roles.get(row.role_id), with_names)}
+def _domain_of(place: Named | None) -> str | None:
+    return None if place is None else place.id if place.kind == "domain" else place.domain_id
+
+
+def _view(ctx: Ctx, row: Effective, names: dict[str, Named], known_roles: dict[str, Role]) -> dict[str, Any]:
+    """With `known_roles` everything has its name."""
+    place, with_names = names.get(row.target_id), bool(known_roles)
     if row.target_id == SYSTEM:
         scope: dict[str, Any] = {"system": {"all": True}}
     else:
-        scope = {kind: names.of(place, with_names)}
+        scope = {place.kind if place else "project": _named(place, row.target_id, with_names)}
     if row.inherited:
         scope["OS-INHERIT:inherited_to"] = "projects"
-    view["scope"] = scope
-    actor = "user" if row.user_id else "group"
-    thing: User | Group | None = names.users.get(row.user_id or "") or names.groups.get(row.group_id or "")
-    view[actor] = names.of(thing, with_names) if thing else {"id": row.user_id or row.group_id}
-    view["links"] = _links(ctx, row, names)
-    return view
+    actor, id = ("user", row.user_id) if row.user_id else ("group", row.group_id or "")
+    return {"role": _named(known_roles.get(row.role_id), row.role_id, with_names), "scope": scope,
+            actor: _named(names.get(id), id, with_names), "links": _links(ctx, row, names)}
 
 
-def _links(ctx: Ctx, row: Effective, names: _Names) -> dict[str, str]:
+def _links(ctx: Ctx, row: Effective, names: dict[str, Named]) -> dict[str, str]:
     """Where it was given, and through which membership and which role it came."""
-    source = names.places.get(row.source_id)
-    kind = "domains" if source is not None and source.is_domain else "projects"
+    source = names.get(row.source_id)
+    kind = "domains" if source is not None and source.kind == "domain" else "projects"
     actor = f"groups/{row.source_group_id}" if row.source_group_id else \
         f"users/{row.user_id}" if row.user_id else f"groups/{row.group_id}"
     where = "system" if row.source_id == SYSTEM else f"{kind}/{row.source_id}"

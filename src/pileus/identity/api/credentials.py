@@ -25,7 +25,8 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
 OWN = "user_id:%(target.credential.user_id)s"
-READ, WRITE = f"{policies.READER} or {OWN}", f"{policies.ADMIN} or {OWN}"
+READ = f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or {OWN}"
+WRITE = f"{policies.ANY_ADMIN} or {OWN}"
 
 
 def _facts(row: Credential) -> dict[str, Any]:
@@ -148,7 +149,7 @@ class PolicyFields(msgspec.Struct, kw_only=True):
     blob: str | Unset = msgspec.UNSET
 
 
-def _policy_view(ctx: Ctx, row: StoredPolicy) -> dict[str, Any]:
+def policy_view(ctx: Ctx, row: StoredPolicy) -> dict[str, Any]:
     return row.extra | {"id": row.id, "type": row.type, "blob": row.blob, "links": self_link(ctx, "policies", row.id)}
 
 
@@ -156,7 +157,7 @@ def _policy_view(ctx: Ctx, row: StoredPolicy) -> dict[str, Any]:
 async def list_policies(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str, Any]]:
     found = narrowed(sa.select(policy_table), query, {"type": policy_table.c.type})
     async with ctx.db.read() as reader:
-        return views(ctx, await page(reader, found, policy_table.c.id, StoredPolicy, query), _policy_view)
+        return views(ctx, await page(reader, found, policy_table.c.id, StoredPolicy, query), policy_view)
 
 
 @routes.post("/v3/policies", envelope="policy", status=201, policy=Rule("identity:create_policy", policies.ADMIN))
@@ -168,13 +169,13 @@ async def create_policy(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     row = StoredPolicy(id=new_hex(), extra=extra, **values)
     async with ctx.db.write() as tx:
         await db.add(tx, policy_table, row)
-    return _policy_view(ctx, row)
+    return policy_view(ctx, row)
 
 
 @routes.get("/v3/policies/{policy_id}", envelope="policy", target=POLICY,
             policy=Rule("identity:get_policy", policies.READER))
 async def show_policy(ctx: Ctx, policy: StoredPolicy) -> dict[str, Any]:
-    return _policy_view(ctx, policy)
+    return policy_view(ctx, policy)
 
 
 @routes.patch("/v3/policies/{policy_id}", envelope="policy", target=POLICY,
@@ -184,7 +185,7 @@ async def update_policy(ctx: Ctx, policy: StoredPolicy, body: dict[str, Any]) ->
     fields, extra = parsed(PolicyFields, body)
     values = given(fields) | ({"extra": merged(policy.extra, extra)} if extra else {})
     async with ctx.db.write() as tx:
-        return _policy_view(ctx, await db.change(tx, policy_table, policy, **values))
+        return policy_view(ctx, await db.change(tx, policy_table, policy, **values))
 
 
 @routes.delete("/v3/policies/{policy_id}", target=POLICY, policy=Rule("identity:delete_policy", policies.ADMIN))

@@ -32,6 +32,8 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
 DOMAIN = Target(projects.get_domain, missing=Missing, facts=policies.domain_facts, refuse=policies.nothing)
+# Whether there is such a domain is told to whoever asks to change it.
+CHANGED = Target(projects.get_domain, missing=Missing, facts=policies.domain_facts, hidden=lambda row, caller: False)
 MEMBER = f"{policies.reader_of('domain')} or domain_id:%(target.domain.id)s or project_domain_id:%(target.domain.id)s"
 routes = Routes()
 
@@ -83,7 +85,7 @@ async def show_domain(ctx: Ctx, domain: Project) -> dict[str, Any]:
     return domain_view(ctx, domain)
 
 
-@routes.patch("/v3/domains/{domain_id}", envelope="domain", target=DOMAIN,
+@routes.patch("/v3/domains/{domain_id}", envelope="domain", target=CHANGED,
               policy=Rule("identity:update_domain", policies.ADMIN))
 async def update_domain(ctx: Ctx, domain: Project, body: dict[str, Any]) -> dict[str, Any]:
     same_or_refused(body, "id", domain.id)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pileus.identity import feed, policies
 from pileus.identity.api.listing import links_of
 from pileus.identity.api.views import role_view
-from pileus.identity.faults import GrantNotFound, Missing
+from pileus.identity.faults import GrantNotFound, Missing, Refused
 from pileus.identity.model import projects, roles, users
 from pileus.identity.model.roles import Assignment, Role
 from pileus.identity.model.tables import SYSTEM, assignments
@@ -22,11 +22,11 @@ from pileus.kit.web import Ctx
 
 ACTOR = "(domain_id:%(target.user.domain_id)s or domain_id:%(target.group.domain_id)s)"
 PLACE = "(domain_id:%(target.project.domain_id)s or domain_id:%(target.domain.id)s)"
-# An administrator of any project rules the cloud, so those of one domain may not make any.
-HARMLESS = "('manager':%(target.role.name)s or 'member':%(target.role.name)s or 'reader':%(target.role.name)s" \
-           " or domain_id:%(target.role.domain_id)s)"
-READ = f"{policies.READER} or (role:reader and {ACTOR} and {PLACE})"
-WRITE = f"{policies.ADMIN} or (role:manager and {ACTOR} and {PLACE} and {HARMLESS})"
+ROLE = "(domain_id:%(target.role.domain_id)s or None:%(target.role.domain_id)s)"
+# An administrator of any project rules the cloud, so the managers of one domain may not make any.
+LIST = f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or (role:reader and {ACTOR} and {PLACE})"
+READ = f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or (role:reader and {ACTOR} and {PLACE} and {ROLE})"
+WRITE = f"{policies.ANY_ADMIN} or (role:manager and {ACTOR} and {PLACE} and rule:{policies.MANAGED.name})"
 routes = Routes()
 
 
@@ -43,7 +43,7 @@ async def _facts(conn: Connection, grant: Assignment, place: str) -> dict[str, A
         facts |= policies.project_facts(await projects.get(conn, grant.target_id))
     if grant.role_id:
         role = await roles.get(conn, grant.role_id)
-        facts |= policies.role_facts(role) | {"target.role.name": role.name}
+        facts |= policies.role_facts(role)
     return facts
 
 
@@ -56,7 +56,7 @@ class Grants:
         tail = "/inherited_to_projects" if inherited else ""
         many = f"{where}/{actor}/{{actor_id}}/roles{tail}"
         one = f"{where}/{actor}/{{actor_id}}/roles/{{role_id}}{tail}"
-        routes.get(many, policy=self._rule("list", READ), check=False)(self.list_roles)
+        routes.get(many, policy=self._rule("list", LIST), check=False)(self.list_roles)
         routes.put(one, status=204, policy=self._rule("create", WRITE), check=False)(self.give)
         routes.delete(one, policy=self._rule("revoke", WRITE), check=False)(self.take)
         for declare in (routes.head, routes.get):
@@ -65,11 +65,11 @@ class Grants:
     def _rule(self, verb: str, check: str) -> Rule:
         plural = "s" if verb == "list" else ""
         if self.place == SYSTEM:
-            everywhere = policies.READER if check is READ else policies.ADMIN
+            everywhere = policies.ADMIN if check is WRITE else policies.READER
             return Rule(f"identity:{verb}_system_grant{plural}_for_{self.actor[:-1]}", everywhere)
         return Rule(f"identity:{verb}_grant{plural}", check)
 
-    async def _grant(self, ctx: Ctx, rule: Rule, ids: dict[str, str]) -> Assignment:
+    async def _grant(self, ctx: Ctx, rule: Rule, ids: dict[str, str]) -> tuple[Assignment, dict[str, Any]]:
         named = {"user_id": ids["actor_id"]} if self.actor == "users" else {"group_id": ids["actor_id"]}
         grant = roles.assignment(target_id=ids.get("target_id", SYSTEM), role_id=ids.get("role_id", ""),
                                  inherited=self.inherited, **named)
@@ -80,10 +80,10 @@ class Grants:
             ctx.must_allow(rule.name, {})
             raise
         ctx.must_allow(rule.name, facts)
-        return grant
+        return grant, facts
 
     async def list_roles(self, ctx: Ctx, **ids: str) -> dict[str, Any]:
-        grant = await self._grant(ctx, self._rule("list", READ), ids)
+        grant, _ = await self._grant(ctx, self._rule("list", LIST), ids)
         query = sa.select(role_table).join(assignments, assignments.c.role_id == role_table.c.id).where(
             assignments.c.actor_id == grant.actor_id, assignments.c.target_id == grant.target_id,
             assignments.c.inherited.is_(self.inherited))
@@ -92,19 +92,23 @@ class Grants:
         return {"roles": [role_view(ctx, role) for role in found], "links": links_of(ctx)}
 
     async def check(self, ctx: Ctx, **ids: str) -> None:
-        grant = await self._grant(ctx, self._rule("check", READ), ids)
+        grant, _ = await self._grant(ctx, self._rule("check", READ), ids)
         async with ctx.db.read() as reader:
             if not await roles.is_assigned(reader, grant):
                 raise _missing(grant)
 
     async def give(self, ctx: Ctx, **ids: str) -> None:
-        grant = await self._grant(ctx, self._rule("create", WRITE), ids)
+        grant, facts = await self._grant(ctx, self._rule("create", WRITE), ids)
+        domain_id = facts["target.role.domain_id"]
+        if self.place == "projects" and domain_id not in (None, facts["target.project.domain_id"]):
+            raise Refused(reason=f"Project {grant.target_id} must be in the same domain as the role {grant.role_id} "
+                                 "being assigned.")
         async with ctx.db.write() as tx:
             if await roles.assign(tx, grant):
                 await self._announce(ctx, tx, grant)
 
     async def take(self, ctx: Ctx, **ids: str) -> None:
-        grant = await self._grant(ctx, self._rule("revoke", WRITE), ids)
+        grant, _ = await self._grant(ctx, self._rule("revoke", WRITE), ids)
         async with ctx.db.write() as tx:
             if not await roles.unassign(tx, grant):
                 raise _missing(grant)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pileus.identity import feed, policies
 from pileus.identity.api.fields import Id, Name64, Unset, same_or_refused
 from pileus.identity.api.listing import given, merged, narrowed, page, parsed, views
-from pileus.identity.api.users import check_references
+from pileus.identity.api.users import check_references, domain_and_name
 from pileus.identity.api.views import group_view, user_view
 from pileus.identity.faults import Duplicate, Missing
 from pileus.identity.model import users
@@ -25,10 +25,11 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
 GROUP = Target(users.get_group, missing=Missing, facts=policies.group_facts, refuse=policies.nothing)
+DELETED = Target(users.get_group, missing=Missing, facts=policies.group_facts, hidden=lambda row, caller: False)
 READ, WRITE = policies.reader_of("group"), policies.writer_of("group")
 IN_DOMAIN = "domain_id:%(target.group.domain_id)s and domain_id:%(target.user.domain_id)s"
-READ_MEMBER = f"{policies.READER} or (role:reader and {IN_DOMAIN})"
-WRITE_MEMBER = f"{policies.ADMIN} or (role:manager and {IN_DOMAIN})"
+READ_MEMBER = f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or (role:reader and {IN_DOMAIN})"
+WRITE_MEMBER = f"{policies.ANY_ADMIN} or (role:manager and {IN_DOMAIN})"
 routes = Routes()
 
 
@@ -48,6 +49,7 @@ async def list_groups(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str, A
     found = narrowed(sa.select(table), query, {"name": table.c.name, "domain_id": table.c.domain_id})
     if ctx.caller.domain_id:
         found = found.where(table.c.domain_id == ctx.caller.domain_id)
+    await ctx.app.directories.refresh_groups(*domain_and_name(ctx, query))
     async with ctx.db.read() as reader:
         return views(ctx, await page(reader, found, table.c.id, Group, query), group_view)
 
@@ -57,6 +59,7 @@ async def create_group(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     fields, extra = parsed(GroupCreate, body)
     domain_id = fields.domain_id or ctx.caller.domain_id or "default"
     ctx.must_allow("identity:create_group", {"target.group.domain_id": domain_id})
+    await ctx.app.directories.must_be_writable(domain_id)
     group = Group(id=new_hex(), domain_id=domain_id, name=fields.name, description=fields.description or "",
                   extra=extra)
     try:
@@ -75,6 +78,7 @@ async def show_group(ctx: Ctx, group: Group) -> dict[str, Any]:
 
 @routes.patch("/v3/groups/{group_id}", envelope="group", target=GROUP, policy=Rule("identity:update_group", WRITE))
 async def update_group(ctx: Ctx, group: Group, body: dict[str, Any]) -> dict[str, Any]:
+    await ctx.app.directories.must_be_writable(group.domain_id)
     for name in ("id", "domain_id"):
         same_or_refused(body, name, getattr(group, name))
     fields, extra = parsed(GroupUpdate, {key: value for key, value in body.items() if key != "domain_id"})
@@ -90,8 +94,9 @@ async def update_group(ctx: Ctx, group: Group, body: dict[str, Any]) -> dict[str
         raise Duplicate(kind="group", why=f"Duplicate entry found with name {values['name']}.") from error
 
 
-@routes.delete("/v3/groups/{group_id}", target=GROUP, policy=Rule("identity:delete_group", WRITE))
+@routes.delete("/v3/groups/{group_id}", target=DELETED, policy=Rule("identity:delete_group", WRITE))
 async def delete_group(ctx: Ctx, group: Group) -> None:
+    await ctx.app.directories.must_be_writable(group.domain_id)
     async with ctx.db.write() as tx:
         await tx.execute(table.delete().where(table.c.id == group.id))
         await ctx.app.announce(tx, feed.EVERYTHING)
@@ -103,9 +108,12 @@ async def delete_group(ctx: Ctx, group: Group) -> None:
 @routes.get("/v3/groups/{group_id}/users", envelope="users", target=GROUP,
             policy=Rule("identity:list_users_in_group", READ))
 async def list_members(ctx: Ctx, group: Group, query: dict[str, list[str]]) -> Page[dict[str, Any]]:
+    await ctx.app.directories.refresh_members(group)
     found = sa.select(user_table).join(memberships, memberships.c.user_id == user_table.c.id)
     found = narrowed(found.where(memberships.c.group_id == group.id), query, {
         "name": user_table.c.name, "enabled": user_table.c.enabled})
+    if ctx.caller.domain_id:
+        found = found.where(user_table.c.domain_id == ctx.caller.domain_id)
     async with ctx.db.read() as reader:
         return views(ctx, await page(reader, found, user_table.c.id, User, query), user_view)
 
@@ -127,7 +135,8 @@ async def _pair(ctx: Ctx, rule: str, group_id: str, user_id: str) -> tuple[Group
 @routes.get("/v3/groups/{group_id}/users/{user_id}", status=204, check=False,
             policy=Rule("identity:check_user_in_group", READ_MEMBER))
 async def check_member(ctx: Ctx, group_id: str, user_id: str) -> None:
-    await _pair(ctx, "identity:check_user_in_group", group_id, user_id)
+    group, _ = await _pair(ctx, "identity:check_user_in_group", group_id, user_id)
+    await ctx.app.directories.refresh_members(group)
     async with ctx.db.read() as reader:
         if not await users.is_member(reader, group_id, user_id):
             raise Missing(kind="user in group", id=user_id)
@@ -136,7 +145,8 @@ async def check_member(ctx: Ctx, group_id: str, user_id: str) -> None:
 @routes.put("/v3/groups/{group_id}/users/{user_id}", status=204, check=False,
             policy=Rule("identity:add_user_to_group", WRITE_MEMBER))
 async def add_member(ctx: Ctx, group_id: str, user_id: str) -> None:
-    await _pair(ctx, "identity:add_user_to_group", group_id, user_id)
+    group, _ = await _pair(ctx, "identity:add_user_to_group", group_id, user_id)
+    await ctx.app.directories.must_be_writable(group.domain_id)
     async with ctx.db.write() as tx:
         if not await users.is_member(tx, group_id, user_id):
             await tx.execute(memberships.insert().values(group_id=group_id, user_id=user_id))
@@ -146,7 +156,8 @@ async def add_member(ctx: Ctx, group_id: str, user_id: str) -> None:
 @routes.delete("/v3/groups/{group_id}/users/{user_id}", check=False,
                policy=Rule("identity:remove_user_from_group", WRITE_MEMBER))
 async def remove_member(ctx: Ctx, group_id: str, user_id: str) -> None:
-    await _pair(ctx, "identity:remove_user_from_group", group_id, user_id)
+    group, _ = await _pair(ctx, "identity:remove_user_from_group", group_id, user_id)
+    await ctx.app.directories.must_be_writable(group.domain_id)
     gone = memberships.delete().where(memberships.c.group_id == group_id, memberships.c.user_id == user_id)
     async with ctx.db.write() as tx:
         if not await db.update(tx, gone):

@@ -127,8 +127,10 @@ async def _parent(tx: Connection, ctx: Ctx, fields: ProjectCreate, domain_id: st
         raise InvalidBody(reason="The parent project is in another domain.")
     if not ctx.allows("identity:create_project", {"target.project.domain_id": owner}):
         raise Refused(reason="You are not authorized to create projects there.")
-    if len(parent.ancestors) >= ctx.app.config.tree_depth:
-        raise Refused(reason=f"Projects nest at most {ctx.app.config.tree_depth} deep.")
+    # Limits of the strict model know of domains and of projects right below them.
+    deepest = 1 if ctx.app.config.limit_model == "strict_two_level" else ctx.app.config.tree_depth
+    if len(parent.ancestors) >= deepest:
+        raise Refused(reason=f"Projects nest at most {deepest} deep.")
     if not parent.enabled:
         raise Refused(reason=f"Cannot create a project in a branch containing a disabled project: {parent.id}")
     return parent

@@ -31,8 +31,16 @@ from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
 
-ROLE = Target(roles.get, missing=Missing, facts=policies.role_facts, refuse=policies.nothing)
-READ = f"{policies.READER} or role:manager"
+# Which roles there are is no secret: who asks for one that is not there is told so.
+ROLE = Target(roles.get, missing=Missing, facts=policies.role_facts, hidden=lambda row, caller: False)
+LIST = f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER} or (role:manager and scope:domain)"
+READ = f"{policies.ANY_ADMIN} or {policies.SYSTEM_READER}" \
+       f" or (role:manager and scope:domain and rule:{policies.MANAGED.name})"
+GET_DOMAIN_ROLE = Rule("identity:get_domain_role", policies.READER)
+LIST_DOMAIN_ROLES = Rule("identity:list_domain_roles", policies.READER)
+CREATE_DOMAIN_ROLE = Rule("identity:create_domain_role", policies.ADMIN)
+UPDATE_DOMAIN_ROLE = Rule("identity:update_domain_role", policies.ADMIN)
+DELETE_DOMAIN_ROLE = Rule("identity:delete_domain_role", policies.ADMIN)
 routes = Routes()
 
 
@@ -49,18 +57,25 @@ class RoleUpdate(msgspec.Struct, kw_only=True):
     options: Options | Unset = msgspec.UNSET
 
 
-@routes.get("/v3/roles", envelope="roles", policy=Rule("identity:list_roles", READ))
+def _must_allow(ctx: Ctx, role: Role, of_cloud: str, of_domain: Rule) -> None:
+    """Roles of a domain have rules of their own."""
+    ctx.must_allow(of_domain.name if role.domain_id else of_cloud, policies.role_facts(role))
+
+
+@routes.get("/v3/roles", envelope="roles", policy=Rule("identity:list_roles", LIST), check=False)
 async def list_roles(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str, Any]]:
     """Global roles, or those of the domain that `domain_id` names."""
     domain_id = query.get("domain_id", [""])[-1]
+    ctx.must_allow(LIST_DOMAIN_ROLES.name if domain_id else "identity:list_roles", {})
     found = narrowed(sa.select(table).where(table.c.scope == domain_id), query, {"name": table.c.name})
     async with ctx.db.read() as reader:
         return views(ctx, await page(reader, found, table.c.id, Role, query), role_view)
 
 
-@routes.post("/v3/roles", envelope="role", status=201, policy=Rule("identity:create_role", policies.ADMIN))
+@routes.post("/v3/roles", envelope="role", status=201, policy=Rule("identity:create_role", policies.ADMIN), check=False)
 async def create_role(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     fields, extra = parsed(RoleCreate, body)
+    ctx.must_allow(CREATE_DOMAIN_ROLE.name if fields.domain_id else "identity:create_role", {})
     role = Role(id=new_hex(), name=fields.name, domain_id=fields.domain_id, scope=fields.domain_id or "", extra=extra,
                 description=fields.description, options=with_options({}, fields.options))
     try:
@@ -75,19 +90,21 @@ async def create_role(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     return role_view(ctx, role)
 
 
-@routes.head("/v3/roles/{role_id}", target=ROLE, policy=Rule("identity:get_role", READ))
+@routes.head("/v3/roles/{role_id}", target=ROLE, policy=Rule("identity:get_role", READ), check=False)
 async def check_role(ctx: Ctx, role: Role) -> None:
-    """200 or 404."""
+    _must_allow(ctx, role, "identity:get_role", GET_DOMAIN_ROLE)
 
 
-@routes.get("/v3/roles/{role_id}", envelope="role", target=ROLE, policy=Rule("identity:get_role", READ))
+@routes.get("/v3/roles/{role_id}", envelope="role", target=ROLE, policy=Rule("identity:get_role", READ), check=False)
 async def show_role(ctx: Ctx, role: Role) -> dict[str, Any]:
+    _must_allow(ctx, role, "identity:get_role", GET_DOMAIN_ROLE)
     return role_view(ctx, role)
 
 
 @routes.patch("/v3/roles/{role_id}", envelope="role", target=ROLE,
-              policy=Rule("identity:update_role", policies.ADMIN))
+              policy=Rule("identity:update_role", policies.ADMIN), check=False)
 async def update_role(ctx: Ctx, role: Role, body: dict[str, Any]) -> dict[str, Any]:
+    _must_allow(ctx, role, "identity:update_role", UPDATE_DOMAIN_ROLE)
     for name in ("id", "domain_id"):
         same_or_refused(body, name, getattr(role, name))
     must_be_mutable("role", role, body)
@@ -105,8 +122,9 @@ async def update_role(ctx: Ctx, role: Role, body: dict[str, Any]) -> dict[str, A
         raise Duplicate(kind="role", why=f"Duplicate entry found with name {values['name']}.") from error
 
 
-@routes.delete("/v3/roles/{role_id}", target=ROLE, policy=Rule("identity:delete_role", policies.ADMIN))
+@routes.delete("/v3/roles/{role_id}", target=ROLE, policy=Rule("identity:delete_role", policies.ADMIN), check=False)
 async def delete_role(ctx: Ctx, role: Role) -> None:
+    _must_allow(ctx, role, "identity:delete_role", DELETE_DOMAIN_ROLE)
     must_be_mutable("role", role)
     async with ctx.db.write() as tx:
         await tx.execute(table.delete().where(table.c.id == role.id))

@@ -17,6 +17,7 @@ from pileus.identity.faults import TokenNotFound
 from pileus.identity.model import roles
 from pileus.identity.model.projects import Project
 from pileus.identity.model.tables import SYSTEM, projects
+from pileus.identity.oauth1 import Signed
 from pileus.kit import db
 from pileus.kit.faults import Forbidden, Unauthorized
 from pileus.kit.policy import Rule
@@ -25,7 +26,7 @@ from pileus.kit.web import Ctx
 
 VALIDATE = Rule("identity:validate_token", policies.VALIDATOR)
 CHECK = Rule("identity:check_token", policies.VALIDATOR)
-REVOKE = Rule("identity:revoke_token", f"{policies.ADMIN} or user_id:%(target.token.user_id)s")
+REVOKE = Rule("identity:revoke_token", f"{policies.ANY_ADMIN} or user_id:%(target.token.user_id)s")
 routes = Routes()
 
 
@@ -38,15 +39,16 @@ class Nocatalog(msgspec.Struct, kw_only=True):
     nocatalog: str | None = None
 
 
-def _answer(found: Context, token: str, nocatalog: str | None, status: int = 200) -> Response:
+def answer(found: Context, token: str, nocatalog: str | None, status: int = 200) -> Response:
     body = found.body if nocatalog is None else found.bare
     return Response(body, status, {"x-subject-token": token, "vary": "X-Auth-Token"}, "application/json")
 
 
 @routes.post("/v3/auth/tokens", policy=None, envelope="auth", status=201)
 async def get_token(ctx: Ctx, body: AuthRequest, query: Nocatalog) -> Response:
-    token, found = await authentication.log_in(ctx.app, body)
-    return _answer(found, token, query.nocatalog, 201)
+    receipt = ctx.request.headers.get("openstack-auth-receipt", "")
+    token, found = await authentication.log_in(ctx.app, body, receipt, Signed.of(ctx))
+    return answer(found, token, query.nocatalog, 201)
 
 
 async def _subject(ctx: Ctx, rule: Rule, *, expired_ok: bool = False) -> tuple[str, Context]:
@@ -56,6 +58,8 @@ async def _subject(ctx: Ctx, rule: Rule, *, expired_ok: bool = False) -> tuple[s
         found = await ctx.app.contexts.of(token, expired_ok=expired_ok)
     except Unauthorized as error:
         raise TokenNotFound() from error
+    if found.caller.access_rules and "openstack-identity-access-rules" not in ctx.request.headers:
+        raise TokenNotFound()                    # whoever asks would let the token do everything
     ctx.must_allow(rule.name, {"target.token.user_id": found.token.user_id, "user_id": found.token.user_id})
     return token, found
 
@@ -65,7 +69,7 @@ async def validate_token(ctx: Ctx, query: ValidateQuery) -> Response:
     late = (query.allow_expired or "").lower() in ("1", "true", "yes", "on", "t", "y")
     expired_ok = late and (ctx.caller.is_admin or ctx.caller.has("service"))
     token, found = await _subject(ctx, VALIDATE, expired_ok=expired_ok)
-    return _answer(found, token, query.nocatalog)
+    return answer(found, token, query.nocatalog)
 
 
 @routes.head("/v3/auth/tokens", policy=CHECK, check=False)
@@ -92,14 +96,16 @@ async def show_catalog(ctx: Ctx) -> dict[str, Any]:
 
 async def _reachable(ctx: Ctx, *, domains: bool) -> list[Project]:
     """Enabled projects, or domains, on which the caller holds a role."""
+    groups = (await ctx.app.contexts.of(ctx.caller.token)).token.federated[2:]
     async with ctx.db.read() as reader:
-        given = await roles.of_user(reader, ctx.caller.user_id)
+        given = await roles.of_user(reader, ctx.caller.user_id, groups=groups)
         query = sa.select(projects).where(
             roles.reachable(given), projects.c.is_domain.is_(domains), projects.c.enabled.is_(True))
         return await db.many(reader, query.order_by(projects.c.id), Project)
 
 
 @routes.head("/v3/auth/projects", policy=Rule("identity:get_auth_projects", policies.ANYONE))
+@routes.get("/v3/OS-FEDERATION/projects", policy=Rule("identity:get_auth_projects", policies.ANYONE))
 @routes.get("/v3/auth/projects", policy=Rule("identity:get_auth_projects", policies.ANYONE))
 async def list_reachable_projects(ctx: Ctx) -> dict[str, Any]:
     found = await _reachable(ctx, domains=False)
@@ -107,6 +113,7 @@ async def list_reachable_projects(ctx: Ctx) -> dict[str, Any]:
 
 
 @routes.head("/v3/auth/domains", policy=Rule("identity:get_auth_domains", policies.ANYONE))
+@routes.get("/v3/OS-FEDERATION/domains", policy=Rule("identity:get_auth_domains", policies.ANYONE))
 @routes.get("/v3/auth/domains", policy=Rule("identity:get_auth_domains", policies.ANYONE))
 async def list_reachable_domains(ctx: Ctx) -> dict[str, Any]:
     found = await _reachable(ctx, domains=True)

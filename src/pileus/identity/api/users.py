@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 import sqlalchemy as sa
 
 from pileus.identity import policies
-from pileus.identity.api.fields import Id, Name255, Options, Unset, same_or_refused, with_options
+from pileus.identity.api.fields import Id, Name255, Options, Unset, same_or_refused
 from pileus.identity.api.listing import given, merged, narrowed, page, parsed, views
 from pileus.identity.api.projects import narrowed_projects
 from pileus.identity.api.views import group_view, project_view, user_view
-from pileus.identity.faults import Duplicate, InvalidBody, Missing, Refused
+from pileus.identity.compliance import must_be_unlocked, with_user_options
+from pileus.identity.faults import Duplicate, InvalidBody, Missing, PasswordExpired
 from pileus.identity.model import projects, roles, users
 from pileus.identity.model.projects import Project
 from pileus.identity.model.tables import groups as group_table
@@ -61,10 +65,35 @@ class PasswordChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 async def list_users(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str, Any]]:
     found = narrowed(sa.select(table), query, {
         "name": table.c.name, "domain_id": table.c.domain_id, "enabled": table.c.enabled})
+    for wanted in query.get("password_expires_at", ()):
+        found = found.where(_password_ends(wanted))
     if ctx.caller.domain_id:
         found = found.where(table.c.domain_id == ctx.caller.domain_id)
+    await ctx.app.directories.refresh_users(*domain_and_name(ctx, query))
     async with ctx.db.read() as reader:
         return views(ctx, await page(reader, found, table.c.id, User, query), user_view)
+
+
+def domain_and_name(ctx: Ctx, query: dict[str, list[str]]) -> tuple[str | None, str | None]:
+    """The domain a list is of, if it is of one, and the name looked for."""
+    domain_id = query.get("domain_id", [None])[-1]
+    return ctx.caller.domain_id or domain_id, query.get("name", [None])[-1]
+
+
+COMPARED = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge, "eq": operator.eq,
+            "neq": operator.ne}
+
+
+def _password_ends(wanted: str) -> sa.ColumnElement[bool]:
+    """As `lt:2027-01-25T08:00:00Z`; a time alone means that very moment."""
+    how, _, text = wanted.partition(":")
+    compare, text = (COMPARED[how], text) if how in COMPARED else (operator.eq, wanted)
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidBody(reason=f"Invalid query: password_expires_at is no time: {text!r}.") from error
+    seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return compare(table.c.password_expires_at, seconds)
 
 
 async def check_references(conn: Connection, domain_id: str, default_project_id: str | None) -> None:
@@ -80,12 +109,13 @@ async def check_references(conn: Connection, domain_id: str, default_project_id:
 async def create_user(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     fields, extra = parsed(UserCreate, body)
     domain_id = fields.domain_id or ctx.caller.domain_id or "default"
-    ctx.must_allow("identity:create_user", {"target.user.domain_id": domain_id})
+    ctx.must_allow("identity:create_user", {"target.user.domain_id": fields.domain_id} if fields.domain_id else {})
+    await ctx.app.directories.must_be_writable(domain_id)
     now = ctx.clock()
+    options = with_user_options({}, fields.options)
+    secret = await ctx.app.compliance.set(fields.password, options) if fields.password else {}
     user = User(id=new_hex(), domain_id=domain_id, name=fields.name, enabled=fields.enabled, extra=extra,
-                default_project_id=fields.default_project_id, options=with_options({}, fields.options), created_at=now,
-                password_hash=await ctx.app.passwords.hash(fields.password) if fields.password else None,
-                password_changed_at=now if fields.password else None)
+                default_project_id=fields.default_project_id, options=options, created_at=now, **secret)
     try:
         async with ctx.db.write() as tx:
             await check_references(tx, domain_id, fields.default_project_id)
@@ -106,28 +136,29 @@ async def check_user(ctx: Ctx, user: User) -> None:
 
 @routes.get("/v3/users/{user_id}", envelope="user", target=USER, policy=Rule("identity:get_user", READ))
 async def show_user(ctx: Ctx, user: User) -> dict[str, Any]:
-    return user_view(ctx, user)
+    return user_view(ctx, await ctx.app.directories.refreshed_user(user))
 
 
 @routes.patch("/v3/users/{user_id}", envelope="user", target=USER, policy=Rule("identity:update_user", WRITE))
 async def update_user(ctx: Ctx, user: User, body: dict[str, Any]) -> dict[str, Any]:
+    await ctx.app.directories.must_be_writable(user.domain_id)
     for name in ("id", "domain_id"):
         same_or_refused(body, name, getattr(user, name))
     fields, extra = parsed(UserUpdate, {key: value for key, value in body.items() if key != "domain_id"})
     values = given(fields)
     ends_tokens = values.get("enabled") is False or "password" in values
-    if "password" in values:
-        password = values.pop("password")
-        values |= {"password_hash": await ctx.app.passwords.hash(password) if password else None,
-                   "password_changed_at": ctx.clock()}
     if "options" in values:
-        values["options"] = with_options(user.options, values["options"])
+        values["options"] = with_user_options(user.options, values["options"])
+    if "password" in values:
+        values |= await ctx.app.compliance.set(values.pop("password"), values.get("options", user.options))
     if extra:
         values["extra"] = merged(user.extra, extra)
     try:
         async with ctx.db.write() as tx:
             await check_references(tx, user.domain_id, values.get("default_project_id"))
             await ctx.app.announce(tx, f"user:{user.id}", revoke=ends_tokens)
+            if "password_hash" in values:
+                await ctx.app.compliance.remember(tx, user)
             changed = await db.change(tx, table, user, **values)
     except db.Taken as error:
         raise _taken(values["name"], user.domain_id) from error
@@ -136,6 +167,7 @@ async def update_user(ctx: Ctx, user: User, body: dict[str, Any]) -> dict[str, A
 
 @routes.delete("/v3/users/{user_id}", target=USER, policy=Rule("identity:delete_user", WRITE))
 async def delete_user(ctx: Ctx, user: User) -> None:
+    await ctx.app.directories.must_be_writable(user.domain_id)
     async with ctx.db.write() as tx:
         await tx.execute(table.delete().where(table.c.id == user.id))
         await ctx.app.announce(tx, f"user:{user.id}", revoke=True)
@@ -146,24 +178,30 @@ async def change_password(ctx: Ctx, user_id: str, body: PasswordChange) -> None:
     """Whoever knows the password may change it; no token is asked for, since it may have ended with the password."""
     async with ctx.db.read() as reader:
         user = await users.find(reader, user_id)
-    verified = await ctx.app.passwords.verify(body.original_password, user.password_hash if user else None)
-    if user is None or not verified or not user.enabled:
+    compliance = ctx.app.compliance
+    with contextlib.suppress(PasswordExpired):
+        await compliance.verify(ctx.db, user, body.original_password)
+    if user is None or not user.enabled:
         raise Unauthorized()
-    if user.options.get("lock_password"):
-        raise Refused(reason="The password is locked; an administrator has to change it.")
+    must_be_unlocked(user)
     if body.password == body.original_password:
         raise InvalidBody(reason="The new password must be different from the original one.")
-    hashed = await ctx.app.passwords.hash(body.password)
+    await compliance.must_be_new(ctx.db, user, body.password)
+    changes = await compliance.set(body.password, user.options, by_admin=False)
     async with ctx.db.write() as tx:
         await ctx.app.announce(tx, f"user:{user.id}", revoke=True)
-        await db.change(tx, table, user, password_hash=hashed, password_changed_at=ctx.clock())
+        await compliance.remember(tx, user)
+        await db.change(tx, table, user, **changes)
 
 
 @routes.get("/v3/users/{user_id}/groups", envelope="groups", target=USER,
             policy=Rule("identity:list_groups_for_user", READ))
 async def list_groups_of_user(ctx: Ctx, user: User, query: dict[str, list[str]]) -> Page[dict[str, Any]]:
+    await ctx.app.directories.refreshed_user(user)
     found = sa.select(group_table).join(memberships, memberships.c.group_id == group_table.c.id)
     found = narrowed(found.where(memberships.c.user_id == user.id), query, {"name": group_table.c.name})
+    if ctx.caller.domain_id and ctx.caller.user_id != user.id:
+        found = found.where(group_table.c.domain_id == ctx.caller.domain_id)
     async with ctx.db.read() as reader:
         return views(ctx, await page(reader, found, group_table.c.id, Group, query), group_view)
 

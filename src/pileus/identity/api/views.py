@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.identity.contexts import iso
+from pileus.identity.contexts import iso, plain_time
 from pileus.identity.model.catalog import CatalogService, Endpoint, Region
 from pileus.identity.model.projects import Project
 from pileus.identity.model.roles import Role
@@ -31,7 +31,8 @@ def project_view(ctx: Ctx, row: Project) -> dict[str, Any]:
 def user_view(ctx: Ctx, row: User) -> dict[str, Any]:
     found = row.extra | {
         "id": row.id, "name": row.name, "domain_id": row.domain_id, "enabled": row.enabled,
-        "password_expires_at": None, "options": row.options, "links": self_link(ctx, "users", row.id)}
+        "password_expires_at": plain_time(row.password_expires_at), "options": row.options,
+        "links": self_link(ctx, "users", row.id)}
     return found | ({"default_project_id": row.default_project_id} if row.default_project_id else {})
 
 

@@ -48,8 +48,9 @@ async def find(conn: Connection, id: str) -> AppCredential | None:
 
 
 async def get(conn: Connection, user_id: str, application_credential_id: str) -> AppCredential:
+    """Whoever the path says the owner is, it is the real one's that policy is asked about."""
     row = await find(conn, application_credential_id)
-    if row is None or row.user_id != user_id:
+    if row is None:
         raise Missing(kind="application credential", id=application_credential_id)
     return row
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -66,25 +67,31 @@ async def get_endpoint(conn: Connection, endpoint_id: str) -> Endpoint:
 class Catalog:
     """What is enabled, as tokens show it; URLs may name the project and the user they are asked for."""
 
-    def __init__(self, found_services: list[CatalogService], found_endpoints: list[Endpoint]):
+    def __init__(self, found_services: list[CatalogService], found_endpoints: list[Endpoint],
+                 shown: Mapping[str, frozenset[str]] | None = None):
+        """`shown`: what the projects see that do not see everything."""
         by_service: dict[str, list[Endpoint]] = {}
         for endpoint in found_endpoints:
             by_service.setdefault(endpoint.service_id, []).append(endpoint)
         self._entries = [(service, by_service.get(service.id, [])) for service in found_services]
         self._personal = any("(" in endpoint.url for endpoint in found_endpoints)
+        self._shown = shown or {}
         self._shared: msgspec.Raw | None = None
 
     def encoded(self, *, user_id: str, project_id: str | None) -> msgspec.Raw:
-        if self._personal:
+        if self._personal or project_id in self._shown:
             return msgspec.Raw(msgspec.json.encode(self.entries(user_id=user_id, project_id=project_id)))
         if self._shared is None:
             self._shared = msgspec.Raw(msgspec.json.encode(self.entries(user_id="", project_id=None)))
         return self._shared
 
     def entries(self, *, user_id: str, project_id: str | None) -> list[dict[str, Any]]:
+        shown = self._shown.get(project_id or "")
+        known = self._entries if shown is None else [
+            (service, kept) for service, found in self._entries if (kept := [e for e in found if e.id in shown])]
         return [{"endpoints": [{"id": e.id, "interface": e.interface, "region_id": e.region_id, "region": e.region_id,
                                 "url": url} for e in found if (url := _filled(e.url, user_id, project_id))],
-                 "id": service.id, "type": service.type, "name": service.name} for service, found in self._entries]
+                 "id": service.id, "type": service.type, "name": service.name} for service, found in known]
 
 
 def _filled(url: str, user_id: str, project_id: str | None) -> str | None:
@@ -99,9 +106,13 @@ def _filled(url: str, user_id: str, project_id: str | None) -> str | None:
     return url
 
 
-async def load(conn: Connection) -> Catalog:
+Shown = Callable[[Connection, list[Endpoint]], Awaitable[Mapping[str, frozenset[str]]]]
+
+
+async def load(conn: Connection, shown: Shown) -> Catalog:
+    """`shown` tells what the projects see that do not see everything."""
     enabled = await db.many(conn, sa.select(services).where(services.c.enabled.is_(True)).order_by(
         services.c.type, services.c.id), CatalogService)
     found = await db.many(conn, sa.select(endpoints).where(endpoints.c.enabled.is_(True)).order_by(
         endpoints.c.interface, endpoints.c.id), Endpoint)
-    return Catalog(enabled, found)
+    return Catalog(enabled, found, await shown(conn, found))

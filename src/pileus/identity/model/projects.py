@@ -83,6 +83,18 @@ async def below(conn: Connection, project: Project) -> list[Project]:
     return sorted(await db.many(conn, query.order_by(projects.c.id), Project), key=lambda p: p.path.count("/"))
 
 
+async def tree(conn: Connection, project_id: str) -> list[Project]:
+    """A project and every one under it, nearest first."""
+    root = projects.alias()
+    under = sa.func.substr(projects.c.path, 1, sa.func.length(root.c.path)) == root.c.path
+    own = projects.c.domain_id == sa.func.coalesce(root.c.domain_id, root.c.id)
+    query = sa.select(projects).join(root, sa.or_(projects.c.id == root.c.id, sa.and_(own, under)))
+    found = await db.many(conn, query.where(root.c.id == project_id).order_by(projects.c.id), Project)
+    if not found:
+        raise Missing(kind="project", id=project_id)
+    return sorted(found, key=lambda p: p.path.count("/"))
+
+
 async def add(tx: Connection, project: Project) -> None:
     await db.add(tx, projects, project)
     await _write_tags(tx, project.id, project.tags)

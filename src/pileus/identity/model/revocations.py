@@ -17,6 +17,17 @@ class Change(msgspec.Struct, frozen=True):
     seq: int
 
 
+class Revoked(msgspec.Struct, frozen=True):
+    subject: str
+    before: float
+
+
+async def revoked_since(conn: Connection, when: float) -> list[Revoked]:
+    query: Any = sa.select(revocations.c.subject, revocations.c.before).where(
+        revocations.c.before > 0.0, revocations.c.before >= when)
+    return await db.many(conn, query.order_by(revocations.c.seq), Revoked)
+
+
 async def record(tx: Connection, subjects: dict[str, float], *, expires_at: float) -> None:
     """Note changed subjects with the time up to which their tokens are revoked (0: they are not)."""
     # Whoever counts first commits first: the row of the counter is locked until then.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -68,23 +69,24 @@ async def get(conn: Connection, role_id: str) -> Role:
     return row
 
 
-def _of_user(user_id: str) -> sa.ColumnElement[bool]:
+def _of_user(user_id: str, groups: Sequence[str]) -> sa.ColumnElement[bool]:
     of_groups = sa.select(memberships.c.group_id).where(memberships.c.user_id == user_id)
-    return sa.or_(assignments.c.actor_id == user_id, assignments.c.actor_id.in_(of_groups))
+    return sa.or_(assignments.c.actor_id.in_([user_id, *groups]), assignments.c.actor_id.in_(of_groups))
 
 
-async def held(conn: Connection, user_id: str, target_id: str, ancestors: list[str]) -> set[str]:
+async def held(conn: Connection, user_id: str, target_id: str, ancestors: list[str], *,
+               groups: Sequence[str] = ()) -> set[str]:
     """Ids of the roles a user holds on a project, a domain or SYSTEM: given there, or inherited from `ancestors`;
-    to the user, or to a group of theirs. What the roles imply is not in it."""
+    to the user, to a group of theirs, or to one of `groups`. What the roles imply is not in it."""
     there = sa.and_(assignments.c.target_id == target_id, assignments.c.inherited.is_(False))
     if ancestors:
         there = sa.or_(there, sa.and_(assignments.c.target_id.in_(ancestors), assignments.c.inherited.is_(True)))
-    return set(await db.scalars(conn, sa.select(assignments.c.role_id).where(there, _of_user(user_id))))
+    return set(await db.scalars(conn, sa.select(assignments.c.role_id).where(there, _of_user(user_id, groups))))
 
 
-async def of_user(conn: Connection, user_id: str) -> list[Assignment]:
-    """Everything given to a user or a group of theirs."""
-    return await db.many(conn, sa.select(assignments).where(_of_user(user_id)), Assignment)
+async def of_user(conn: Connection, user_id: str, *, groups: Sequence[str] = ()) -> list[Assignment]:
+    """Everything given to a user, a group of theirs, or one of `groups`."""
+    return await db.many(conn, sa.select(assignments).where(_of_user(user_id, groups)), Assignment)
 
 
 def reachable(given: list[Assignment]) -> sa.ColumnElement[bool]:

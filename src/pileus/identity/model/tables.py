@@ -51,8 +51,20 @@ users = sa.Table(
     sa.Column("enabled", sa.Boolean, nullable=False), _id("default_project_id", nullable=True),
     sa.Column("password_hash", sa.String(255)), sa.Column("password_changed_at", sa.Double),
     sa.Column("options", Json, nullable=False), sa.Column("extra", Json, nullable=False),
-    sa.Column("created_at", sa.Double, nullable=False), _generation(),
+    sa.Column("created_at", sa.Double, nullable=False), _generation(), sa.Column("password_expires_at", sa.Double),
     sa.UniqueConstraint("domain_id", "name"), sa.Index("user_account_name_ix", "name"))
+
+# Beside the user's row, since every login may write here.
+logins = sa.Table(
+    "user_login", metadata,
+    sa.Column("user_id", sa.String(64), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False), sa.Column("failed_at", sa.Double, nullable=False),
+    sa.Column("succeeded_at", sa.Double, nullable=False))
+
+former_passwords = sa.Table(
+    "former_password", metadata,
+    sa.Column("user_id", sa.String(64), sa.ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("generation", sa.Integer, primary_key=True), sa.Column("hashed", sa.String(255), nullable=False))
 
 groups = sa.Table(
     "user_group", metadata, _key(), _owned("domain_id", "project"), sa.Column("name", sa.String(64), nullable=False),
@@ -128,12 +140,39 @@ trusts = sa.Table(
     "trust", metadata, _key(), _owned("trustor_user_id", "user_account"), _owned("trustee_user_id", "user_account"),
     _owned("project_id", "project", nullable=True), sa.Column("impersonation", sa.Boolean, nullable=False),
     sa.Column("expires_at", sa.Double), sa.Column("deleted_at", sa.Double), sa.Column("remaining_uses", sa.Integer),
-    sa.Column("role_ids", Json, nullable=False), _generation(),
+    sa.Column("role_ids", Json, nullable=False), _generation(), sa.Column("allow_redelegation", sa.Boolean),
+    sa.Column("redelegation_count", sa.Integer), _id("redelegated_trust_id", nullable=True),
     sa.Index("trust_trustor_user_id_ix", "trustor_user_id"), sa.Index("trust_trustee_user_id_ix", "trustee_user_id"))
 
 policies = sa.Table(
     "policy", metadata, _key(), sa.Column("type", sa.String(255), nullable=False),
     sa.Column("blob", LongText, nullable=False), sa.Column("extra", Json, nullable=False), _generation())
+
+# `subject` names what the policy is for: an endpoint, a service, or a service in a region.
+policy_associations = sa.Table(
+    "policy_association", metadata, sa.Column("subject", sa.String(400), primary_key=True),
+    _owned("policy_id", "policy"), _owned("endpoint_id", "endpoint", nullable=True),
+    _owned("service_id", "service", nullable=True),
+    sa.Column("region_id", sa.String(255), sa.ForeignKey("region.id", ondelete="CASCADE")),
+    sa.Index("policy_association_policy_id_ix", "policy_id"))
+
+endpoint_groups = sa.Table(
+    "endpoint_group", metadata, _key(), sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("description", LongText), sa.Column("filters", Json, nullable=False), _generation())
+
+# A project with any row in these sees in its catalog only the endpoints they name.
+project_endpoints = sa.Table(
+    "project_endpoint", metadata,
+    sa.Column("project_id", sa.String(64), sa.ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("endpoint_id", sa.String(64), sa.ForeignKey("endpoint.id", ondelete="CASCADE"), primary_key=True),
+    sa.Index("project_endpoint_endpoint_id_ix", "endpoint_id"))
+
+project_endpoint_groups = sa.Table(
+    "project_endpoint_group", metadata,
+    sa.Column("project_id", sa.String(64), sa.ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("endpoint_group_id", sa.String(64), sa.ForeignKey("endpoint_group.id", ondelete="CASCADE"),
+              primary_key=True),
+    sa.Index("project_endpoint_group_endpoint_group_id_ix", "endpoint_group_id"))
 
 registered_limits = sa.Table(
     "registered_limit", metadata, _key(), _owned("service_id", "service"), sa.Column("region_id", sa.String(255)),

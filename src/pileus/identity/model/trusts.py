@@ -23,6 +23,9 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: float | None = None
     remaining_uses: int | None = None
     role_ids: list[str] = []
+    allow_redelegation: bool | None = None
+    redelegation_count: int | None = None
+    redelegated_trust_id: str | None = None
     generation: int = 1
 
     def ended(self, now: float) -> bool:
@@ -36,6 +39,23 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
 
 async def find(conn: Connection, id: str) -> Trust | None:
     return await db.one(conn, sa.select(trusts).where(trusts.c.id == id), Trust)
+
+
+async def use_up(tx: Connection, id: str) -> bool:
+    """Count one use; whether there was one left."""
+    query = trusts.c.remaining_uses
+    limited = await db.scalar(tx, sa.select(query).where(trusts.c.id == id))
+    return limited is None or await db.update(tx, trusts.update().where(trusts.c.id == id, query > 0).values(
+        remaining_uses=query - 1)) == 1
+
+
+async def handed_on(conn: Connection, id: str) -> list[str]:
+    """Ids of the trusts that were made with this one, and with those."""
+    found, left = [], [id]
+    while left:
+        left = await db.scalars(conn, sa.select(trusts.c.id).where(trusts.c.redelegated_trust_id.in_(left)))
+        found += left
+    return found
 
 
 async def get(conn: Connection, trust_id: str) -> Trust:

@@ -24,6 +24,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     created_at: float = 0.0
+    password_expires_at: float | None = None
     generation: int = 1
 
 
@@ -56,24 +57,6 @@ async def get_group(conn: Connection, group_id: str) -> Group:
     if row is None:
         raise Missing(kind="group", id=group_id)
     return row
-
-
-async def by_ids(conn: Connection, ids: set[str]) -> list[User]:
-    return await db.many(conn, sa.select(users).where(users.c.id.in_(ids)), User) if ids else []
-
-
-async def groups_by_ids(conn: Connection, ids: set[str]) -> list[Group]:
-    return await db.many(conn, sa.select(groups).where(groups.c.id.in_(ids)), Group) if ids else []
-
-
-async def members(conn: Connection, group_ids: set[str]) -> dict[str, list[str]]:
-    """Ids of the users of each group."""
-    found: dict[str, list[str]] = {}
-    if group_ids:
-        query = sa.select(memberships.c.group_id, memberships.c.user_id).where(memberships.c.group_id.in_(group_ids))
-        for row in await conn.execute(query.order_by(memberships.c.user_id)):
-            found.setdefault(row.group_id, []).append(row.user_id)
-    return found
 
 
 async def is_member(conn: Connection, group_id: str, user_id: str) -> bool:

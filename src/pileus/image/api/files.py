@@ -1,18 +1,16 @@
-"""/v2/images/{image_id}/file, and the two steps of an import."""
+"""/v2/images/{image_id}/file, and the stage of an import"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 from starlette.responses import Response
 
 from pileus.image import access, faults
 from pileus.image.answers import FileAnswer
-from pileus.image.api.root import IMPORT_METHODS
 from pileus.image.model import images
-from pileus.image.model.images import ACTIVE, DEACTIVATED, UPLOADING, Image
+from pileus.image.model.images import DEACTIVATED, UPLOADING, Image
 from pileus.image.stores.base import NoSuchData
 from pileus.image.uploads import upload
 from pileus.kit import faults as kit_faults
@@ -28,32 +26,15 @@ FILE = "/v2/images/{image_id}/file"
 async def upload_file(ctx: Ctx, image_id: str) -> None:
     image = await access.image_for(ctx, image_id, access.UPLOAD_IMAGE)
     wanted = ctx.request.headers.get("x-image-meta-store", ctx.app.store.name)
-    if wanted != ctx.app.store.name:
-        raise faults.BadRequest(reason=f"There is no store called {wanted}.")
-    await upload(ctx.app, image, _pieces(ctx), declared=_declared(ctx))
+    if wanted not in ctx.app.stores:
+        raise faults.BadRequest(reason=f"There is no store called {wanted:.80}.")
+    await upload(ctx.app, image, _pieces(ctx), declared=_declared(ctx), store=ctx.app.stores[wanted])
 
 
 @routes.put("/v2/images/{image_id}/stage", status=204, stream=True, policy=access.UPLOAD_IMAGE, check=False)
 async def stage_file(ctx: Ctx, image_id: str) -> None:
     image = await access.image_for(ctx, image_id, access.UPLOAD_IMAGE)
     await upload(ctx.app, image, _pieces(ctx), declared=_declared(ctx), then=UPLOADING)
-
-
-@routes.post("/v2/images/{image_id}/import", status=202, policy=access.MODIFY_IMAGE, check=False)
-async def import_image(ctx: Ctx, image_id: str, body: dict[str, Any]) -> None:
-    """What was staged is in the store, hashed and inspected: all that is left is to say so."""
-    image = await access.image_for(ctx, image_id, access.MODIFY_IMAGE)
-    method = body.get("method")
-    name = method.get("name") if isinstance(method, dict) else None
-    if name not in IMPORT_METHODS:
-        raise faults.BadRequest(reason=f"Unknown import method name '{name}'.")
-    stores = body.get("stores", [ctx.app.store.name])
-    if not isinstance(stores, list) or set(map(str, stores)) - {ctx.app.store.name}:
-        raise faults.BadRequest(reason=f"There is one store: {ctx.app.store.name}.")
-    if image.status != UPLOADING:
-        raise faults.Conflict(reason=f"Image needs to be staged before '{name}' method can be used")
-    async with ctx.db.write() as tx:
-        await images.change(tx, image, ctx.clock(), status=ACTIVE)
 
 
 def _declared(ctx: Ctx) -> int | None:
@@ -89,7 +70,7 @@ async def download_file(ctx: Ctx, image_id: str) -> Response:
         return Response(status_code=204)
     span = _range(ctx.request.headers.get("range"), image.size)
     try:
-        reading = await ctx.app.store.read(image.data_id)
+        reading = await ctx.app.read(image)
     except NoSuchData as error:
         raise _missing(image) from error
     if span is None:
@@ -101,7 +82,7 @@ async def download_file(ctx: Ctx, image_id: str) -> Response:
 
 
 def _missing(image: Image) -> kit_faults.Fault:
-    return faults.Conflict(reason=f"The data of image {image.id} is not in its store {image.store}.")
+    return faults.Conflict(reason=f"The data of image {image.id} is in none of its stores {', '.join(image.kept_in)}.")
 
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")

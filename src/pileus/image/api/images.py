@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from pileus.image import access, answers, attributes, faults, patches
 from pileus.image.api.root import IMPORT_METHODS
-from pileus.image.model import images, listing
+from pileus.image.model import images, listing, usage
 from pileus.image.model.images import ACTIVE, DEACTIVATED, Image
 from pileus.kit.faults import MethodNotAllowed
 from pileus.kit.ids import new_uuid
@@ -26,13 +26,8 @@ async def list_images(ctx: Ctx, query: dict[str, list[str]]) -> Response:
     async with ctx.db.read() as reader:
         found, marker = await listing.page(reader, query, ctx.caller)
     body = {"images": [answers.view(image) for image in found], "schema": "/v2/schemas/images",
-            "first": _path(ctx, None)}
-    return answers.json_answer(body | ({"next": _path(ctx, marker)} if marker else {}))
-
-
-def _path(ctx: Ctx, marker: str | None) -> str:
-    """This request's path without the mount point, which clients add themselves."""
-    return ctx.url_with(marker=marker).removeprefix(ctx.base_url)
+            "first": answers.path_with(ctx, None)}
+    return answers.json_answer(body | ({"next": answers.path_with(ctx, marker)} if marker else {}))
 
 
 def _must_not_mean_one(ctx: Ctx) -> None:
@@ -49,16 +44,18 @@ async def delete_nothing(ctx: Ctx) -> None:
 
 @routes.post("/v2/images", status=201, policy=access.ADD_IMAGE)
 async def create_image(ctx: Ctx, body: dict[str, Any]) -> Response:
-    image = _new(ctx, body)
+    image = new_image(ctx, body)
     access.must_allow_visibility(ctx, image, image.visibility)
     async with ctx.db.write() as tx:
+        await usage.must_fit(tx, image.owner, ctx.app.config.limits, image_count_total=1)
         await images.add(tx, image)
     return answers.json_answer(answers.view(image), 201, {
         "location": f"{ctx.base_url}/v2/images/{image.id}",
-        "openstack-image-import-methods": ",".join(IMPORT_METHODS)})
+        "openstack-image-import-methods": ",".join(IMPORT_METHODS),
+        "openstack-image-store-ids": ",".join(ctx.app.stores)})
 
 
-def _new(ctx: Ctx, body: dict[str, Any]) -> Image:
+def new_image(ctx: Ctx, body: dict[str, Any]) -> Image:
     values = {name: attributes.check(name, value) for name, value in body.items()}
     columns: dict[str, Any] = {name: values.pop(name) for name in list(values) if name in attributes.ATTRIBUTES}
     attributes.check_counts(columns.get("tags", []), values)
@@ -99,7 +96,7 @@ async def delete_image(ctx: Ctx, image_id: str) -> None:
     async with ctx.db.write() as tx:
         await images.remove(tx, image)
     if image.data_id is not None:
-        await ctx.app.store.remove(image.data_id)
+        await ctx.app.forget(image.data_id)
 
 
 @routes.post(ONE + "/actions/deactivate", status=204, policy=access.DEACTIVATE, check=False)

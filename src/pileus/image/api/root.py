@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from pileus.image import attributes, faults
+from pileus.image import attributes, faults, metadef_types
 from pileus.image.answers import json_answer
 from pileus.image.versions import ANNOUNCED
 from pileus.kit import policy
@@ -14,7 +14,7 @@ from pileus.kit.policy import Rule
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
 
-IMPORT_METHODS = ("glance-direct",)
+IMPORT_METHODS = ("glance-direct", "web-download", "copy-image", "glance-download")
 ANYBODY = Rule("default", policy.ANYONE)
 routes = Routes()
 
@@ -45,13 +45,15 @@ async def show_schema(ctx: Ctx, name: str) -> dict[str, Any]:
     return known[name]
 
 
+@routes.get("/v2/schemas/metadefs/{name}", policy=ANYBODY)
+async def show_metadef_schema(ctx: Ctx, name: str) -> dict[str, Any]:
+    known = metadef_types.schemas()
+    if name not in known:
+        raise faults.SchemaNotFound(name=name)
+    return known[name]
+
+
 @routes.get("/v2/info/import", policy=ANYBODY)
 async def show_import_methods(ctx: Ctx) -> dict[str, Any]:
     return {"import-methods": {"description": "Import methods available.", "type": "array",
                                "value": list(IMPORT_METHODS)}}
-
-
-@routes.get("/v2/info/stores", policy=ANYBODY)
-async def show_stores(ctx: Ctx) -> dict[str, Any]:
-    """Clients take an answer for several stores, and then look for `stores` in images and wait for each."""
-    raise faults.OneStore()

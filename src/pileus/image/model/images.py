@@ -44,6 +44,16 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
     updated_at: float = 0.0
     generation: int = 1
+    stores: list[str] | None = None
+    importing_to: list[str] | None = None
+    failed_import: list[str] | None = None
+
+    @property
+    def kept_in(self) -> list[str]:
+        """The stores that hold its bytes."""
+        if self.stores is not None:
+            return self.stores
+        return [self.store] if self.store is not None else []
 
     @property
     def has_data(self) -> bool:
@@ -51,7 +61,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_DATA: dict[str, Any] = dict.fromkeys(
-    ("size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "store", "data_id"))
+    ("size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "store", "stores", "data_id"))
 
 
 async def find(conn: Connection, image_id: str) -> Image | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from pileus.image.model import images, tables
-from pileus.image.model.images import NO_DATA, QUEUED, SAVING, Image
+from pileus.image.model.images import IMPORTING, NO_DATA, QUEUED, SAVING, Image
 from pileus.image.runtime import Images
 from pileus.kit import db
 from pileus.kit.reconcile import reconciler
@@ -26,18 +26,24 @@ async def abandoned_uploads(app: Images) -> None:
         except db.Stale:
             continue                                 # somebody begins anew or deletes it
         if image.data_id:
-            await app.store.remove(image.data_id)
+            await app.forget(image.data_id)
 
 
 @reconciler(every=600)
 async def orphaned_data(app: Images) -> None:
-    await app.store.sweep(OLD_ENOUGH)
-    found = await app.store.contents(OLD_ENOUGH)
-    for first in range(0, len(found), 500):
-        some = found[first:first + 500]
-        async with app.db.read() as reader:
-            known = set(await db.scalars(reader, sa.select(tables.images.c.data_id).where(
-                tables.images.c.data_id.in_(some))))
-        for data_id in some:
-            if data_id not in known:
-                await app.store.remove(data_id)
+    for store in app.stores.values():
+        await store.sweep(OLD_ENOUGH)
+        found = await store.contents(OLD_ENOUGH)
+        for first in range(0, len(found), 500):
+            some = found[first:first + 500]
+            async with app.db.read() as reader:
+                known = {each.data_id: each for each in await db.many(reader, sa.select(tables.images).where(
+                    tables.images.c.data_id.in_(some)), Image)}
+            for data_id in some:
+                if data_id not in known or not _belongs(known[data_id], store.name):
+                    await store.remove(data_id)
+
+
+def _belongs(image: Image, store: str) -> bool:
+    """Also while an upload or an import may be bringing it there."""
+    return image.status in (SAVING, IMPORTING) or bool(image.importing_to) or store in image.kept_in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 
 class StoreFull(Exception):
@@ -41,9 +41,11 @@ class Reading(Protocol):
 
 
 class Store(Protocol):
-    name: ClassVar[str]
+    name: str
 
-    async def write(self, data_id: str) -> Writing: ...
+    async def write(self, data_id: str) -> Writing:
+        """Raises StoreFull."""
+        ...
 
     async def read(self, data_id: str) -> Reading:
         """Raises NoSuchData."""
@@ -51,6 +53,10 @@ class Store(Protocol):
 
     async def remove(self, data_id: str) -> None:
         """Unknown: do nothing."""
+        ...
+
+    def details(self) -> dict[str, str]:
+        """What administrators are told about it."""
         ...
 
     async def contents(self, older_than: float) -> list[str]:

@@ -7,9 +7,9 @@ import errno
 import os
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
 
 from pileus.image.stores.base import NoSuchData, StoreFull
 from pileus.kit.ids import is_uuid
@@ -17,6 +17,16 @@ from pileus.kit.ids import is_uuid
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 SMALL = 1 << 16                 # reads up to this size are not worth a thread
 _VECTOR = 512                   # pieces per system call
+
+
+@contextmanager
+def _telling_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFull(str(error)) from error
+        raise
 
 
 def _write_all(fd: int, pieces: list[bytes]) -> None:
@@ -31,19 +41,15 @@ def _write_all(fd: int, pieces: list[bytes]) -> None:
 
 
 class FileWriting:
-    def __init__(self, draft: Path, final: Path):
+    def __init__(self, draft: Path, final: Path, opened: int):
         self.draft, self.final = draft, final
-        self.fd: int | None = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.fd: int | None = opened
 
     def write(self, pieces: Iterable[bytes]) -> None:
         if self.fd is None:
             raise OSError(errno.EBADF, "written to after the end", str(self.draft))
-        try:
+        with _telling_full():
             _write_all(self.fd, list(pieces))
-        except OSError as error:
-            if error.errno in _FULL:
-                raise StoreFull(str(error)) from error
-            raise
 
     async def finish(self) -> None:
         await asyncio.to_thread(self._finish)
@@ -51,14 +57,10 @@ class FileWriting:
     def _finish(self) -> None:
         if self.fd is None:
             return
-        try:
+        with _telling_full():
             os.fdatasync(self.fd)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise StoreFull(str(error)) from error
-            raise
-        self._close()
-        self.draft.rename(self.final)
+            self._close()
+            self.draft.rename(self.final)
         folder = os.open(self.final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
@@ -94,10 +96,9 @@ class FileReading:
 
 
 class FileStore:
-    name: ClassVar[str] = "file"
-
-    def __init__(self, directory: Path):
-        self.data, self.drafts = directory / "data", directory / "incoming"
+    def __init__(self, directory: Path, *, name: str = "file", opener: Callable[[Path, int, int], int] = os.open):
+        self.name = name
+        self.data, self.drafts, self.opener = directory / "data", directory / "incoming", opener
         for folder in (self.data, self.drafts):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -107,13 +108,19 @@ class FileStore:
         return self.data / data_id
 
     async def write(self, data_id: str) -> FileWriting:
-        return FileWriting(self.drafts / f"{data_id}.{uuid.uuid4().hex}", self.path(data_id))
+        draft = self.drafts / f"{data_id}.{uuid.uuid4().hex}"
+        with _telling_full():
+            opened = self.opener(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        return FileWriting(draft, self.path(data_id), opened)
 
     async def read(self, data_id: str) -> FileReading:
         return FileReading(self.path(data_id))
 
     async def remove(self, data_id: str) -> None:
         await asyncio.to_thread(self.path(data_id).unlink, missing_ok=True)
+
+    def details(self) -> dict[str, str]:
+        return {"data_dir": str(self.data)}
 
     async def contents(self, older_than: float) -> list[str]:
         return [path.name for path in await asyncio.to_thread(_older, self.data, older_than)]

@@ -102,8 +102,6 @@ class Agent:
             if self.done < 0:
                 continue
             before = self.error
-            if noticed:
-                await self.say_hello()                   # what is amiss is told, however soon it is mended
             try:
                 report = await self.engine.resync()
             except EngineFailed as error:
@@ -122,6 +120,7 @@ class Agent:
         async for status in events:
             if status.kind == "slice" and status.state == State.ERROR:
                 self.error = status.detail
+                await self.say_hello()                   # told, however soon it is mended
                 self.trouble.set()
             if self.known.get((status.kind, status.id)) == status:
                 continue

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from uuid import UUID, uuid5
 
-import sqlalchemy as sa
+import msgspec
 
-from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
 from pileus.kit.policy import ADMIN, ANYONE, Rule
@@ -21,22 +21,34 @@ from pileus.network.model.hosts import Host
 from pileus.network.reconcilers.slices import is_alive
 
 routes = Routes()
-KIND = "Pileus network agent"
+KIND, DHCP_KIND = "Pileus network agent", "DHCP agent"
 
 
-async def _host(conn: Connection, agent_id: str) -> Host:
-    row = await db.one(conn, sa.select(hosts.hosts).where(hosts.hosts.c.id == agent_id), Host)
-    if row is None:
-        raise faults.AgentNotFound(agent_id=agent_id)
-    return row
+class Agent(msgspec.Struct, frozen=True):
+    """One of the two that each host shows: its agent as a whole, and what of it serves DHCP."""
+
+    host: Host
+    dhcp: bool = False
+
+
+def dhcp_id(host: Host) -> str:
+    return str(uuid5(UUID(host.id), "dhcp"))
+
+
+async def _agent(conn: Connection, agent_id: str) -> Agent:
+    for host in await hosts.every(conn):
+        if agent_id in (host.id, dhcp_id(host)):
+            return Agent(host, agent_id != host.id)
+    raise faults.AgentNotFound(agent_id=agent_id)
 
 
 def _moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
-def view(ctx: Ctx, row: Host) -> dict[str, Any]:
-    return {"id": row.id, "agent_type": KIND, "binary": "pileus-node", "host": row.name, "topic": "network.agent",
+def view(ctx: Ctx, row: Host, *, dhcp: bool = False) -> dict[str, Any]:
+    return {"id": dhcp_id(row) if dhcp else row.id, "agent_type": DHCP_KIND if dhcp else KIND,
+            "binary": "pileus-node", "host": row.name, "topic": "network.agent",
             "availability_zone": "nova", "admin_state_up": True, "alive": is_alive(app(ctx), row),
             "created_at": _moment(row.created_at), "started_at": _moment(row.started_at),
             "heartbeat_timestamp": _moment(row.seen_at), "description": row.error or None,
@@ -44,7 +56,7 @@ def view(ctx: Ctx, row: Host) -> dict[str, Any]:
             "configurations": {"engine": app(ctx).config.engine, "tunneling_ip": row.underlay_ip}}
 
 
-AGENT = Target(_host, missing=faults.AgentNotFound)
+AGENT = Target(_agent, missing=faults.AgentNotFound)
 
 
 @routes.get("/v2.0/agents", envelope="agents", policy=Rule("get_agent", ADMIN), check=False)
@@ -53,7 +65,7 @@ async def list_agents(ctx: Ctx, query: Query) -> Page[dict[str, Any]]:
     if not ctx.allows("get_agent"):
         return Page([])
     async with ctx.db.read() as reader:
-        found = [view(ctx, row) for row in await hosts.every(reader)]
+        found = [view(ctx, row, dhcp=dhcp) for row in await hosts.every(reader) for dhcp in (False, True)]
     for name in ("id", "agent_type", "binary", "host", "topic", "availability_zone", "alive", "admin_state_up"):
         if name in query:
             wanted = [value.lower() for value in query[name]]
@@ -62,13 +74,14 @@ async def list_agents(ctx: Ctx, query: Query) -> Page[dict[str, Any]]:
 
 
 @routes.get("/v2.0/agents/{agent_id}", envelope="agent", target=AGENT, policy=Rule("get_agent", ADMIN))
-async def show_agent(ctx: Ctx, host: Host) -> dict[str, Any]:
-    return view(ctx, host)
+async def show_agent(ctx: Ctx, agent: Agent) -> dict[str, Any]:
+    return view(ctx, agent.host, dhcp=agent.dhcp)
 
 
 @routes.delete("/v2.0/agents/{agent_id}", target=AGENT, policy=Rule("delete_agent", ADMIN))
-async def delete_agent(ctx: Ctx, host: Host) -> None:
+async def delete_agent(ctx: Ctx, agent: Agent) -> None:
     """Forget a host that will not come back."""
+    host = agent.host
     if is_alive(app(ctx), host):
         raise BadRequest(reason=f"Agent {host.id} is alive: stop it before it is deleted")
     async with ctx.db.write() as tx:

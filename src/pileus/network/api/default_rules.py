@@ -16,7 +16,7 @@ from pileus.network import faults, group_rules
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.shapes import Text, stamp
-from pileus.network.model import base, default_rules
+from pileus.network.model import address_groups, base, default_rules
 from pileus.network.model.default_rules import PARENT, DefaultRule
 
 routes = Routes()
@@ -92,6 +92,8 @@ async def create_default_rules(ctx: Ctx, body: list[DefaultRuleCreate]) -> list[
                 address_group_id=each.remote_address_group_id))
             if each.remote_group_id not in (None, PARENT):
                 raise faults.InvalidInput(reason=f"remote_group_id of a template is {PARENT} or nothing")
+            if plain["remote_address_group_id"] is not None:
+                await address_groups.get(tx, plain["remote_address_group_id"])
             row = DefaultRule(
                 id=new_uuid(), project_id="", created_at=now, updated_at=now, direction=each.direction,
                 description=each.description or "", used_in_default_sg=each.used_in_default_sg,

@@ -21,6 +21,7 @@ from pileus.network.allocation import Wanted
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import MEMBER, READER
+from pileus.network.api.qos import must_have
 from pileus.network.api.shapes import (
     Id,
     MaybeText,
@@ -60,6 +61,7 @@ class FloatingIpUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     description: MaybeText = UNSET
     port_id: str | None | UnsetType = UNSET
     fixed_ip_address: str | None | UnsetType = UNSET
+    qos_policy_id: str | None | UnsetType = UNSET
 
 
 class FloatingIpCreate(FloatingIpUpdate, kw_only=True, forbid_unknown_fields=True):
@@ -89,6 +91,7 @@ class FloatingIpView(msgspec.Struct, kw_only=True):
     status: str
     dns_name: str
     dns_domain: str
+    qos_policy_id: str | None
     port_details: dict[str, Any] | None
     port_forwardings: list[dict[str, Any]] = []
 
@@ -104,7 +107,8 @@ async def views(conn: Connection, rows: Sequence[FloatingIp]) -> list[FloatingIp
         found.append(FloatingIpView(
             **shown, floating_network_id=row.floating_network_id, floating_ip_address=row.floating_ip_address,
             port_id=row.port_id, fixed_ip_address=row.fixed_ip_address, router_id=row.router_id, status=row.status,
-            dns_name=row.dns_name, dns_domain=row.dns_domain, port_details=None if port is None else {
+            dns_name=row.dns_name, dns_domain=row.dns_domain, qos_policy_id=row.qos_policy_id,
+            port_details=None if port is None else {
                 "name": port.name, "network_id": port.network_id, "mac_address": port.mac_address,
                 "admin_state_up": port.admin_state_up, "status": port.status, "device_id": port.device_id,
                 "device_owner": port.device_owner}, port_forwardings=[_forwarding(one) for one in forwarded[row.id]]))
@@ -148,12 +152,14 @@ async def create_floating_ips(ctx: Ctx, body: list[FloatingIpCreate]) -> list[Fl
         for project_id in sorted(set(owners)):
             await security_groups.project(tx, project_id, now)
             await quotas.must_have_room(tx, project_id, config.quotas, "floatingip", owners.count(project_id))
+        await must_have(ctx, tx, (each.qos_policy_id for each in body))
         for each, project_id in zip(body, owners, strict=True):
             port, address = await _outside(ctx, tx, each)
             row = FloatingIp(
                 id=port.device_id, project_id=project_id, description=each.description or "", created_at=now,
                 updated_at=now, floating_network_id=port.network_id, floating_ip_address=address,
-                floating_port_id=port.id, dns_name=each.dns_name, dns_domain=each.dns_domain)
+                floating_port_id=port.id, dns_name=each.dns_name, dns_domain=each.dns_domain,
+                qos_policy_id=None if each.qos_policy_id is UNSET else each.qos_policy_id)
             if each.port_id:
                 row = msgspec.structs.replace(row, **await inside(ctx, tx, row, each))
             elif each.fixed_ip_address:
@@ -267,6 +273,7 @@ async def update_floating_ip(ctx: Ctx, floating: FloatingIp, body: FloatingIpUpd
     check_revision(ctx, floating)
     values = texts(given(body))
     async with ctx.db.write() as tx:
+        await must_have(ctx, tx, [body.qos_policy_id])
         if body.port_id and (await port_forwardings.of_floating_ips(tx, [floating.id]))[floating.id]:
             raise faults.FloatingIpInUse(floatingip_id=floating.id)
         if body.port_id is UNSET and body.fixed_ip_address is not UNSET and floating.port_id:

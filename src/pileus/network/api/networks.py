@@ -20,6 +20,7 @@ from pileus.network import faults
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import GRANTED_SHOW, MEMBER, PROVIDER
+from pileus.network.api.qos import must_have
 from pileus.network.api.shapes import (
     Changed,
     MaybeBool,
@@ -34,7 +35,7 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, networks, quotas, rbac, routers, security_groups
+from pileus.network.model import base, networks, qos, quotas, rbac, routers, security_groups
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import DHCP, ROUTER_GATEWAY, ports
 from pileus.network.model.subnets import addresses, subnets
@@ -55,6 +56,7 @@ class NetworkUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     mtu: Mtu = UNSET
     port_security_enabled: MaybeBool = UNSET
     dns_domain: Annotated[str, msgspec.Meta(max_length=255)] | UnsetType = UNSET
+    qos_policy_id: str | None | UnsetType = UNSET
     network_type: str | None | UnsetType = msgspec.field(name="provider:network_type", default=UNSET)
     physical_network: str | None | UnsetType = msgspec.field(name="provider:physical_network", default=UNSET)
     segmentation_id: MaybeInt = msgspec.field(name="provider:segmentation_id", default=UNSET)
@@ -76,6 +78,7 @@ class NetworkView(Standard, kw_only=True):
     mtu: int
     port_security_enabled: bool
     dns_domain: str
+    qos_policy_id: str | None
     subnets: list[str]
     availability_zones: list[str] = []
     availability_zone_hints: list[str] = []
@@ -96,7 +99,8 @@ def view(row: Network, subnet_ids: list[str], tags: list[str], *, provider: bool
         **standard(row, tags), **shown, status="ACTIVE", admin_state_up=row.admin_state_up,
         shared=row.shared if shared is None else shared,
         external=row.external, is_default=row.is_default if row.external else UNSET, mtu=row.mtu,
-        port_security_enabled=row.port_security_enabled, dns_domain=row.dns_domain, subnets=subnet_ids,
+        port_security_enabled=row.port_security_enabled, dns_domain=row.dns_domain,
+        qos_policy_id=row.qos_policy_id, subnets=subnet_ids,
         availability_zones=["nova"])
 
 
@@ -161,7 +165,11 @@ async def create_networks(ctx: Ctx, body: list[NetworkCreate]) -> list[NetworkVi
         for project_id in sorted(set(owners)):
             await security_groups.project(tx, project_id, now)
             await quotas.must_have_room(tx, project_id, config.quotas, "network", owners.count(project_id))
+        await must_have(ctx, tx, (each.qos_policy_id for each in body))
+        usual = {project_id: await qos.default_for(tx, project_id) for project_id in set(owners)}
         rows = [_row(ctx, each, project_id, now) for each, project_id in zip(body, owners, strict=True)]
+        rows = [row if each.qos_policy_id is not UNSET else msgspec.structs.replace(
+            row, qos_policy_id=usual[row.project_id]) for row, each in zip(rows, body, strict=True)]
         bare = [row for row in rows if row.network_type == "vxlan" and row.segmentation_id is None]
         vnis = iter(await networks.free_vnis(tx, config.first_vni, config.last_vni, len(bare)) if bare else [])
         rows = [_numbered(row, vnis) for row in rows]
@@ -172,7 +180,8 @@ async def create_networks(ctx: Ctx, body: list[NetworkCreate]) -> list[NetworkVi
         except db.Taken as error:
             raise db.Collision(str(error)) from error
         for row in rows:
-            await _settle_sharing(tx, row, now)
+            if row.shared or row.external:
+                await _settle_sharing(tx, row, now)
         app(ctx).changed(tx)
     provider = ctx.allows("get_network:provider:network_type")
     return [view(row, [], [], provider=provider) for row in rows]
@@ -249,6 +258,7 @@ async def update_network(ctx: Ctx, network: Network, body: NetworkUpdate) -> Net
                                              f"attributes: {name}")
     async with ctx.db.write() as tx:
         await _may_become(tx, network, values)
+        await must_have(ctx, tx, [body.qos_policy_id])
         row = await base.change(tx, networks.networks, network, ctx.clock(), **values) if values else network
         if values.keys() & {"shared", "external"}:
             await _settle_sharing(tx, row, ctx.clock())

@@ -51,6 +51,7 @@ class PortUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     extra_dhcp_opts: list[DhcpOption] | None | UnsetType = UNSET
     dns_name: Text | UnsetType = UNSET
     dns_domain: Text | UnsetType = UNSET
+    qos_policy_id: str | None | UnsetType = UNSET
     host: Text | None | UnsetType = msgspec.field(name="binding:host_id", default=UNSET)
     vnic_type: Text | UnsetType = msgspec.field(name="binding:vnic_type", default=UNSET)
     profile: dict[str, Any] | None | UnsetType = msgspec.field(name="binding:profile", default=UNSET)
@@ -89,6 +90,7 @@ class PortView(Standard, kw_only=True, gc=False):
     dns_name: str
     dns_domain: str
     dns_assignment: list[DnsAssignment]
+    qos_policy_id: str | None
     vnic_type: str = msgspec.field(name="binding:vnic_type")
     host: str | UnsetType = msgspec.field(name="binding:host_id", default=UNSET)
     profile: dict[str, Any] | UnsetType = msgspec.field(name="binding:profile", default=UNSET)
@@ -176,7 +178,8 @@ def view(row: Port, around: Around, domain: str, binding: bool) -> PortView:
                                for pair in row.allowed_address_pairs],
         extra_dhcp_opts=row.extra_dhcp_opts, dns_name=row.dns_name, dns_domain=row.dns_domain,
         dns_assignment=[DnsAssignment(address.ip, name, f"{name}.{suffix}") for address in around.addresses if name],
-        vnic_type=row.vnic_type, host=row.host if binding else UNSET, profile=row.profile if binding else UNSET,
+        qos_policy_id=row.qos_policy_id, vnic_type=row.vnic_type,
+        host=row.host if binding else UNSET, profile=row.profile if binding else UNSET,
         vif_type=row.vif_type if binding else UNSET, vif_details=row.vif_details if binding else UNSET)
 
 

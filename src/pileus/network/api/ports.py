@@ -35,6 +35,7 @@ from pileus.network.api.port_shapes import (
     views,
     visible,
 )
+from pileus.network.api.qos import must_have
 from pileus.network.api.shapes import app, check_revision, given, must_allow, owner, texts
 from pileus.network.model import base, networks, port_forwardings, ports, quotas, rbac, routers, security_groups
 from pileus.network.model.networks import Network
@@ -80,6 +81,7 @@ async def create_ports(ctx: Ctx, body: list[PortCreate]) -> list[PortView]:
         seen = Given(await rbac.given(tx, "network", foreign, ctx.caller.project_id),
                      await rbac.given(tx, "network", foreign, ctx.caller.project_id, rbac.SHARED))
         await _must_have_groups(ctx, tx, {id for each, _ in todo for id in each.security_groups or ()})
+        await must_have(ctx, tx, (each.qos_policy_id for each, _ in todo))
         new = [_new(ctx, (each, project, default_of[project]), nets, seen) for each, project in todo]
         made = await add_ports(tx, config.mac_prefix, new) if new else []
         app(ctx).changed(tx)
@@ -217,6 +219,7 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
     values = _checked(texts(given(body)))
     fixed_ips, groups = values.pop("fixed_ips", None), values.pop("security_groups", UNSET)
     async with ctx.db.write() as tx:
+        await must_have(ctx, tx, [body.qos_policy_id])
         if groups is not UNSET:
             await _must_have_groups(ctx, tx, set(groups or ()))
         have: list[str] = (await ports.groups_of(tx, [port.id]))[port.id] if groups is UNSET else groups or []

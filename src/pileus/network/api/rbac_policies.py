@@ -15,24 +15,24 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import faults
+from pileus.network import policy_faults
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import MEMBER, READER
 from pileus.network.api.shapes import Id, ProjectId, app, must_allow, sees_all
-from pileus.network.model import address_groups, base, networks, ports, rbac, routers, security_groups, subnets
+from pileus.network.model import address_groups, base, networks, ports, qos, rbac, routers, security_groups, subnets
 from pileus.network.model.rbac import EVERYBODY, EXTERNAL, SHARED, RbacPolicy
 
 routes = Routes()
 TABLES: Mapping[str, sa.Table] = {
     "network": networks.networks, "security_group": security_groups.security_groups,
-    "address_group": address_groups.address_groups, "subnetpool": subnets.pools}
+    "address_group": address_groups.address_groups, "subnetpool": subnets.pools, "qos_policy": qos.policies}
 COLUMNS = {("network", SHARED): "shared", ("network", EXTERNAL): "external", ("subnetpool", SHARED): "shared"}
 TargetProject = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class RbacCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    object_type: Literal["network", "security_group", "address_group", "subnetpool"]
+    object_type: Literal["network", "security_group", "address_group", "subnetpool", "qos_policy"]
     object_id: Id
     action: Literal["access_as_shared", "access_as_external"]
     target_project: TargetProject = msgspec.field(name="target_tenant")
@@ -59,7 +59,7 @@ def view(row: RbacPolicy) -> RbacView:
                     object_id=row.object_id, action=row.action, target_project=row.target_project)
 
 
-POLICY = Target(rbac.get, missing=faults.RbacPolicyNotFound)
+POLICY = Target(rbac.get, missing=policy_faults.RbacPolicyNotFound)
 LISTING = Listing(collection="rbac_policies", table=rbac.policies, row=RbacPolicy,
                   columns=listing.columns_of(rbac.policies, "name", "description", target_project="target_tenant"))
 ONE = "/v2.0/rbac-policies/{rbac_policy_id}"
@@ -86,14 +86,14 @@ async def create_policies(ctx: Ctx, body: list[RbacCreate]) -> list[RbacView]:
     for each in body:
         _may_target(ctx, "create_rbac_policy", each.target_project)
         if each.action == EXTERNAL and each.object_type != "network":
-            raise faults.InvalidRbacAction(action=each.action, object_type=each.object_type)
+            raise policy_faults.InvalidRbacAction(action=each.action, object_type=each.object_type)
     async with ctx.db.write() as tx:
         for each in body:
             table = TABLES[each.object_type]
             query = sa.select(table.c.project_id).where(table.c.id == each.object_id).with_for_update()
             project_id = await db.scalar(tx, query)
             if project_id is None or not (sees_all(ctx) or project_id == ctx.caller.project_id):
-                raise faults.RbacObjectNotFound(object_type=each.object_type, object_id=each.object_id)
+                raise policy_faults.RbacObjectNotFound(object_type=each.object_type, object_id=each.object_id)
             if each.action == EXTERNAL:
                 must_allow(ctx, "create_network:router:external")
             row = RbacPolicy(
@@ -116,7 +116,7 @@ async def _add(tx: Connection, row: RbacPolicy) -> None:
     same = sa.select(c.id).where(
         c.object_id == row.object_id, c.action == row.action, c.target_project == row.target_project)
     if await db.scalar(tx, same) is not None:
-        raise faults.RbacPolicyExists()
+        raise policy_faults.RbacPolicyExists()
     await db.add(tx, rbac.policies, row)
 
 
@@ -146,7 +146,7 @@ async def update_policy(ctx: Ctx, policy: RbacPolicy, body: RbacUpdate) -> RbacV
             try:
                 policy = await base.change(tx, rbac.policies, policy, now, target_project=body.target_project)
             except db.Taken as error:
-                raise faults.RbacPolicyExists() from error
+                raise policy_faults.RbacPolicyExists() from error
             await _mirror(tx, policy, now)
             app(ctx).changed(tx)
     return view(policy)
@@ -174,7 +174,7 @@ async def _must_be_spare(tx: Connection, policy: RbacPolicy, except_for: str | N
             query = query.where(_project(users) == policy.target_project)
         query = query.where(_project(users).not_in([*others, *filter(None, [except_for])]))
         if await db.scalar(tx, query.limit(1)) is not None:
-            raise faults.RbacPolicyInUse(object_id=policy.object_id)
+            raise policy_faults.RbacPolicyInUse(object_id=policy.object_id)
 
 
 def _project(users: sa.Select[Any]) -> sa.ColumnElement[str]:
@@ -197,5 +197,8 @@ def _users(policy: RbacPolicy) -> list[sa.Select[Any]]:
     if policy.object_type == "address_group":
         rule = security_groups.rules.c
         return [sa.select(rule.project_id).where(rule.remote_address_group_id == thing)]
+    if policy.object_type == "qos_policy":
+        network = networks.networks.c
+        return [sa.select(one.project_id).where(one.qos_policy_id == thing) for one in (network, port, floating)]
     subnet = subnets.subnets.c
     return [sa.select(subnet.project_id).where(subnet.subnetpool_id == thing)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -185,6 +185,39 @@ async def update_router(ctx: Ctx, router: Router, body: RouterUpdate) -> RouterV
         row = await base.change(tx, routers.routers, router, now, **values)
         app(ctx).changed(tx)
         return (await views(ctx, tx, [row]))[0]
+
+
+class RoutesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    routes: list[HostRoute]
+
+
+async def _with_routes(ctx: Ctx, router: Router, change: Callable[[list[HostRoute]], list[HostRoute]]) -> RouterView:
+    """The router is held meanwhile, so that changes of several clients add up."""
+    async with ctx.db.write() as tx:
+        router = await routers.lock(tx, router.id)
+        wanted = change(router.routes)
+        await legs.check_routes(tx, router, wanted)
+        row = router
+        if wanted != router.routes:
+            row = await base.change(tx, routers.routers, router, ctx.clock(), routes=wanted)
+        app(ctx).changed(tx)
+        return (await views(ctx, tx, [row]))[0]
+
+
+@routes.put("/v2.0/routers/{router_id}/add_extraroutes", envelope="router", target=ROUTER,
+            policy=Rule("add_extraroutes", MEMBER))
+async def add_routes(ctx: Ctx, router: Router, body: RoutesAsked) -> RouterView:
+    """What is there already stays once."""
+    asked = subnet_rules.host_routes(body.routes)
+    return await _with_routes(ctx, router, lambda have: list(dict.fromkeys([*have, *asked])))
+
+
+@routes.put("/v2.0/routers/{router_id}/remove_extraroutes", envelope="router", target=ROUTER,
+            policy=Rule("remove_extraroutes", MEMBER))
+async def remove_routes(ctx: Ctx, router: Router, body: RoutesAsked) -> RouterView:
+    """What is not there need not be taken away."""
+    asked = set(subnet_rules.host_routes(body.routes))
+    return await _with_routes(ctx, router, lambda have: [route for route in have if route not in asked])
 
 
 async def _unchanged(tx: Connection, router: Router) -> Router:

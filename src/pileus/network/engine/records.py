@@ -10,7 +10,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Network(Record, frozen=True, kw_only=True):
-    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge."""
+    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge.
+    Hosts in `without_dhcp` do not answer DHCP."""
 
     id: str
     revision: int = 0
@@ -18,6 +19,7 @@ class Network(Record, frozen=True, kw_only=True):
     mtu: int = 1450
     external: bool = False
     physical: str | None = None
+    without_dhcp: tuple[str, ...] = ()
 
 
 class HostRoute(Record, frozen=True, kw_only=True):
@@ -59,6 +61,22 @@ class DhcpOption(Record, frozen=True, kw_only=True):
     ip_version: int = 4
 
 
+class Limit(Record, frozen=True, kw_only=True):
+    """Of what goes out of a guest, or into it; in bits or packets per second. Burst 0: some of it."""
+
+    egress: bool = True
+    packets: bool = False
+    most: int
+    burst: int = 0
+
+
+class Qos(Record, frozen=True, kw_only=True):
+    """`dscp` is written into what goes out."""
+
+    limits: tuple[Limit, ...] = ()
+    dscp: int | None = None
+
+
 class Port(Record, frozen=True, kw_only=True):
     id: str
     revision: int = 0
@@ -76,6 +94,7 @@ class Port(Record, frozen=True, kw_only=True):
     hostname: str = ""
     dns_domain: str = ""
     dhcp_options: tuple[DhcpOption, ...] = ()
+    qos: Qos | None = None
 
 
 class Gateway(Record, frozen=True, kw_only=True):
@@ -118,6 +137,7 @@ class FloatingIp(Record, frozen=True, kw_only=True):
     router_id: str | None = None
     port_id: str | None = None
     forwardings: tuple[Forwarding, ...] = ()
+    qos: Qos | None = None
 
 
 class MeterRule(Record, frozen=True, kw_only=True):

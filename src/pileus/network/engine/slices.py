@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
+import msgspec
+
 from pileus.network.engine.records import (
     Gateway,
     GatewayLeg,
@@ -119,9 +121,12 @@ def _network(index: _Index, host: str, network: Network, hosts: set[str]) -> Net
             device_id=port.device_id,
             project_id=port.project_id,
         ))
+    subnets = index.subnets_of[network.id]
+    if host in network.without_dhcp:
+        subnets = [msgspec.structs.replace(subnet, enable_dhcp=False) for subnet in subnets]
     return NetworkSlice(
-        network=network,
-        subnets=tuple(index.subnets_of[network.id]),
+        network=msgspec.structs.replace(network, without_dhcp=()) if network.without_dhcp else network,
+        subnets=tuple(subnets),
         peers=tuple(sorted(index.hosts[other].underlay_ip for other in hosts if other != host)),
         neighbours=tuple(neighbours),
     )

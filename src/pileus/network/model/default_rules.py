@@ -19,7 +19,7 @@ default_rules = sa.Table(
     sa.Column("port_range_max", sa.Integer),
     sa.Column("remote_ip_prefix", sa.String(64)),
     sa.Column("remote_group_id", sa.String(36)),
-    sa.Column("remote_address_group_id", sa.String(36)),
+    sa.Column("remote_address_group_id", sa.String(36), sa.ForeignKey("address_group.id")),
     sa.Column("used_in_default_sg", sa.Boolean, nullable=False),
     sa.Column("used_in_non_default_sg", sa.Boolean, nullable=False),
     sa.Column("meaning", sa.String(255), nullable=False, unique=True),

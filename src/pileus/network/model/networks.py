@@ -28,6 +28,12 @@ networks = sa.Table(
     sa.Column("physical_network", sa.String(64)),
     sa.Column("segmentation_id", sa.Integer),
     sa.Column("segment", sa.String(120), nullable=False, unique=True),
+    sa.Column("qos_policy_id", sa.String(36), sa.ForeignKey("qos_policy.id"), index=True),
+)
+exclusions = sa.Table(
+    "dhcp_exclusion", metadata,
+    sa.Column("network_id", sa.String(36), sa.ForeignKey("network.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("host", sa.String(255), primary_key=True),
 )
 TRIES = 8
 
@@ -46,6 +52,7 @@ class Network(Row, frozen=True, kw_only=True):
     physical_network: str | None = None
     segmentation_id: int | None = None
     segment: str = ""
+    qos_policy_id: str | None = None
 
 
 def segment_of(kind: str, physical: str | None, number: int | None) -> str:

@@ -38,6 +38,7 @@ ports = sa.Table(
     sa.Column("extra_dhcp_opts", Json, nullable=False),
     sa.Column("dns_name", sa.String(255), nullable=False),
     sa.Column("dns_domain", sa.String(255), nullable=False),
+    sa.Column("qos_policy_id", sa.String(36), sa.ForeignKey("qos_policy.id"), index=True),
     sa.UniqueConstraint("network_id", "mac_address"),
 )
 port_groups = sa.Table(
@@ -77,6 +78,7 @@ class Port(Row, frozen=True, kw_only=True, gc=False):
     extra_dhcp_opts: list[DhcpOption] = []
     dns_name: str = ""
     dns_domain: str = ""
+    qos_policy_id: str | None = None
 
 
 async def find(conn: Connection, port_id: str) -> Port | None:

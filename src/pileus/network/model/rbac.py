@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
-from pileus.network import faults
+from pileus.network import policy_faults
 from pileus.network.model.base import Row, metadata, standard_columns
 
 EVERYBODY = "*"
@@ -36,7 +36,7 @@ class RbacPolicy(Row, frozen=True, kw_only=True):
 async def get(conn: Connection, rbac_policy_id: str) -> RbacPolicy:
     row = await db.one(conn, sa.select(policies).where(policies.c.id == rbac_policy_id), RbacPolicy)
     if row is None:
-        raise faults.RbacPolicyNotFound(rbac_policy_id=rbac_policy_id)
+        raise policy_faults.RbacPolicyNotFound(rbac_policy_id=rbac_policy_id)
     return row
 
 

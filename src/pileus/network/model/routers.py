@@ -39,6 +39,7 @@ floating_ips = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("dns_name", sa.String(255), nullable=False),
     sa.Column("dns_domain", sa.String(255), nullable=False),
+    sa.Column("qos_policy_id", sa.String(36), sa.ForeignKey("qos_policy.id"), index=True),
     sa.UniqueConstraint("floating_network_id", "port_id", "fixed_ip_address"),
 )
 
@@ -65,6 +66,7 @@ class FloatingIp(Row, frozen=True, kw_only=True):
     status: str = "DOWN"
     dns_name: str = ""
     dns_domain: str = ""
+    qos_policy_id: str | None = None
 
 
 class Interface(msgspec.Struct, frozen=True, kw_only=True):

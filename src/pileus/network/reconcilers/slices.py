@@ -19,7 +19,7 @@ from pileus.network.messages import ApplySlice
 from pileus.network.model import hosts as host_model
 from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host, hosts
-from pileus.network.model.ports import ACTIVE, ports
+from pileus.network.model.ports import ACTIVE, DHCP, ports
 from pileus.network.model.routers import interfaces, routers
 from pileus.network.rendering import read_records
 
@@ -83,13 +83,18 @@ async def _settle(network: Network, host: Host, wanted: Slice, digest: str) -> N
 
 
 async def _finish_resting_legs(network: Network, host: str) -> None:
-    """A router that is administratively down has no legs on its host. Once the host has made its slice so, all that
-    was wanted of their ports is done; no engine will ever speak of them."""
+    """A router that is administratively down has no legs on its host, and DHCP of a network without guests is served
+    nowhere. Once the host has made its slice so, all that was wanted of their ports is done; no engine will ever speak
+    of them."""
     query = sa.select(ports.c.id).join(interfaces, interfaces.c.port_id == ports.c.id).join(
         routers, routers.c.id == interfaces.c.router_id).where(
             routers.c.host == host, ~routers.c.admin_state_up, ports.c.status != ACTIVE)
+    guests = ports.alias()
+    served = sa.select(guests.c.network_id).where(guests.c.host != "")
+    idle = sa.select(ports.c.id).where(
+        ports.c.device_owner == DHCP, ports.c.status != ACTIVE, ports.c.network_id.not_in(served))
     async with network.db.read() as reader:
-        waiting = await db.scalars(reader, query)
+        waiting = [*await db.scalars(reader, query), *await db.scalars(reader, idle)]
     if waiting:
         async with network.db.write() as tx:
             for part in chunks(waiting):

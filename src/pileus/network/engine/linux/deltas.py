@@ -68,6 +68,8 @@ def ruleset_after(known: Ruleset, before: Slice, wanted: Slice, change: Change) 
     ids = {group.id for group in wanted.groups}
     if known.refused or not all(usable(port, {}) for port in change.added) or not _plain(change.groups):
         return None
+    if any(port.qos is not None for port in (*change.added, *change.removed)):
+        return None
     if _combinations(before, ids) != _combinations(wanted, ids):
         return None
     if not (_distinct(before.ports) and _distinct(wanted.ports)):

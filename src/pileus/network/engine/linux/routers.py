@@ -15,6 +15,7 @@ from pileus.network.engine.linux.links import Link, Links, Route
 from pileus.network.engine.linux.metadata import Answer, Listener
 from pileus.network.engine.linux.meters import settle_meters
 from pileus.network.engine.linux.nft import Nft
+from pileus.network.engine.linux.shaping import floating_limits
 from pileus.network.engine.linux.spaces import QUIET, askers, identity, settle_addresses, settle_link
 from pileus.network.engine.linux.wiring import PhysicalBridge, clear_far_end, join_far_end
 from pileus.network.engine.records import GatewayLeg, NetworkSlice, RouterSlice
@@ -65,7 +66,7 @@ def compile_translation(router: RouterSlice) -> tuple[str, str]:
         "  chain after {\n    type nat hook postrouting priority srcnat; policy accept;\n    "
         + "\n    ".join(after) + "\n  }\n"
         "  chain to_router {\n    type filter hook input priority filter; policy accept;\n"
-        f'    iifname "qg-*" ip daddr {METADATA} drop\n  }}\n}}\n')
+        f'    iifname "qg-*" ip daddr {METADATA} drop\n  }}\n{floating_limits(router.floating_ips)}}}\n')
     generation = "generation_" + hashlib.sha256(body.encode()).hexdigest()[:16]
     text = f"add table ip {names.TABLE}\ndelete table ip {names.TABLE}\n{body}"
     return text + f"add chain ip {names.TABLE} {generation}\n", generation

@@ -11,6 +11,7 @@ import msgspec
 
 from pileus.network.engine.filters import WITH_PORTS, Match, collapsed, normal, plain, port_addresses
 from pileus.network.engine.linux import names
+from pileus.network.engine.linux.shaping import shaping
 from pileus.network.engine.records import GroupSlice, Port, Slice
 
 GUEST_MARK = 0x40000000   # tells the marks of guests' packets from marks that others on the host may use
@@ -264,7 +265,7 @@ def _bridge_table(wanted: Slice, elements: Elements) -> str:
         filled("set", "targets_any", "type ifname"),
         _collection("set", "service_macs", "type ether_addr", sorted(set(service_macs))),
         filled("map", "marks", "type ifname : mark"),
-        BRIDGE_CHAINS, "}\n",
+        BRIDGE_CHAINS, shaping([port for port in wanted.ports if port.qos is not None]), "}\n",
     ))
 
 

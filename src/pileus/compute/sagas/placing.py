@@ -1,0 +1,60 @@
+"""Finding a host for a server, and claiming it: what boots, moves and returns from the shelf have in common."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pileus.compute import nics, scheduling
+from pileus.compute.model.servers import Server
+from pileus.compute.scheduler import NO_VALID_HOST
+from pileus.kit.saga import Abort, Turn, Wait
+
+PORT_POLL_SECONDS = 5.0         # only the fallback: the network service tells us when a port came up
+CLAIM_TRIES = 5
+
+
+class Placed(Protocol):
+    """The fields of such a saga."""
+
+    candidates: dict[str, dict[str, float]]
+    choices: list[str]
+    host: str
+
+
+async def choose(turn: Turn, saga: Placed, server: Server, asked_host: str | None,
+                 tried: tuple[str, ...] = ()) -> None:
+    verdict = await scheduling.choose(turn.services, server, saga.candidates, asked_host, tried)
+    turn.note(scheduling.as_note(verdict))
+    if not verdict.hosts:
+        raise Abort(verdict.sentence)
+    saga.choices, saga.candidates = list(verdict.hosts), {}
+
+
+async def claim(turn: Turn, saga: Placed, server: Server, consumer_id: str, asked_host: str | None = None,
+                tried: tuple[str, ...] = ()) -> None:
+    """Claims are keyed by the consumer's id: asking twice yields the first answer; a full host means the next one."""
+    for _ in range(CLAIM_TRIES):
+        for host in saga.choices:
+            if await scheduling.claim(turn.services, server, host, consumer_id):
+                saga.host = host
+                return
+        saga.candidates = await scheduling.candidates(turn.services, server)
+        await choose(turn, saga, server, asked_host, tried)
+    raise Abort(f"{NO_VALID_HOST} Others were faster on every host that fitted; try again.")
+
+
+class Waiting(Protocol):
+    waiting_since: float
+
+
+async def await_ports(turn: Turn, saga: Waiting, server_id: str, host: str) -> None:
+    """Raises Wait while ports are not up, and Abort when that takes too long."""
+    down = await nics.not_up(turn.services, server_id)
+    now = turn.services.clock()
+    saga.waiting_since = saga.waiting_since or now
+    if not down:
+        return
+    if now - saga.waiting_since > turn.services.config.port_timeout:
+        raise Abort(f"The network did not bring port {down[0]} up on host {host} "
+                    f"within {turn.services.config.port_timeout} s.")
+    raise Wait(PORT_POLL_SECONDS)

@@ -1,0 +1,1 @@
+"""Users and groups that come from the LDAP servers of domains."""

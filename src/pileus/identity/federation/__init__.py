@@ -1,0 +1,1 @@
+"""People whom somebody else vouches for."""

@@ -1,0 +1,91 @@
+"""Requests signed as OAuth 1.0a wants it: read from their header, and checked against the secrets."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from oauthlib.oauth1.rfc5849 import signature, utils
+
+from pileus.identity.model import oauth
+from pileus.identity.model.oauth import AccessToken, Consumer, RequestToken
+from pileus.kit.faults import Unauthorized
+
+if TYPE_CHECKING:
+    from pileus.identity.runtime import Identity
+    from pileus.kit.web import Ctx
+
+METHODS = {"HMAC-SHA1": hashlib.sha1, "HMAC-SHA256": hashlib.sha256, "HMAC-SHA512": hashlib.sha512}
+LATE = 600.0                           # seconds by which a request's time may differ from ours
+LONGEST = 8192
+
+
+class Signed:
+    """A request and the parameters of its header; nothing of it is believed before `must_be_signed`."""
+
+    def __init__(self, method: str, url: str, header: str):
+        self.method, self.url, self.header = method, url, header if len(header) <= LONGEST else ""
+        self.fields: dict[str, str] = {}
+        if self.header.lower().startswith("oauth "):
+            try:
+                pairs = utils.parse_authorization_header(self.header)
+            except ValueError as error:
+                raise Unauthorized() from error
+            self.fields = {name: utils.unescape(value) for name, value in pairs if name.startswith("oauth_")}
+
+    @classmethod
+    def of(cls, ctx: Ctx) -> Signed:
+        return cls(ctx.request.method, ctx.url_with(), ctx.request.headers.get("authorization", ""))
+
+    def must_be_signed(self, now: float, consumer_secret: str, token_secret: str = "") -> None:
+        """Raises Unauthorized unless whoever sent it knows both secrets."""
+        digest = METHODS.get(self.fields.get("oauth_signature_method", ""))
+        stamp = self.fields.get("oauth_timestamp", "")
+        if digest is None or not (stamp.isascii() and stamp.isdigit()) or len(stamp) > 12 \
+                or abs(int(stamp) - now) > LATE or not self.fields.get("oauth_nonce") \
+                or self.fields.get("oauth_version", "1.0") != "1.0":
+            raise Unauthorized()
+        try:
+            parameters: Any = signature.collect_parameters(uri_query=urlsplit(self.url).query,
+                                                           headers={"Authorization": self.header})
+            method: Any = self.method
+            base = signature.signature_base_string(
+                method, signature.base_string_uri(self.url), signature.normalize_parameters(parameters))
+        except ValueError as error:
+            raise Unauthorized() from error
+        key = f"{utils.escape(consumer_secret)}&{utils.escape(token_secret)}".encode()
+        wanted = base64.b64encode(hmac.digest(key, base.encode(), digest))
+        if not hmac.compare_digest(wanted, self.fields.get("oauth_signature", "").encode(errors="replace")):
+            raise Unauthorized()
+
+
+async def consumer_of(app: Identity, signed: Signed) -> Consumer:
+    """Who signed says they are."""
+    async with app.db.read() as reader:
+        consumer = await oauth.find_consumer(reader, signed.fields.get("oauth_consumer_key", ""))
+    if consumer is None:
+        raise Unauthorized()
+    return consumer
+
+
+def must_be_signed_by(app: Identity, signed: Signed, consumer: Consumer,
+                      token: RequestToken | AccessToken | None = None) -> None:
+    """And, with a token, by its secret as well. It must be one of that consumer's and not have ended."""
+    if token is not None and (token.consumer_id != consumer.id or token.expires_at <= app.clock()):
+        raise Unauthorized()
+    plain = [app.credential_keys.decrypt(row.secret).decode() for row in (consumer, token) if row is not None]
+    signed.must_be_signed(app.clock(), *plain)
+
+
+async def proven_access_token(app: Identity, signed: Signed) -> AccessToken:
+    """The access token a request was signed with."""
+    consumer = await consumer_of(app, signed)
+    async with app.db.read() as reader:
+        token = await oauth.find_access_token(reader, signed.fields.get("oauth_token", ""))
+    if token is None:
+        raise Unauthorized()
+    must_be_signed_by(app, signed, consumer, token)
+    return token

@@ -1,0 +1,53 @@
+"""What a client can be told went wrong with policies: of sharing, and of quality of service."""
+
+from __future__ import annotations
+
+from pileus.kit.faults import BadRequest, Conflict, NotFound
+
+# sharing
+
+
+class RbacPolicyNotFound(NotFound):
+    code, message = "RbacPolicyNotFound", "RBAC policy {rbac_policy_id} could not be found"
+
+
+class RbacPolicyExists(Conflict):
+    code, message = "DuplicateRbacPolicy", "An RBAC policy already exists with those values."
+
+
+class RbacPolicyInUse(Conflict):
+    code = "RbacPolicyInUse"
+    message = "RBAC policy on object {object_id} cannot be removed because other objects depend on it."
+
+
+class RbacObjectNotFound(NotFound):
+    code, message = "RbacObjectNotFound", "The {object_type} {object_id} could not be found."
+
+
+class InvalidRbacAction(BadRequest):
+    code, message = "InvalidInput", "Invalid action '{action}' for object type '{object_type}'."
+
+
+# quality of service
+
+
+class QosPolicyNotFound(NotFound):
+    code, message = "QosPolicyNotFound", "QoS policy {policy_id} could not be found."
+
+
+class QosPolicyInUse(Conflict):
+    code, message = "QosPolicyInUse", "QoS Policy {policy_id} is used by a network, a port or a floating IP."
+
+
+class QosRuleNotFound(NotFound):
+    code, message = "QosRuleNotFound", "QoS rule {rule_id} for policy {policy_id} could not be found."
+
+
+class QosRuleConflict(Conflict):
+    code = "QoSRulesConflict"
+    message = "Policy {policy_id} has a {kind} rule of this direction already."
+
+
+class QosDefaultExists(Conflict):
+    code = "QoSPolicyDefaultAlreadyExists"
+    message = "A default QoS policy exists for project {project_id}: {policy_id}."

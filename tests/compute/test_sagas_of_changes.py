@@ -1,0 +1,223 @@
+"""Sagas that change a server which is there survive crashes at each step and unwind from each, with real services."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from pileus.compute.drivers.base import Power as GuestPower
+from pileus.compute.model import flavors, migrations, servers
+from pileus.compute.model.migrations import Migration
+from pileus.compute.model.servers import FlavorCopy, Server
+from pileus.compute.model.states import State
+from pileus.compute.nics import NicWish
+from pileus.compute.runtime import Compute
+from pileus.compute.sagas import images
+from pileus.compute.sagas.boot_server import BootServer
+from pileus.compute.sagas.images import NewImage
+from pileus.compute.sagas.interfaces import AttachInterface, DetachInterface
+from pileus.compute.sagas.rebuild_server import Changes, RebuildServer
+from pileus.compute.sagas.rescue_server import RescueServer, UnrescueServer
+from pileus.compute.sagas.resize_server import ConfirmResize, ResizeServer, RevertResize
+from pileus.compute.sagas.set_password import SetServerPassword
+from pileus.compute.sagas.shelve_server import ShelveServer, UnshelveServer
+from pileus.compute.sagas.snapshot_server import SnapshotServer
+from pileus.kit.saga import Saga
+from pileus.kit.saga_testing import prove
+from tests.cloud_databases import cloud_databases
+from tests.compute.whole_cloud import HOST, OTHER_HOST, PORT, SERVER, WholeCloud, whole_clouds
+
+IMAGE = "1a9e0000-0000-4000-8000-000000000001"
+MIGRATION = "3a9e0000-0000-4000-8000-000000000001"
+MORE_PORT = "90470000-0000-4000-8000-000000000002"
+
+
+class Worlds:
+    """What `prove` takes: the runtime of compute, and what is so in its cloud."""
+
+    def __init__(self, make: Callable[[], Awaitable[WholeCloud]]):
+        self.make = make
+        self.cloud: WholeCloud | None = None
+
+    async def active(self) -> Compute:
+        """A world with a server that runs."""
+        self.cloud = await self.make()
+        return self.cloud.compute
+
+    async def server(self, compute: Compute) -> Server:
+        async with compute.db.read() as reader:
+            return await servers.get(reader, SERVER)
+
+    async def do(self, compute: Compute, saga: Saga) -> Compute:
+        async with compute.db.write() as tx:
+            await compute.sagas.start(tx, saga, SERVER)
+        await compute.sagas.drain()
+        return compute
+
+    async def more_facts(self, world: Compute) -> dict[str, Any]:
+        assert self.cloud is not None
+        return await self.cloud.more_facts()
+
+
+async def with_active_server(cloud: WholeCloud) -> None:
+    network_id = await cloud.add_server()
+    boot = BootServer(server_id=SERVER, wishes=[NicWish(network_id=network_id, port_id=PORT)])
+    async with cloud.compute.db.write() as tx:
+        await cloud.compute.sagas.start(tx, boot, SERVER)
+    await cloud.compute.sagas.drain()
+    assert (await cloud.facts())["state"] == State.ACTIVE
+
+
+@pytest.fixture
+async def worlds(database_kind, tmp_path) -> AsyncIterator[Worlds]:
+    async with (cloud_databases(database_kind, tmp_path) as databases,
+                whole_clouds(tmp_path, databases, with_active_server) as make):
+        yield Worlds(make)
+
+
+async def test_rebuild_server(worlds: Worlds):
+    server = await worlds.server(await worlds.active())
+    assert server.image is not None
+    changes = Changes.of(server)
+    changes.name = "two"
+    saga = RebuildServer(server_id=SERVER, image=server.image, changes=changes, state=State.ACTIVE)
+    await prove(worlds.active, saga, worlds.more_facts)
+    found = await worlds.more_facts(await worlds.do(await worlds.active(), saga))
+    assert (found["state"], found["name"], found["root"]) == (State.ACTIVE, "two", 1)
+    assert found["guests"] == {HOST: {SERVER: GuestPower.RUNNING}}
+
+
+async def test_rescue_and_unrescue(worlds: Worlds):
+    server = await worlds.server(await worlds.active())
+    assert server.image is not None
+    rescue = RescueServer(server_id=SERVER, image=server.image, state=State.ACTIVE)
+
+    async def rescued() -> Compute:
+        compute = await worlds.do(await worlds.active(), rescue)
+        assert (await worlds.server(compute)).state == State.RESCUED
+        return compute
+
+    await prove(worlds.active, rescue, worlds.more_facts)
+    await prove(rescued, UnrescueServer(server_id=SERVER), worlds.more_facts)
+    found = await worlds.more_facts(await worlds.do(await rescued(), UnrescueServer(server_id=SERVER)))
+    assert (found["state"], found["rescue"]) == (State.ACTIVE, False)
+
+
+async def test_snapshot_server(worlds: Worlds):
+    image = NewImage(id=IMAGE, name="snap", properties={"image_type": "snapshot"})
+    saga = SnapshotServer(server_id=SERVER, image=image)
+    await prove(worlds.active, saga, worlds.more_facts)
+    found = await worlds.more_facts(await worlds.do(await worlds.active(), saga))
+    assert (found["state"], found["images"]) == (State.ACTIVE, ["active"])
+
+
+async def test_backups_rotate(worlds: Worlds):
+    compute = await worlds.active()
+    server = await worlds.server(compute)
+    for number in range(3):
+        image = NewImage(id=f"{IMAGE[:-1]}{number}", name=f"b{number}", properties=images.properties_of(
+            server, image_type="backup", backup_type="daily"))
+        await worlds.do(compute, SnapshotServer(server_id=SERVER, image=image, backup_type="daily", rotation=2))
+    found, _ = await compute.image.images(image_type="backup")
+    assert sorted(image.name or "" for image in found) == ["b1", "b2"]
+
+
+async def test_shelve_and_unshelve(worlds: Worlds):
+    image = NewImage(id=IMAGE, name="one-shelved", properties={"image_type": "snapshot"})
+    shelve = ShelveServer(server_id=SERVER, image=image, state=State.ACTIVE)
+    unshelve = UnshelveServer(server_id=SERVER, image_id=IMAGE, state=State.ACTIVE)
+
+    async def shelved() -> Compute:
+        return await worlds.do(await worlds.active(), shelve)
+
+    await prove(worlds.active, shelve, worlds.more_facts)
+    found = await worlds.more_facts(await shelved())
+    assert (found["state"], found["host"], found["claims"], found["images"]) == (State.OFFLOADED, None, [], ["active"])
+    assert found["guests"] == {HOST: {}}
+    await prove(shelved, unshelve, worlds.more_facts)
+    found = await worlds.more_facts(await worlds.do(await shelved(), unshelve))
+    assert (found["state"], found["host"], found["images"]) == (State.ACTIVE, HOST, [])
+    assert found["guests"] == {HOST: {SERVER: GuestPower.RUNNING}}
+
+
+async def larger(worlds: Worlds, compute: Compute, *, elsewhere: bool) -> ResizeServer:
+    """Begin a resize: the row of the migration is written with the request."""
+    server = await worlds.server(compute)
+    async with compute.db.write() as tx:
+        new = await flavors.get(tx, "1")
+        await migrations.add(tx, Migration(
+            id=MIGRATION, server_id=SERVER, project_id=server.project_id, user_id=server.user_id, type="resize",
+            status="pre-migrating", source=HOST, old_flavor_id=server.flavor_id, new_flavor_id=new.id, created_at=1.0,
+            updated_at=1.0))
+    flavor = FlavorCopy(id=new.id, name=new.name, vcpus=new.vcpus, memory_mb=new.memory_mb, disk_gb=new.disk_gb)
+    return ResizeServer(server_id=SERVER, migration_id=MIGRATION, flavor=flavor, old_flavor=server.flavor, source=HOST,
+                        state=State.ACTIVE, elsewhere=elsewhere)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_resize_confirm_and_revert(worlds: Worlds, elsewhere: bool):
+    sagas: list[ResizeServer] = []
+
+    async def asked() -> Compute:
+        compute = await worlds.active()
+        assert worlds.cloud is not None
+        if elsewhere:
+            await worlds.cloud.add_host()
+        sagas[:] = [await larger(worlds, compute, elsewhere=elsewhere)]
+        return compute
+
+    async def resized() -> Compute:
+        return await worlds.do(await asked(), sagas[0])
+
+    before = await worlds.more_facts(await asked())
+    await prove(asked, sagas[0], worlds.more_facts, unwound={"moves": [("error", None)]})
+    compute = await resized()
+    found = await worlds.more_facts(compute)
+    assert (found["state"], found["flavor"], found["host"]) == (
+        State.RESIZED, "1", OTHER_HOST if elsewhere else HOST)
+    moved = (await worlds.server(compute)).moved
+    assert moved is not None
+    confirm = ConfirmResize(server_id=SERVER, moved=moved)
+    await prove(resized, confirm, worlds.more_facts)
+    found = await worlds.more_facts(await worlds.do(await resized(), confirm))
+    assert (found["state"], found["flavor"], found["moves"]) == (State.ACTIVE, "1", [("confirmed", None)])
+    assert {consumer for consumer, _, _ in found["claims"]} == {SERVER}
+    assert found["guests"] == ({HOST: {}, OTHER_HOST: {SERVER: GuestPower.RUNNING}} if elsewhere
+                               else {HOST: {SERVER: GuestPower.RUNNING}})
+    revert = RevertResize(server_id=SERVER, moved=moved, host=found["host"])
+    await prove(resized, revert, worlds.more_facts)
+    assert await worlds.more_facts(await worlds.do(await resized(), revert)) == before | {"moves": [("reverted", None)]}
+
+
+async def test_interfaces(worlds: Worlds):
+    (nic,) = (await worlds.server(await worlds.active())).nics
+    attach = AttachInterface(server_id=SERVER, wish=NicWish(network_id=nic.network_id, port_id=MORE_PORT))
+
+    async def attached() -> Compute:
+        return await worlds.do(await worlds.active(), attach)
+
+    async def facts(world: Compute) -> dict[str, Any]:
+        """Nobody waits for the port here, so whether it is up yet is the network's matter."""
+        found = await worlds.more_facts(world)
+        return found | {"ports": sorted((port_id, host) for port_id, host, _ in found["ports"])}
+
+    await prove(worlds.active, attach, facts)
+    compute = await attached()
+    assert len((await worlds.server(compute)).nics) == 2
+    assert worlds.cloud is not None
+    assert len(worlds.cloud.driver.known[SERVER].macs) == 2
+    nic = next(nic for nic in (await worlds.server(compute)).nics if nic.port_id == MORE_PORT)
+    await prove(attached, DetachInterface(server_id=SERVER, nic=nic), facts)
+    compute = await worlds.do(await attached(), DetachInterface(server_id=SERVER, nic=nic))
+    assert len(worlds.cloud.driver.known[SERVER].macs) == 1
+    assert await compute.network.show_port(MORE_PORT) is None
+
+
+async def test_set_password(worlds: Worlds):
+    saga = SetServerPassword(server_id=SERVER, user="root", password="secret")
+    await prove(worlds.active, saga, worlds.more_facts)
+    await worlds.do(await worlds.active(), saga)
+    assert worlds.cloud is not None
+    assert worlds.cloud.driver.known[SERVER].passwords == {"root": "secret"}

@@ -1,0 +1,95 @@
+"""Quality of service: policies, their rules, and who obeys them."""
+
+from pileus.network.model import hosts
+from pileus.network.rendering import read_records
+from tests.network.test_networks import MISSING, plain
+from tests.network.test_routers import outside
+
+
+async def policy(world, status=201, **body):
+    answer = await world.admin.post("/v2.0/qos/policies", json={"policy": body})
+    assert answer.status_code == status, answer.text
+    return answer.json()["policy"] if status < 300 else answer.json()["NeutronError"]
+
+
+async def rule(world, of, kind, status=201, speaker=None, **body):
+    path = f"/v2.0/qos/policies/{of['id']}/{kind}_rules"
+    answer = await (speaker or world.admin).post(path, json={f"{kind}_rule": body})
+    assert answer.status_code == status, answer.text
+    return answer.json()[f"{kind}_rule"] if status < 300 else answer.json()["NeutronError"]
+
+
+async def told(world):
+    async with world.db.read() as reader:
+        return await read_records(reader, await hosts.every(reader))
+
+
+async def test_policies_and_rules(world):
+    mine = await policy(world, name="gold", shared=True, project_id="p1")
+    assert mine["shared"] and not mine["is_default"] and mine["rules"] == []
+    up = await rule(world, mine, "bandwidth_limit", max_kbps=8000, max_burst_kbps=800)
+    assert (up["direction"], up["max_kbps"], up["max_burst_kbps"]) == ("egress", 8000, 800)
+    again = await rule(world, mine, "bandwidth_limit", 409, max_kbps=1)
+    assert again["type"] == "QoSRulesConflict"
+    down = await rule(world, mine, "bandwidth_limit", max_kbps=9000, direction="ingress")
+    mark = await rule(world, mine, "dscp_marking", dscp_mark=26)
+    packets = await rule(world, mine, "packet_rate_limit", max_kpps=2)
+    await rule(world, mine, "dscp_marking", 400, dscp_mark=27)
+    await rule(world, mine, "bandwidth_limit", 400)
+    await rule(world, mine, "bandwidth_limit", 403, speaker=world.http, max_kbps=1)
+    shown = (await world.other.get(f"/v2.0/qos/policies/{mine['id']}")).json()["policy"]
+    assert {each["type"] for each in shown["rules"]} == {"bandwidth_limit", "dscp_marking", "packet_rate_limit"}
+    path = f"/v2.0/qos/policies/{mine['id']}"
+    listed = (await world.http.get(f"{path}/bandwidth_limit_rules", params={"direction": "ingress"})).json()
+    assert [each["id"] for each in listed["bandwidth_limit_rules"]] == [down["id"]]
+    changed = await world.admin.put(f"{path}/dscp_marking_rules/{mark['id']}",
+                                    json={"dscp_marking_rule": {"dscp_mark": 46}})
+    assert changed.json()["dscp_marking_rule"]["dscp_mark"] == 46
+    clash = await world.admin.put(f"{path}/bandwidth_limit_rules/{down['id']}",
+                                  json={"bandwidth_limit_rule": {"direction": "egress"}})
+    assert clash.status_code == 409
+    assert (await world.admin.get(f"{path}/dscp_marking_rules/{up['id']}")).status_code == 404
+    assert (await world.admin.delete(f"{path}/packet_rate_limit_rules/{packets['id']}")).status_code == 204
+    types = (await world.http.get("/v2.0/qos/rule-types")).json()["rule_types"]
+    assert {each["type"] for each in types} == {"bandwidth_limit", "dscp_marking", "packet_rate_limit"}
+    network, _ = await plain(world)
+    port = await world.http.make("port", network_id=network["id"], qos_policy_id=mine["id"])
+    assert port["qos_policy_id"] == mine["id"]
+    record = next(p for p in (await told(world)).ports if p.id == port["id"])
+    assert sorted((li.egress, li.packets, li.most, li.burst) for li in record.qos.limits) == [
+        (False, False, 9000_000, 0), (True, False, 8000_000, 800_000)] and record.qos.dscp == 46
+    busy = await world.admin.delete(path)
+    assert busy.status_code == 409 and busy.json()["NeutronError"]["type"] == "QosPolicyInUse"
+    await world.http.change("port", port, qos_policy_id=None)
+    assert (await world.admin.delete(path)).status_code == 204
+
+
+async def test_who_obeys(world):
+    of_network, own = await policy(world, name="n", shared=True), await policy(world, name="o", shared=True)
+    hidden = await policy(world, name="hidden")
+    for each, kbps in ((of_network, 1000), (own, 2000)):
+        await rule(world, each, "bandwidth_limit", max_kbps=kbps)
+    network = await world.http.make("network", qos_policy_id=of_network["id"])
+    await world.http.make("subnet", network_id=network["id"], ip_version=4, cidr="10.1.0.0/24")
+    await world.http.make("network", 404, qos_policy_id=hidden["id"])
+    await world.http.make("network", 404, qos_policy_id=MISSING)
+    first = await world.http.make("port", network_id=network["id"])
+    second = await world.http.make("port", network_id=network["id"], qos_policy_id=own["id"])
+    records = {port.id: port for port in (await told(world)).ports}
+    assert records[first["id"]].qos.limits[0].most == 1000_000
+    assert records[second["id"]].qos.limits[0].most == 2000_000
+    assert [p.qos for p in records.values() if p.device_owner == "network:dhcp"] == [None]
+    public = await outside(world)
+    floating = await world.http.make("floatingip", floating_network_id=public["id"], qos_policy_id=own["id"])
+    assert floating["qos_policy_id"] == own["id"]
+    bare = await world.http.change("floatingip", floating, qos_policy_id=None)
+    assert bare["qos_policy_id"] is None
+
+
+async def test_a_default_policy(world):
+    usual = await policy(world, name="usual", is_default=True, project_id="p1", shared=True)
+    twice = await policy(world, 409, name="another", is_default=True, project_id="p1")
+    assert twice["type"] == "QoSPolicyDefaultAlreadyExists"
+    assert (await world.http.make("network"))["qos_policy_id"] == usual["id"]
+    assert (await world.http.make("network", qos_policy_id=None))["qos_policy_id"] is None
+    assert (await world.other.make("network"))["qos_policy_id"] is None
