@@ -55,12 +55,19 @@ async def authenticate(token: str) -> Caller:
     return Caller(user_id=user or f"{role}-of-{project}", project_id=project, roles=ROLES[role])
 
 
+class NothingAttached:
+    """Of the volume service, for servers that have no volumes."""
+
+    async def attachments(self, server_id):
+        return []
+
+
 class SimpleCloud(Runtime):
     """The service with a client that speaks to it as an administrator of project p1."""
 
     def __init__(self, database: Db):
         super().__init__(SERVICE, db=database, bus=MemoryBus(), clock=TurnedClock())
-        self.config = ComputeConfig()
+        self.config, self.volume = ComputeConfig(), NothingAttached()
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(WebApp(self, authenticate)),
                                       base_url="http://compute", headers={"x-auth-token": "admin@p1"})
 

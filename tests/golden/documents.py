@@ -21,6 +21,7 @@ from pileus.kit.saga import Step
 from pileus.kit.service import Service
 from pileus.kit.versions import Version
 from pileus.network import messages as network_messages
+from pileus.volume import messages as volume_messages
 from tests.golden.personas import matrix
 from tests.golden.services import SERVICES, fields_of, spell, structs_in
 
@@ -28,7 +29,8 @@ USUAL = {"tries": 5, "timeout": 60.0}       # of a step that says nothing else
 MESSAGES: dict[str, tuple[type[Message], ...]] = {
     name: tuple(kind for kind in vars(module).values()
                 if isinstance(kind, type) and issubclass(kind, Message) and kind is not Message)
-    for name, module in (("compute", compute_messages), ("network", network_messages))}
+    for name, module in (("compute", compute_messages), ("network", network_messages),
+                         ("volume", volume_messages))}
 
 
 def documents() -> dict[str, Callable[[], str]]:

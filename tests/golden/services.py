@@ -15,8 +15,9 @@ from pileus.image.service import SERVICE as IMAGE
 from pileus.kit.service import Service
 from pileus.network.service import SERVICE as NETWORK
 from pileus.placement.service import SERVICE as PLACEMENT
+from pileus.volume.service import SERVICE as VOLUME
 
-SERVICES: tuple[Service, ...] = (IDENTITY, PLACEMENT, IMAGE, NETWORK, COMPUTE)
+SERVICES: tuple[Service, ...] = (IDENTITY, PLACEMENT, IMAGE, NETWORK, COMPUTE, VOLUME)
 
 
 def spell(kind: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.compute import nics
+from pileus.compute import nics, volumes
 from pileus.compute.api.server_view import instance_name
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image
 from pileus.compute.drivers.base import Nic as GuestNic
@@ -23,8 +23,9 @@ def as_image(facts: ImageFacts) -> Image:
                  properties=properties)
 
 
-def _disks(server: Server) -> list[Disk]:
-    disks = [Disk(kind=DiskKind.ROOT, size_mb=server.flavor.disk_gb * 1024, boot_order=1)]
+def _disks(server: Server, *, of_volume: bool) -> list[Disk]:
+    """One that boots from a volume has no root disk on its host."""
+    disks = [] if of_volume else [Disk(kind=DiskKind.ROOT, size_mb=server.flavor.disk_gb * 1024, boot_order=1)]
     if server.flavor.ephemeral_gb:
         disks.append(Disk(kind=DiskKind.EPHEMERAL, size_mb=server.flavor.ephemeral_gb * 1024))
     if server.flavor.swap_mb:
@@ -43,7 +44,8 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
                 image: ImageFacts | None = None) -> GuestSpec:
     """Deterministic but for the random seed on a config drive, which the host writes once. `image`: what the root
     disk starts as, where that is not the server's image."""
-    disks = _disks(server)
+    attached = await volumes.of_server(compute, server.id)
+    disks = _disks(server, of_volume=bool(attached) and server.image is None and image is None)
     if server.rescue is not None:
         disks = _with_rescue(disks, server.rescue)
     files: dict[str, bytes] = {}
@@ -56,6 +58,7 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
     return GuestSpec(
         id=server.id, name=instance_name(server), vcpus=server.vcpus, memory_mb=server.memory_mb,
         image=as_image(image) if image else image_of(server), disks=tuple(disks), config_drive=files,
+        volumes=attached,
         nics=tuple(GuestNic(port_id=nic.port_id, mac=nic.mac, tap=tap_name(nic.port_id), mtu=nic.mtu)
                    for nic in server.nics),
         root=server.root or 0, rescue=as_image(server.rescue) if server.rescue else None)

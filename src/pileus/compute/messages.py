@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from pileus.compute.drivers.base import Diagnostics, GuestSeen, GuestSpec, HostFacts, Image, Wanted
+from pileus.compute.drivers.base import Diagnostics, GuestSeen, GuestSpec, GuestVolume, HostFacts, Image, Wanted
 from pileus.kit.bus import Message
 
 AGENT, CONDUCTOR = "compute.agent", "compute.conductor"
@@ -60,6 +60,14 @@ class RebootGuest(Message, kw_only=True, frozen=True):
     reply: ClassVar[type] = GuestSeen
     guest_id: str
     hard: bool
+
+
+class EnsureVolumes(Message, kw_only=True, frozen=True):
+    """Have exactly these volumes in the guest."""
+
+    topic: ClassVar[str] = AGENT
+    guest_id: str
+    volumes: tuple[GuestVolume, ...]
 
 
 class AdjustGuest(Message, kw_only=True, frozen=True):

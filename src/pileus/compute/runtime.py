@@ -9,11 +9,13 @@ from pileus.image.client import ImageClient
 from pileus.kit.service import Runtime
 from pileus.network.client import NetworkClient
 from pileus.placement.client import PlacementClient
+from pileus.volume.client import VolumeClient
 
 
 class Compute(Runtime):
     def __init__(self, *args: Any, config: ComputeConfig, image: ImageClient, network: NetworkClient,
-                 placement: PlacementClient, **more: Any):
+                 placement: PlacementClient, volume: VolumeClient, **more: Any):
         super().__init__(*args, **more)
+        self.volume = volume
         self.config, self.image, self.network, self.placement = config, image, network, placement
         self.published: dict[str, bytes] = {}        # host id -> what placement was last told of it

@@ -30,6 +30,7 @@ from pileus.compute.api import (
     servers,
     services,
     usage,
+    volume_attachments,
     zones,
 )
 from pileus.compute.faults import envelope
@@ -62,7 +63,7 @@ SERVICE = Service(
                   server_rebuilds.routes, server_groups.routes, consoles.routes, interfaces.routes, flavors.routes,
                   flavor_extras.routes, keypairs.routes, aggregates.routes, hypervisors.routes, services.routes,
                   hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, external_events.routes,
-                  security_groups.routes, images.routes, operations.routes),
+                  security_groups.routes, volume_attachments.routes, images.routes, operations.routes),
     rules=(*servers.RULES, *server_create.RULES, *server_items.RULES, *server_groups.RULES, *server_images.RULES,
            *server_moves.RULES, *limits.RULES),
     envelope=envelope, page_links=page_links,

@@ -47,7 +47,8 @@ class Mount(NamedTuple):
 # port once more behind the one that is there.
 SERVICES = (Mount("identity", "keystone", "/keystone"), Mount("placement", "placement", "/placement"),
             Mount("image", "glance", "/image"), Mount("network", "neutron", "/network"),
-            Mount("compute", "nova", "/compute/v2.1"))
+            Mount("compute", "nova", "/compute/v2.1"), Mount("block-storage", "cinder", "/volume/v3"),
+            Mount("volumev3", "cinderv3", "/volume/v3"))
 
 
 async def bootstrap(app: Identity, passwords: Mapping[str, str], base_url: str,

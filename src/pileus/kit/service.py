@@ -50,6 +50,8 @@ class Service:
     body_bytes: int = DEFAULT_BODY_BYTES
     legacy: tuple[str, str] | None = None                 # beginning of paths before there were versions, and now
     path_suffix: str = ""                                 # which any path may end in and which says nothing: ".json"
+    path: Callable[[Ctx, str], str] = lambda ctx, path: path      # the path as routes know it
+    admit: Callable[[Ctx], None] = lambda ctx: None               # refuses requests of a caller who is known now
     field_selection: bool = False                         # ?fields= picks what is answered (Networking API)
     headers: Callable[[Ctx], dict[str, str]] = lambda ctx: {}
 

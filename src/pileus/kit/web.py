@@ -45,6 +45,7 @@ class Ctx:
         self.spans: list[tuple[str, float, float]] = []
         self._allowed: dict[str, bool] = {}          # rules asked of no target in particular
         self.handler = ""                            # its name, once the route is found
+        self.named_project = ""                      # which the path names though the token says it
         self._mark = time.time()
 
     def span(self, name: str) -> None:
@@ -154,6 +155,7 @@ class WebApp:
         params: dict[str, Any] = dict(zip(names, values, strict=True))
         if route.policy is not None:
             ctx.caller = await self._caller(ctx, path)
+            self.service.admit(ctx)
         await self._authorize(ctx, route, params)
         ctx.span("authenticate")
         if route.query is not None:
@@ -212,7 +214,7 @@ class WebApp:
         if old and path.startswith(f"{old}/") and path != f"{old}/":
             ctx.strict = False
             return new + path.removeprefix(old)
-        return path
+        return self.service.path(ctx, path)
 
     def _find(self, path: str) -> tuple[dict[str, list[tuple[Route, list[str]]]], list[str]]:
         found = self.tree.find(path) if "\0" not in path else None      # PostgreSQL takes no NUL in a text

@@ -62,7 +62,9 @@ def settings_of(state: StateFolder, choices: Choices) -> Settings:
     return replace(
         found, compute=replace(found.compute, driver=choices.driver),
         network=replace(found.network, engine="fake" if choices.driver == "fake" else found.network.engine),
-        image=replace(found.image, directory=str(state.images)))
+        image=replace(found.image, directory=str(state.images)),
+        volume=replace(found.volume, directory=str(state.volumes),
+                       driver="fake" if choices.driver == "fake" else found.volume.driver))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,6 +30,14 @@ from pileus.processes import hosts
 from pileus.processes.hosts import EmbeddedHost
 from pileus.processes.services import Services
 from pileus.processes.state import Choices
+from pileus.volume.agent.agent import Agent as VolumeAgent
+from pileus.volume.agent.agent import Place
+from pileus.volume.agent.backup_store import BackupStore
+from pileus.volume.agent.handlers import handlers as volume_handlers
+from pileus.volume.drivers.base import VolumeDriver
+from pileus.volume.drivers.fake import FakeDriver as FakeVolumes
+from pileus.volume.drivers.file import FileDriver
+from pileus.volume.messages import NODE as VOLUME_NODE
 
 log = logging.getLogger(__name__)
 OUTSIDE = "br-ex"                        # in the sandbox's own namespace, which is where floating IPs answer
@@ -61,6 +70,8 @@ class Nodes:
             for host in found:
                 for work in (await self._compute(host), await self._network(host)):
                     group.create_task(work)
+            for work in await self._volumes(found[0]):
+                group.create_task(work)
 
     async def _compute(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
         state, bus = self.services.state, self.services.bus
@@ -88,6 +99,22 @@ class Nodes:
         await engine.start()
         self.engines.append(engine)
         return NetworkAgent(host.name, host.address, engine, self.services.bus).run()
+
+    async def _volumes(self, host: EmbeddedHost) -> list[Coroutine[Any, Any, None]]:
+        """The back ends: all on one node, for their sockets are within reach of all hosts of this machine."""
+        config, bus = self.services.settings.volume, self.services.bus
+        folder = Path(config.directory)
+        found = []
+        for number in range(1, config.back_ends + 1):
+            name = f"{config.driver}-{number}"
+            driver: VolumeDriver = (FakeVolumes if config.driver == "fake" else FileDriver)(
+                name, folder / name, over_subscription=config.over_subscription)
+            agent = VolumeAgent(
+                Place(f"{host.name}@{name}", folder / "scratch", config.zone), driver=driver, bus=bus,
+                images=self.services.client(ImageClient, "/image", "volume"), backups=BackupStore(folder / "backups"))
+            await bus.listen(VOLUME_NODE, volume_handlers, agent, host=agent.host)
+            found.append(agent.run())
+        return found
 
     async def answer(self, request: MetadataRequest) -> MetadataResponse:
         """A guest's metadata request, passed on to compute with the word of its host for who asks."""

@@ -11,8 +11,9 @@ from pileus.kit.config import BadConfig
 from pileus.kit.policy import Policy, read_overrides
 from pileus.network.service import SERVICE as NETWORK
 from pileus.placement.service import SERVICE as PLACEMENT
+from pileus.volume.service import SERVICE as VOLUME
 
-SERVICES = (IDENTITY, PLACEMENT, IMAGE, NETWORK, COMPUTE)
+SERVICES = (IDENTITY, PLACEMENT, IMAGE, NETWORK, COMPUTE, VOLUME)
 
 
 def policies_of(file: Path) -> dict[str, Policy]:

@@ -1,4 +1,4 @@
-"""The control plane of an embedded cloud: five services, their clients and databases, in one process."""
+"""The control plane of an embedded cloud: six services, their clients and databases, in one process."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ from pileus.processes.front import Front
 from pileus.processes.policies import policies_of
 from pileus.processes.settings import Settings
 from pileus.processes.state import Passwords, StateFolder
+from pileus.volume.bootstrap import bootstrap as bootstrap_volume
+from pileus.volume.client import VolumeClient
+from pileus.volume.runtime import Volumes
+from pileus.volume.service import SERVICE as VOLUME
 
 log = logging.getLogger(__name__)
 C = TypeVar("C", bound=Client)
@@ -60,7 +64,9 @@ class Services:
         self.image = Images(IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images))
         self.network = self._network()
         self.compute = self._compute()
-        self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute)
+        self.volume = self._volume()
+        self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute,
+                                              self.volume)
         policies = policies_of(state.folder / "policy.yaml")
         for runtime in self.runtimes:
             runtime.policy = policies[runtime.service.name]
@@ -72,6 +78,7 @@ class Services:
         self._mount("/image", self.image, validate)
         self._mount("/network", self.network, validate)
         self._mount("/compute", self.compute, validate)
+        self._mount("/volume", self.volume, validate)
         self.metadata_secret = state.secret("metadata-secret")
         self.site.mounts["/console"] = ConsoleApp(self.compute)
         self.site.sockets.add("/console")
@@ -104,7 +111,14 @@ class Services:
             COMPUTE, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.compute,
             image=self.client(ImageClient, "/image", "compute"),
             network=self.client(NetworkClient, "/network", "compute"),
-            placement=self.client(PlacementClient, "/placement", "compute"))
+            placement=self.client(PlacementClient, "/placement", "compute"),
+            volume=self.client(VolumeClient, "/volume", "compute"))
+
+    def _volume(self) -> Volumes:
+        database = self._db("volume")
+        return Volumes(VOLUME, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.volume,
+                       image=self.client(ImageClient, "/image", "volume"),
+                       compute=self.client(ComputeClient, "/compute", "volume"))
 
     # -- life -------------------------------------------------------------------------------
 
@@ -121,6 +135,7 @@ class Services:
         async with self.compute.db.write() as tx:
             await flavors.default_flavors(tx, self.compute.clock())
             await quotas.set_limits(tx, dict.fromkeys(UNLIMITED, quotas.UNLIMITED), admin)
+        await bootstrap_volume(self.volume, admin_project=admin)
         for runtime in self.runtimes:
             if runtime.service.topic:
                 await self.bus.listen(runtime.service.topic, runtime.service.handlers, runtime)

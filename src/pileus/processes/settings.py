@@ -11,6 +11,7 @@ from pileus.image.config import ImageConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
 from pileus.processes.databases import DatabaseConfig
+from pileus.volume.config import VolumeConfig
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -20,6 +21,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
     placement: PlacementConfig = PlacementConfig()
+    volume: VolumeConfig = VolumeConfig()
     federation: FederationConfig = FederationConfig()
     database: DatabaseConfig = DatabaseConfig()
 

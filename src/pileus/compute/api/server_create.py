@@ -13,6 +13,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.compute import nics, versions
+from pileus.compute.api import block_devices
+from pileus.compute.api.block_devices import BlockDevice, OldBlockDevice
 from pileus.compute.api.server_groups import group_of_hint
 from pileus.compute.api.servers import Name, action_of
 from pileus.compute.api.values import address, hostname
@@ -33,6 +35,7 @@ from pileus.compute.model import flavors, hosts, keypairs, quotas, servers
 from pileus.compute.model.servers import FlavorCopy, ImageFacts, Server
 from pileus.compute.model.tables import servers as server_table
 from pileus.compute.sagas.boot_server import BootServer
+from pileus.compute.volumes import VolumeWish
 from pileus.image.client import Image
 from pileus.kit import db
 from pileus.kit.client import Refused
@@ -67,29 +70,6 @@ class NetworkWish(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tag: Annotated[Tag | None, since(versions.DEVICE_TAGS)] = None
 
 
-class BlockDevice(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Only what makes a root disk, an ephemeral or a swap disk on the host; volumes are another service's."""
-
-    source_type: str = "image"
-    destination_type: str | None = None
-    uuid: str | None = None
-    boot_index: int | str | None = None
-    guest_format: str | None = None
-    volume_size: int | str | None = None
-    delete_on_termination: bool | str | None = None
-    device_name: str | None = None
-    disk_bus: str | None = None
-    device_type: str | None = None
-    tag: Annotated[Tag | None, since(versions.DEVICE_TAGS)] = None
-    volume_type: Annotated[str | None, since(versions.VOLUME_TYPE)] = None
-    no_device: Any = None
-    image_id: str | None = None
-    volume_id: str | None = None
-    snapshot_id: str | None = None
-    virtual_name: str | None = None
-    connection_info: str | None = None
-
-
 class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     contents: str
@@ -119,6 +99,7 @@ class ServerCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     max_count: Count | str | None = None
     return_reservation_id: bool | str = False
     block_devices: list[BlockDevice] = msgspec.field(name="block_device_mapping_v2", default_factory=list)
+    old_devices: list[OldBlockDevice] = msgspec.field(name="block_device_mapping", default_factory=list)
     personality: Annotated[list[File], until(versions.NO_PERSONALITY)] = []
     description: Annotated[Annotated[str, msgspec.Meta(max_length=255)] | None, since(versions.DESCRIPTION)] = None
     tags: Annotated[Annotated[list[Tag], msgspec.Meta(max_length=MOST_TAGS)], since(versions.TAGS_AT_CREATE)] = []
@@ -157,7 +138,10 @@ async def create_server(ctx: Ctx, body: CreateBody) -> Made:
     async with ctx.db.read() as reader:
         group_id = await group_of_hint(reader, ctx, first.hints or {})
     first = msgspec.structs.replace(first, zone=zone_host[0], group_id=group_id)
+    if count_max > 1 and _wishes(asked):
+        raise BadRequest(reason="Volumes are attached to one server at a time: ask for them one by one.")
     wishes = await nics.wishes_of(ctx, asked.networks, asked.security_groups)
+    disks = await block_devices.made(ctx, _wishes(asked))
     ctx.span("validate")
     password = asked.admin_password or new_password()
     async with ctx.db.write() as tx:
@@ -173,7 +157,7 @@ async def create_server(ctx: Ctx, body: CreateBody) -> Made:
         for server in made:
             own = [wish if wish.given else msgspec.structs.replace(wish, port_id=new_uuid()) for wish in wishes]
             await ctx.sagas.start(tx, BootServer(
-                server_id=server.id, wishes=own, asked_host=zone_host[1],
+                server_id=server.id, wishes=own, volumes=disks, asked_host=zone_host[1],
                 admin_password=password if server.config_drive else None), server.id, spans=ctx.spans)
     if _truth(asked.return_reservation_id):
         return Made(reservation_id=first.reservation_id)
@@ -203,7 +187,8 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
     if asked.hostname is not None and high > 1:
         raise BadRequest(reason="A hostname cannot be given to several servers at once.")
     flavor = await flavor_of(ctx, str(asked.flavor_id))
-    image = await image_of(ctx, _image_id(asked), flavor)
+    of_volume = any(wish.boot_index == 0 for wish in _wishes(asked))
+    image = None if of_volume else await image_of(ctx, _image_id(asked), flavor)
     if len(asked.metadata) > quotas.METADATA_ITEMS:
         raise MetadataQuota(limit=quotas.METADATA_ITEMS)
     now = ctx.clock()
@@ -297,15 +282,16 @@ async def flavor_of(ctx: Ctx, flavor_id: str) -> FlavorCopy:
                       extra_specs=found.extra_specs)
 
 
+def _wishes(asked: ServerCreate) -> list[VolumeWish]:
+    """Its volumes; one that boots from a volume is no copy of an image."""
+    if asked.block_devices and asked.old_devices:
+        raise BadRequest(reason="Using different block_device_mapping syntaxes is not allowed in the same request.")
+    return block_devices.wishes(asked.block_devices, asked.old_devices, has_image=bool(_image_id(asked)))
+
+
 def _image_id(asked: ServerCreate) -> str:
-    """The image of the root disk, named by imageRef or by a block device; volumes cannot be had yet."""
-    image_id = asked.image_id.rstrip("/").rpartition("/")[2]
-    for device in asked.block_devices:
-        if device.destination_type == "volume" or device.source_type in ("volume", "snapshot"):
-            raise BadRequest(reason="Block Device Mapping is Invalid: this cloud has no block storage service yet.")
-        if device.source_type == "image" and device.uuid is not None:
-            image_id = device.uuid
-    return image_id
+    """The image of the root disk, named by imageRef or by a block device."""
+    return block_devices.image_id(asked.block_devices, asked.image_id.rstrip("/").rpartition("/")[2])
 
 
 async def image_of(ctx: Ctx, image_id: str, flavor: FlavorCopy | None) -> ImageFacts:

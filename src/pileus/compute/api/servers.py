@@ -19,6 +19,7 @@ from pileus.compute.model.states import State
 from pileus.compute.sagas.delete_server import DeleteServer
 from pileus.compute.sagas.power_server import PowerServer
 from pileus.compute.sagas.power_server import Wanted as WantedPower
+from pileus.compute.volumes import told
 from pileus.kit.faults import BadRequest, PolicyRefused
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes, Target
@@ -185,7 +186,10 @@ async def list_servers_detail(ctx: Ctx, query: dict[str, list[str]]) -> Page[Ser
 @routes.get("/v2.1/servers/{server_id}", envelope="server", target=SERVER,
             policy=Rule("os_compute_api:servers:show", PROJECT_READER))
 async def show_server(ctx: Ctx, seen: Seen) -> ServerView:
-    return await _view(ctx, seen)
+    found = await _view(ctx, seen)
+    found.volumes = [told(each, brief=ctx.version < versions.EXTENDED_ATTRIBUTES)
+                     for each in await ctx.app.volume.attachments(seen.id)]
+    return found
 
 
 async def _view(ctx: Ctx, seen: Seen) -> ServerView:

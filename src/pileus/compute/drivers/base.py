@@ -69,6 +69,16 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int = 1500
 
 
+class GuestVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume the guest is to have: an NBD export on a unix socket of the host. The guest sees its id as serial."""
+
+    volume_id: str
+    socket: str
+    export: str
+    read_only: bool = False
+    boot_order: int | None = None
+
+
 class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     """All a host has to know of a guest. Travels in messages."""
 
@@ -80,6 +90,7 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     disks: tuple[Disk, ...] = (Disk(kind=DiskKind.ROOT),)
     nics: tuple[Nic, ...] = ()
     config_drive: dict[str, bytes] = {}  # file name -> content; made only where `disks` has a config disk
+    volumes: tuple[GuestVolume, ...] = ()
     serial: str = ""  # what the guest's firmware tells as serial number; the id if empty
     root: int = 0  # which root disk: under another number it is made anew from the image, and the older one goes
     rescue: Image | None = None  # what a rescue disk starts as, where `disks` has one
@@ -253,6 +264,13 @@ class GuestDriver(GuestDisks, GuestInsides, Protocol):
         """Restart the guest; hard, or when it did not go down in time, as a new start from its latest spec.
 
         One that is off is started. Said twice is rebooted twice. Raises GuestFailed.
+        """
+        ...
+
+    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
+        """Have exactly these volumes in the guest: now where it lives, and whenever it starts.
+
+        Already so: do nothing. Raises GuestFailed, also where a guest does not let go of one; ask again then.
         """
         ...
 

@@ -17,6 +17,7 @@ from pileus.compute.drivers.base import (
     GuestSeen,
     GuestSpec,
     GuestStopped,
+    GuestVolume,
     HostFacts,
     NicUse,
     Power,
@@ -51,6 +52,7 @@ class FakeGuest(msgspec.Struct, kw_only=True):
     starts: int = 0  # times it began to run, for the console
     lives: int = 0  # times its hypervisor was started
     console: list[str] = []
+    volumes: tuple[GuestVolume, ...] = ()
     macs: list[str] = []  # of its network cards
     root: int = 0  # which root disk it has
     memory_kept: bool = False
@@ -129,7 +131,7 @@ class FakeDriver:
             guest.root, guest.disk = spec.root, ""
         if guest.power in (Power.OFF, Power.SUSPENDED):
             guest.vcpus, guest.memory_mb, guest.macs = spec.vcpus, spec.memory_mb, [nic.mac for nic in spec.nics]
-            guest.power, guest.reason = Power.PAUSED, ""
+            guest.power, guest.reason, guest.volumes = Power.PAUSED, "", spec.volumes
             guest.lives += 1
         self._keep(guest)
         self.on_step(spec.id, "started")
@@ -177,6 +179,13 @@ class FakeDriver:
         guest = self._get(guest_id, "rebooted")
         self._boot(guest, True)
         return self._after("reboot", guest)
+
+    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
+        await self._before("volumes", guest_id)
+        guest = self._get(guest_id, "given volumes")
+        guest.volumes = wanted
+        self._keep(guest)
+        self._late("volumes", guest_id)
 
     async def guests(self) -> list[GuestSeen]:
         await self._before("guests", "any")

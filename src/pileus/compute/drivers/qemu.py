@@ -18,6 +18,7 @@ from pileus.compute.drivers.base import (
     GuestSeen,
     GuestSpec,
     GuestStopped,
+    GuestVolume,
     HostFacts,
     Power,
     Wanted,
@@ -36,6 +37,7 @@ from pileus.compute.drivers.qemu_guest import Guest, failing, qemu_version, take
 from pileus.compute.drivers.qemu_nics import adjust_nics
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess, kill_stray
 from pileus.compute.drivers.qemu_snapshots import copy_while_running
+from pileus.compute.drivers.qemu_volumes import adjust_volumes
 from pileus.compute.drivers.stops import Stops
 from pileus.compute.drivers.taps import ensure_tap, remove_tap
 
@@ -190,6 +192,14 @@ class QemuDriver:
                     await asyncio.to_thread(guest.folder.forget_memory)
                     await self._start_and_run(guest)
                 return await self._seen(guest)
+
+    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
+        guest = self._guest(guest_id, "given volumes")
+        async with guest.lock:
+            with failing(guest_id, "given volumes"):
+                state = self._state(guest)
+                await self._adopt(guest)
+                await adjust_volumes(guest, state, wanted)
 
     async def adjust(self, spec: GuestSpec) -> GuestSeen:
         guest = self._guest(spec.id, "given its network cards")

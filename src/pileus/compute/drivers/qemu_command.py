@@ -9,6 +9,8 @@ import msgspec
 
 from pileus.compute.drivers.base import DiskKind, GuestSpec, Nic
 from pileus.compute.drivers.guest_folder import SCREEN
+from pileus.compute.drivers.guest_volumes import device as volume_device
+from pileus.compute.drivers.guest_volumes import device_id, node
 
 ROOT_PORTS = 24
 FIRST_SLOT = 2  # of the root complex; 0 is the host bridge
@@ -92,6 +94,7 @@ def wants_uefi(spec: GuestSpec) -> bool:
 def assign_slots(spec: GuestSpec, before: dict[str, int]) -> dict[str, int]:
     """A place on the bus for each device. One that had a place keeps it: guests name devices by their places."""
     wanted = [*(f"disk-{name}" for name in disk_names(spec)), *(f"nic-{nic.port_id}" for nic in spec.nics)]
+    wanted += [device_id(volume.volume_id) for volume in spec.volumes]
     wanted += ["serial-bus", "random", "balloon"]
     if property_of(spec, "hw_disk_bus", "virtio", DISK_BUSES) == "scsi":
         wanted.append("scsi-bus")
@@ -117,6 +120,8 @@ def command(spec: GuestSpec, launch: Launch) -> list[str]:
     arguments += channels(launch)
     for disk in launch.disks:
         arguments += ["-blockdev", text(block_node(disk))]
+    for volume in spec.volumes:
+        arguments += ["-blockdev", text(node(volume))]
     for nic in spec.nics:
         arguments += ["-netdev", text(nic_backend(nic))]
     if launch.memory is not None:
@@ -193,6 +198,7 @@ def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
             # A kernel that is started directly has index 0.
             device["bootindex"] = disk.boot_order + 1
         found.append(device | {"id": name, "bus": "scsi-bus.0"} if bus == "scsi" else placed(name, device))
+    found += [placed(device_id(each.volume_id), volume_device(each)) for each in spec.volumes]
     found += [nic_device(spec, nic, launch.slots) for nic in spec.nics]
     found.append({"driver": "VGA", "id": "screen", "bus": ROOT_BUSES[kind], "addr": SCREEN_PLACE})
     found.append({"driver": "isa-serial", "chardev": "console", "id": "serial0"})

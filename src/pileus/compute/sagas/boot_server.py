@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.compute import guest_spec, nics, scheduling
+from pileus.compute import guest_spec, nics, scheduling, volumes
 from pileus.compute.messages import EnsureDisks, EnsureGuest, EnsureImage, EnsureNoGuest, RunGuest
 from pileus.compute.model import servers
 from pileus.compute.model.servers import Nic, Power, Server, ServerFault, State
@@ -10,6 +10,7 @@ from pileus.compute.nics import NicWish
 from pileus.compute.runtime import Compute
 from pileus.compute.sagas import placing
 from pileus.compute.sagas.hosts import ask, ask_if_alive
+from pileus.compute.volumes import VolumeWish
 from pileus.kit.client import Refused
 from pileus.kit.saga import Abort, Saga, Turn, Wait, saga, step
 from pileus.kit.saga_engine import SUPERSEDED
@@ -21,6 +22,7 @@ class BootServer(Saga, kw_only=True):
     wishes: list[NicWish] = []
     admin_password: str | None = None
     asked_host: str | None = None
+    volumes: list[VolumeWish] = []
     candidates: dict[str, dict[str, float]] = {}  # provider id -> what is free of each resource class
     choices: list[str] = []                      # hosts, the best first
     host: str = ""
@@ -88,10 +90,20 @@ class BootServer(Saga, kw_only=True):
         async with turn.services.db.write() as tx:
             await self._remember(turn.services, tx, ())
 
-    @step
+    @step(timeout=600)
     async def attach_volumes(self, turn: Turn) -> None:
-        """A server whose root disk is a copy of its image has none."""
-        turn.note("no volumes")
+        """One that is there for this server already is not asked for again. Waits for what is still being made."""
+        held = {each.volume_id: each for each in await turn.services.volume.attachments(self.server_id)} \
+            if self.volumes else {}
+        for wish in self.volumes:
+            await volumes.attach(turn.services, self.server_id, self.host, wish, held.get(wish.volume_id or ""))
+
+    @attach_volumes.undo
+    async def release_volumes(self, turn: Turn) -> None:
+        await volumes.release(turn.services, self.server_id)
+        for wish in self.volumes:
+            if wish.delete_on_termination and wish.create is not None and wish.volume_id:
+                await volumes.remove_volume(turn.services, wish.volume_id)
 
     @step(timeout=600)
     async def fetch_image(self, turn: Turn) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.compute import nics
+from pileus.compute import nics, volumes
 from pileus.compute.messages import EnsureNoGuest
 from pileus.compute.model import migrations, servers
 from pileus.compute.sagas.hosts import ask_if_alive
@@ -29,6 +29,11 @@ class DeleteServer(Saga, kw_only=True):
         async with turn.services.db.read() as reader:
             server = await servers.find(reader, self.server_id)
         await nics.remove_all(turn.services, self.server_id, server.nics if server else ())
+
+    @step
+    async def remove_volumes(self, turn: Turn) -> None:
+        """Detached, and deleted where that was asked for."""
+        await volumes.release(turn.services, self.server_id)
 
     @step
     async def release(self, turn: Turn) -> None:

@@ -1,0 +1,31 @@
+"""Volumes of a guest as QEMU is told of them: NBD exports that are reconnected to; pure."""
+
+from __future__ import annotations
+
+from pileus.compute.drivers.base import GuestVolume
+
+RECONNECT_SECONDS = 60               # for which a guest waits for a server that went away, before it sees an error
+JsonObject = dict[str, object]
+
+
+def device_id(volume_id: str) -> str:
+    return f"volume-{volume_id}"
+
+
+def node_name(volume_id: str) -> str:
+    """At most 31 characters long, as QEMU wants it."""
+    return f"v{volume_id.replace('-', '')[:30]}"
+
+
+def node(volume: GuestVolume) -> JsonObject:
+    return {"driver": "nbd", "node-name": node_name(volume.volume_id), "export": volume.export, "discard": "unmap",
+            "server": {"type": "unix", "path": volume.socket}, "reconnect-delay": RECONNECT_SECONDS,
+            "read-only": volume.read_only}
+
+
+def device(volume: GuestVolume) -> JsonObject:
+    """Without its place on the bus. Guests see the first 20 characters of the serial."""
+    found: JsonObject = {"driver": "virtio-blk-pci", "drive": node_name(volume.volume_id), "serial": volume.volume_id}
+    if volume.boot_order is not None:
+        found["bootindex"] = volume.boot_order + 1
+    return found

@@ -1,0 +1,77 @@
+"""Volumes of a QEMU that runs: plugged and unplugged until they are those its guest is to have."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import msgspec
+
+from pileus.compute.drivers.base import GuestVolume
+from pileus.compute.drivers.guest_folder import GuestState
+from pileus.compute.drivers.guest_volumes import JsonObject, device, device_id, node, node_name
+from pileus.compute.drivers.qemu_command import assign_slots, place
+from pileus.compute.drivers.qemu_guest import Guest
+from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
+
+UNPLUG_SECONDS, ASK_AGAIN_SECONDS, POLL_SECONDS = 60.0, 5.0, 0.1
+
+
+async def adjust_volumes(guest: Guest, before: GuestState, wanted: tuple[GuestVolume, ...]) -> None:
+    """Give the guest these volumes and no other, at once if it runs. What goes stays written down until it is gone:
+    its place on the bus is taken so long."""
+    kept = {volume.volume_id for volume in wanted}
+    gone = [each for each in before.spec.volumes if each.volume_id not in kept]
+    spec = msgspec.structs.replace(before.spec, volumes=wanted)
+    both = msgspec.structs.replace(spec, volumes=(*wanted, *gone))
+    state = msgspec.structs.replace(before, spec=both, slots=assign_slots(both, before.slots))
+    guest.folder.write(state)
+    if guest.process is not None:
+        for volume in wanted:
+            name = device_id(volume.volume_id)
+            await plug(guest.process, volume, {"id": name} | place(spec, state.slots[name]))
+        for volume in gone:
+            await unplug(guest.process, volume.volume_id)
+    guest.folder.write(msgspec.structs.replace(state, spec=spec, slots=assign_slots(spec, state.slots)))
+
+
+async def present(process: QemuProcess) -> set[str]:
+    """Names of the nodes and ids of the devices the QEMU has."""
+    nodes = await process.execute("query-named-block-nodes", {"flat": True})
+    found = await process.execute("qom-list", {"path": "/machine/peripheral"})
+    assert isinstance(nodes, list) and isinstance(found, list)
+    return {str(each["node-name"]) for each in nodes} | {str(each["name"]) for each in found}
+
+
+async def plug(process: QemuProcess, volume: GuestVolume, place: JsonObject) -> None:
+    """Already there, whole or half: what is missing is added."""
+    there = await present(process)
+    if node_name(volume.volume_id) not in there:
+        await process.execute("blockdev-add", node(volume))
+    if device_id(volume.volume_id) not in there:
+        await process.execute("device_add", device(volume) | place)
+
+
+async def unplug(process: QemuProcess, volume_id: str) -> None:
+    """The guest has to let go of the device; one that is still booting does so late, and is asked again."""
+    give_up = time.monotonic() + UNPLUG_SECONDS
+    asked = 0.0
+    while device_id(volume_id) in await present(process):
+        now = time.monotonic()
+        if now > give_up:
+            raise QemuFailed(f"the guest does not let go of volume {volume_id}")
+        if now - asked > ASK_AGAIN_SECONDS:
+            asked = now
+            await _ask(process, volume_id)
+        await asyncio.sleep(POLL_SECONDS)
+    if node_name(volume_id) in await present(process):
+        await process.execute("blockdev-del", {"node-name": node_name(volume_id)})
+
+
+async def _ask(process: QemuProcess, volume_id: str) -> None:
+    """QEMU refuses to ask while an earlier request is pending, which is as good."""
+    try:
+        await process.execute("device_del", {"id": device_id(volume_id)})
+    except QemuFailed as error:
+        if "in the process of unplug" not in str(error) and "not found" not in str(error):
+            raise

@@ -1,0 +1,29 @@
+"""[volume]"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from pileus.kit.config import doc
+
+Limit = Annotated[int, msgspec.Meta(ge=-1)]
+
+
+class VolumeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    driver: Annotated[Literal["file", "fake"], doc("What keeps the volumes' bytes.")] = "file"
+    directory: Annotated[str, doc("Folder of the file driver's volumes and of backups.")] = "volumes"
+    back_ends: Annotated[int, msgspec.Meta(ge=1, le=16), doc(
+        "How many back ends a node offers, each with a folder of its own.")] = 1
+    default_type: Annotated[str, doc("Name of the volume type of volumes that ask for none.")] = "__DEFAULT__"
+    zone: Annotated[str, doc("Availability zone of the back ends.")] = "nova"
+    over_subscription: Annotated[float, msgspec.Meta(ge=1), doc(
+        "Sizes promised per byte there is; volumes take up only what was written to them.")] = 20.0
+    volumes: Annotated[Limit, doc("Volumes a project may have; -1 is no limit.")] = 10
+    snapshots: Annotated[Limit, doc("Snapshots a project may have; -1 is no limit.")] = 10
+    gigabytes: Annotated[Limit, doc("GiB of volumes and snapshots a project may have; -1 is no limit.")] = 1000
+    backups: Annotated[Limit, doc("Backups a project may have; -1 is no limit.")] = 10
+    backup_gigabytes: Annotated[Limit, doc("GiB of volumes a project may have backed up; -1 is no limit.")] = 1000
+    work_timeout: Annotated[int, msgspec.Meta(ge=1), doc(
+        "Seconds a node may take to copy the content of one volume.")] = 3600

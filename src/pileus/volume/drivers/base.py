@@ -1,0 +1,120 @@
+"""What the volume service needs of storage: twelve calls that each name a wanted end, so that repeating is harmless."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import ClassVar, Protocol
+
+import msgspec
+
+
+class VolumeFailed(Exception):
+    """A volume could not be brought to what was wanted; `reason` is plain text for the one who wanted it."""
+
+    def __init__(self, volume_id: str, wanted: str, reason: str) -> None:
+        super().__init__(f"Volume {volume_id} could not be {wanted}: {reason}")
+        self.volume_id, self.wanted, self.reason = volume_id, wanted, reason
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume of the same back end, or a snapshot of it, that a new volume begins as."""
+
+    volume_id: str
+    snapshot_id: str | None = None
+
+
+class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
+    read_only: bool = False
+    limits: dict[str, int] = {}          # total_iops_sec, read_iops_sec, write_bytes_sec …; 0 is no limit
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a volume is to be had: an NBD server's socket, and the export's name there."""
+
+    socket: str
+    name: str
+
+    @property
+    def uri(self) -> str:
+        return f"nbd+unix:///{self.name}?socket={self.socket}"
+
+
+class HeldVolume(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    size_gb: int
+    snapshots: tuple[str, ...] = ()
+
+
+class BackEndFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a back end has to give."""
+
+    name: str
+    driver: str
+    protocol: str
+    total_gb: float
+    free_gb: float
+    over_subscription: float = 1.0
+    multiattach: bool = True
+    qos: bool = True
+
+
+class VolumeDriver(Protocol):
+    """The interface. One volume is never asked for two things at once; different volumes are.
+
+    Every call may be made again after any crash. An unknown volume is VolumeFailed unless the call says otherwise.
+    """
+
+    kind: ClassVar[str]
+
+    async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None) -> None:
+        """Have the volume, empty or with the content of its origin. Already there: do nothing. Raises VolumeFailed;
+        nothing half made stays under its id."""
+        ...
+
+    async def remove(self, volume_id: str) -> None:
+        """Stop its export and delete it with its snapshots. Unknown volume: do nothing."""
+        ...
+
+    async def resize(self, volume_id: str, size_gb: int) -> None:
+        """Make it larger, also while it is exported and in use. Already as large: do nothing. Raises VolumeFailed."""
+        ...
+
+    async def ensure_snapshot(self, volume_id: str, snapshot_id: str) -> None:
+        """Have the snapshot, of the content as it is now. Already there: do nothing. Raises VolumeFailed."""
+        ...
+
+    async def remove_snapshot(self, volume_id: str, snapshot_id: str) -> None:
+        """Unknown snapshot or volume: do nothing."""
+        ...
+
+    async def revert(self, volume_id: str, snapshot_id: str) -> None:
+        """Give the volume, which must not be exported, the content of the snapshot. Raises VolumeFailed."""
+        ...
+
+    async def export(self, volume_id: str, options: ExportOptions | None) -> Export | None:
+        """Have it served, as `options` say; None ends that. It is served on when this process ends; already served
+        otherwise: that changes. Raises VolumeFailed."""
+        ...
+
+    def read(self, volume_id: str, snapshot_id: str | None = None) -> AsyncIterator[tuple[int, bytes]]:
+        """Its content, or that of a snapshot: (offset, bytes) in ascending order, without what is all zeros."""
+        ...
+
+    async def fill(self, volume_id: str, source: str, disk_format: str) -> None:
+        """Give the volume, which must not be in use, the content of a disk image: the path of a file, or an NBD URI.
+
+        Said twice is filled twice. Raises VolumeFailed, also for an image that is larger than the volume.
+        """
+        ...
+
+    async def rename(self, volume_id: str, new_id: str) -> int:
+        """Know the volume by another id; its size in GiB. Already so: do nothing. Raises VolumeFailed."""
+        ...
+
+    async def held(self) -> list[HeldVolume]:
+        """Every volume of this back end."""
+        ...
+
+    async def facts(self) -> BackEndFacts:
+        """What it has to give. Raises nothing."""
+        ...

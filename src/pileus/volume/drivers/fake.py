@@ -1,0 +1,151 @@
+"""Pretends to keep volumes: blocks in memory, remembered in one small file per volume. For clouds of fake hosts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Origin, VolumeFailed
+
+BLOCK = 1 << 16
+GIB = 1 << 30
+SUFFIX = ".volume"
+Blocks = dict[int, bytes]               # number of a block -> what is in it, if that is not all zeros
+
+
+class FakeVolume(msgspec.Struct, kw_only=True):
+    size_gb: int
+    blocks: Blocks = {}
+    snapshots: dict[str, Blocks] = {}
+    export: ExportOptions | None = None
+
+
+class FakeDriver:
+    """`fail` is asked before each call: (what, volume id) -> why it fails, or None."""
+
+    kind: ClassVar[str] = "fake"
+
+    def __init__(self, name: str, folder: Path, *, total_gb: float = 1 << 20, over_subscription: float = 1.0):
+        self.name, self.folder, self.total_gb, self.over_subscription = name, folder, total_gb, over_subscription
+        self.fail: Callable[[str, str], str | None] = lambda what, volume_id: None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._volumes = {path.stem: msgspec.msgpack.decode(path.read_bytes(), type=FakeVolume)
+                         for path in folder.glob(f"*{SUFFIX}")}
+
+    def _check(self, what: str, volume_id: str) -> None:
+        if (reason := self.fail(what, volume_id)) is not None:
+            raise VolumeFailed(volume_id, what, reason)
+
+    def _get(self, what: str, volume_id: str) -> FakeVolume:
+        self._check(what, volume_id)
+        if volume_id not in self._volumes:
+            raise VolumeFailed(volume_id, what, "there is no such volume")
+        return self._volumes[volume_id]
+
+    def _keep(self, volume_id: str) -> None:
+        path = self.folder / f"{volume_id}{SUFFIX}"
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(msgspec.msgpack.encode(self._volumes[volume_id]))
+        fresh.replace(path)
+
+    def _content(self, what: str, volume_id: str, snapshot_id: str | None) -> Blocks:
+        volume = self._get(what, volume_id)
+        if snapshot_id is None:
+            return volume.blocks
+        if snapshot_id not in volume.snapshots:
+            raise VolumeFailed(volume_id, what, f"there is no snapshot {snapshot_id}")
+        return volume.snapshots[snapshot_id]
+
+    async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None) -> None:
+        self._check("created", volume_id)
+        if volume_id not in self._volumes:
+            blocks = self._content("copied", origin.volume_id, origin.snapshot_id) if origin else {}
+            self._volumes[volume_id] = FakeVolume(size_gb=size_gb, blocks=dict(blocks))
+            self._keep(volume_id)
+
+    async def remove(self, volume_id: str) -> None:
+        self._check("removed", volume_id)
+        if self._volumes.pop(volume_id, None) is not None:
+            (self.folder / f"{volume_id}{SUFFIX}").unlink(missing_ok=True)
+
+    async def resize(self, volume_id: str, size_gb: int) -> None:
+        volume = self._get("extended", volume_id)
+        volume.size_gb = max(size_gb, volume.size_gb)
+        self._keep(volume_id)
+
+    async def ensure_snapshot(self, volume_id: str, snapshot_id: str) -> None:
+        volume = self._get("snapshot", volume_id)
+        volume.snapshots.setdefault(snapshot_id, dict(volume.blocks))
+        self._keep(volume_id)
+
+    async def remove_snapshot(self, volume_id: str, snapshot_id: str) -> None:
+        self._check("rid of a snapshot", volume_id)
+        volume = self._volumes.get(volume_id)
+        if volume is not None and volume.snapshots.pop(snapshot_id, None) is not None:
+            self._keep(volume_id)
+
+    async def revert(self, volume_id: str, snapshot_id: str) -> None:
+        blocks = self._content("reverted", volume_id, snapshot_id)
+        volume = self._volumes[volume_id]
+        if volume.export is not None:
+            raise VolumeFailed(volume_id, "reverted", "it is in use")
+        volume.blocks = dict(blocks)
+        self._keep(volume_id)
+
+    async def export(self, volume_id: str, options: ExportOptions | None) -> Export | None:
+        if options is None and volume_id not in self._volumes:
+            return None
+        self._get("exported", volume_id).export = options
+        self._keep(volume_id)
+        return Export(socket=f"{self.folder}/{volume_id}.nbd", name=volume_id) if options is not None else None
+
+    async def read(self, volume_id: str, snapshot_id: str | None = None) -> AsyncIterator[tuple[int, bytes]]:
+        blocks = self._content("read", volume_id, snapshot_id)
+        for number in sorted(blocks):
+            yield number * BLOCK, blocks[number]
+
+    async def fill(self, volume_id: str, source: str, disk_format: str) -> None:
+        volume = self._get("filled", volume_id)
+        if source.startswith("nbd"):
+            other = self._beside(Path(source.partition("socket=")[2]))
+            volume.blocks = dict(other.blocks)
+        else:
+            volume.blocks = await asyncio.to_thread(_blocks_of, Path(source), volume.size_gb * GIB, volume_id)
+        self._keep(volume_id)
+
+    @staticmethod
+    def _beside(socket: Path) -> FakeVolume:
+        return msgspec.msgpack.decode(socket.with_suffix(SUFFIX).read_bytes(), type=FakeVolume)
+
+    async def rename(self, volume_id: str, new_id: str) -> int:
+        if new_id not in self._volumes:
+            self._volumes[new_id] = self._get("renamed", volume_id)
+            self._keep(new_id)
+            await self.remove(volume_id)
+        return self._volumes[new_id].size_gb
+
+    async def held(self) -> list[HeldVolume]:
+        return [HeldVolume(id=volume_id, size_gb=volume.size_gb, snapshots=tuple(volume.snapshots))
+                for volume_id, volume in self._volumes.items()]
+
+    async def facts(self) -> BackEndFacts:
+        used = sum(volume.size_gb for volume in self._volumes.values())
+        return BackEndFacts(name=self.name, driver=self.kind, protocol="nbd", total_gb=self.total_gb,
+                            free_gb=self.total_gb - used, over_subscription=self.over_subscription)
+
+
+def _blocks_of(path: Path, most: int, volume_id: str) -> Blocks:
+    found: Blocks = {}
+    if path.stat().st_size > most:
+        raise VolumeFailed(volume_id, "filled", "the image is larger than the volume")
+    with path.open("rb") as file:
+        number = 0
+        while piece := file.read(BLOCK):
+            if piece.count(0) != len(piece):
+                found[number] = piece
+            number += 1
+    return found

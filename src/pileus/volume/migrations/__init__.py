@@ -1,0 +1,1 @@
+"""Schema of the volume service, forward only."""

@@ -1,0 +1,17 @@
+"""One running copy of the volume service: its configuration and the services it calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.compute.client import ComputeClient
+from pileus.image.client import ImageClient
+from pileus.kit.service import Runtime
+from pileus.volume.config import VolumeConfig
+
+
+class Volumes(Runtime):
+    def __init__(self, *args: Any, config: VolumeConfig, image: ImageClient, compute: ComputeClient,
+                 **more: Any):
+        super().__init__(*args, **more)
+        self.config, self.image, self.compute = config, image, compute

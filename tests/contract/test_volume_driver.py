@@ -1,0 +1,261 @@
+"""What every volume driver does, whatever keeps the bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import socket
+import struct
+
+import pytest
+
+from pileus.volume.drivers.base import Export, ExportOptions, Origin, VolumeFailed
+from pileus.volume.drivers.daemon import Daemon
+from pileus.volume.drivers.fake import FakeDriver
+from pileus.volume.drivers.file import FileDriver
+
+GIB, BLOCK = 1 << 30, 1 << 16
+FIRST, SECOND = b"a" * BLOCK, b"b" * BLOCK
+
+
+@pytest.fixture(params=[FakeDriver, FileDriver], ids=["fake", "file"])
+async def driver(request, tmp_path):
+    made = request.param("here", tmp_path / "volumes")
+    yield made
+    for held in await made.held():
+        await made.remove(held.id)
+
+
+def afresh(driver):
+    """As a later process of ours finds it."""
+    return type(driver)(driver.name, driver.folder)
+
+
+async def content(driver, volume_id, snapshot_id=None):
+    """Blocks that are not all zeros, by their number."""
+    found: dict[int, bytearray] = {}
+    async for offset, piece in driver.read(volume_id, snapshot_id):
+        for at in range(0, len(piece), BLOCK):
+            block = piece[at:at + BLOCK]
+            if block.count(0) != len(block):
+                found[(offset + at) // BLOCK] = block
+    return found
+
+
+async def put(driver, tmp_path, volume_id, blocks):
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        for number, block in blocks.items():
+            file.seek(number * BLOCK)
+            file.write(block)
+    await driver.fill(volume_id, str(image), "raw")
+
+
+async def test_a_new_volume_is_empty_and_made_once(driver, tmp_path):
+    await driver.ensure("v", 1)
+    assert await content(driver, "v") == {}
+    await put(driver, tmp_path, "v", {0: FIRST, 5: SECOND})
+    await driver.ensure("v", 1)
+    assert await content(driver, "v") == {0: FIRST, 5: SECOND}
+    assert await content(afresh(driver), "v") == {0: FIRST, 5: SECOND}
+    assert [(held.id, held.size_gb) for held in await driver.held()] == [("v", 1)]
+
+
+async def test_removing_twice_and_what_was_never_there(driver):
+    await driver.ensure("v", 1)
+    await driver.remove("v")
+    await driver.remove("v")
+    await driver.remove_snapshot("v", "s")
+    await driver.export("v", None)
+    assert await driver.held() == []
+    for work in (driver.resize("v", 2), driver.ensure_snapshot("v", "s"), driver.revert("v", "s"),
+                 driver.fill("v", "/nothing", "raw"), driver.rename("v", "w"),
+                 driver.export("v", ExportOptions()), driver.ensure("w", 1, Origin(volume_id="v"))):
+        with pytest.raises(VolumeFailed):
+            await work
+    assert await driver.held() == []
+
+
+async def test_snapshots_keep_what_was(driver, tmp_path):
+    await driver.ensure("v", 1)
+    await put(driver, tmp_path, "v", {0: FIRST})
+    await driver.ensure_snapshot("v", "s")
+    await put(driver, tmp_path, "v", {0: SECOND, 9: SECOND})
+    await driver.ensure_snapshot("v", "s")
+    assert await content(driver, "v", "s") == {0: FIRST}
+    assert (await driver.held())[0].snapshots == ("s",)
+    await driver.ensure("of-snapshot", 2, Origin(volume_id="v", snapshot_id="s"))
+    await driver.ensure("of-volume", 1, Origin(volume_id="v"))
+    await driver.revert("v", "s")
+    assert await content(driver, "v") == {0: FIRST}
+    await driver.remove_snapshot("v", "s")
+    await driver.remove("v")
+    assert await content(driver, "of-snapshot") == {0: FIRST}
+    assert await content(driver, "of-volume") == {0: SECOND, 9: SECOND}
+    assert {held.id: held.size_gb for held in await driver.held()} == {"of-snapshot": 2, "of-volume": 1}
+    assert all(held.snapshots == () for held in await driver.held())
+
+
+async def test_extending_and_renaming(driver, tmp_path):
+    await driver.ensure("v", 1)
+    await put(driver, tmp_path, "v", {3: FIRST})
+    await driver.resize("v", 3)
+    await driver.resize("v", 2)
+    assert await driver.rename("v", "w") == 3
+    assert await driver.rename("v", "w") == 3
+    assert await content(driver, "w") == {3: FIRST}
+    assert [held.id for held in await driver.held()] == ["w"]
+
+
+async def test_an_image_that_is_too_large_is_refused_and_changes_nothing(driver, tmp_path):
+    await driver.ensure("v", 1)
+    await put(driver, tmp_path, "v", {1: FIRST})
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(GIB + BLOCK)
+    with pytest.raises(VolumeFailed):
+        await driver.fill("v", str(large), "raw")
+    assert await content(driver, "v") == {1: FIRST}
+
+
+async def test_what_is_served_is_not_reverted(driver):
+    await driver.ensure("v", 1)
+    await driver.ensure_snapshot("v", "s")
+    export = await driver.export("v", ExportOptions())
+    assert isinstance(export, Export) and export == await driver.export("v", ExportOptions())
+    with pytest.raises(VolumeFailed):
+        await driver.revert("v", "s")
+    await driver.export("v", None)
+    await driver.revert("v", "s")
+
+
+async def test_facts(driver):
+    facts = await driver.facts()
+    assert facts.name == "here" and 0 < facts.free_gb <= facts.total_gb
+
+
+# -- the bytes of a served volume, by an NBD client of our own ------------------------------------
+
+class Nbd:
+    """Enough of the protocol to read and write."""
+
+    def __init__(self, export: Export):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(10)
+        self.socket.connect(export.socket)
+        assert self._take(16) == b"NBDMAGICIHAVEOPT"
+        self._take(2)
+        name = export.name.encode()
+        self.socket.sendall(struct.pack(">I", 3) + struct.pack(">QII", 0x49484156454F5054, 1, len(name)) + name)
+        self.size, self.flags = struct.unpack(">QH", self._take(10))
+
+    def _take(self, count):
+        data = b""
+        while len(data) < count:
+            piece = self.socket.recv(count - len(data))
+            assert piece, "the server hung up"
+            data += piece
+        return data
+
+    def _ask(self, kind, offset, length, data=b""):
+        self.socket.sendall(struct.pack(">IHHQQI", 0x25609513, 0, kind, 7, offset, length) + data)
+        magic, error, handle = struct.unpack(">IIQ", self._take(16))
+        assert (magic, handle) == (0x67446698, 7)
+        return error
+
+    def read(self, offset, length):
+        assert self._ask(0, offset, length) == 0
+        return self._take(length)
+
+    def write(self, offset, data):
+        error = self._ask(1, offset, len(data), data)
+        return error or self._ask(3, 0, 0)
+
+    def close(self):
+        self.socket.close()
+
+
+@pytest.fixture
+async def file_driver(tmp_path):
+    made = FileDriver("here", tmp_path / "volumes")
+    yield made
+    for held in await made.held():
+        await made.remove(held.id)
+
+
+async def test_a_write_that_was_acknowledged_survives_the_servers_death(file_driver):
+    await file_driver.ensure("v", 1)
+    client = Nbd(await file_driver.export("v", ExportOptions()))
+    assert client.size == GIB
+    assert client.write(0, FIRST) == 0
+    daemon = os.pidfd_open(Daemon(file_driver.folder / "v").pid())
+    signal.pidfd_send_signal(daemon, signal.SIGKILL)
+    assert select.select([daemon], [], [], 10)[0]
+    os.close(daemon)
+    client.close()
+    again = Nbd(await afresh(file_driver).export("v", ExportOptions()))
+    assert again.read(0, BLOCK) == FIRST
+    again.close()
+
+
+async def test_a_served_volume_is_snapshot_copied_and_extended(file_driver):
+    await file_driver.ensure("v", 1)
+    export = await file_driver.export("v", ExportOptions())
+    client = Nbd(export)
+    client.write(0, FIRST)
+    await file_driver.ensure_snapshot("v", "s")
+    client.write(0, SECOND)
+    await file_driver.ensure("copy", 1, Origin(volume_id="v"))
+    assert await content(file_driver, "v", "s") == {0: FIRST}
+    assert await content(file_driver, "copy") == {0: SECOND}
+    client.close()
+    await file_driver.resize("v", 2)
+    larger = Nbd(export)
+    assert (larger.size, larger.read(0, BLOCK)) == (2 * GIB, SECOND)
+    larger.close()
+    await file_driver.remove_snapshot("v", "s")
+    assert (await file_driver.held())[1].snapshots == ()
+
+
+async def test_the_server_outlives_the_driver_and_is_found_again(file_driver):
+    await file_driver.ensure("v", 1)
+    await file_driver.export("v", ExportOptions())
+    before = Daemon(file_driver.folder / "v").pid()
+    other = afresh(file_driver)
+    assert os.getsid(before) != os.getsid(0)
+    await other.export("v", ExportOptions())
+    assert Daemon(other.folder / "v").pid() == before
+    await other.export("v", None)
+    assert Daemon(other.folder / "v").pid() is None
+
+
+async def test_a_read_only_export_takes_no_writes(file_driver):
+    await file_driver.ensure("v", 1)
+    client = Nbd(await file_driver.export("v", ExportOptions(read_only=True)))
+    assert client.write(0, FIRST) != 0
+    client.close()
+
+
+async def test_limits_hold(file_driver):
+    await file_driver.ensure("v", 1)
+    client = Nbd(await file_driver.export("v", ExportOptions(limits={"write_iops_sec": 20})))
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for number in range(40):
+        client.write(number * BLOCK, FIRST)
+    assert loop.time() - began > 0.8
+    client.close()
+
+
+async def test_images_that_name_other_files_are_refused(file_driver, tmp_path):
+    (tmp_path / "secret").write_bytes(b"secret" * 100_000)
+    image = tmp_path / "image"
+    process = await asyncio.create_subprocess_exec(
+        "qemu-img", "create", "-q", "-f", "qcow2", "-b", str(tmp_path / "secret"), "-F", "raw", str(image))
+    assert await process.wait() == 0
+    await file_driver.ensure("v", 1)
+    with pytest.raises(VolumeFailed, match="other files"):
+        await file_driver.fill("v", str(image), "qcow2")
+    assert await content(file_driver, "v") == {}

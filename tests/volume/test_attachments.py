@@ -1,0 +1,110 @@
+"""One row per attachment: both APIs, the status that follows from it, and who may not have a second one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pileus.kit.ids import new_uuid
+
+SERVER, OTHER = new_uuid(), new_uuid()
+CONNECTOR = {"host": "host-1", "mountpoint": "/dev/vdb"}
+
+
+async def attachment(world, volume, server=SERVER, **more):
+    return (await world.ok("POST", "/attachments", {"attachment": {
+        "volume_uuid": volume, "instance_uuid": server, **more}}))["attachment"]
+
+
+async def test_reserve_connect_complete_delete(world):
+    volume = await world.volume(1)
+    made = await attachment(world, volume)
+    assert (made["status"], (await world.show("volumes", volume))["status"]) == ("reserved", "reserved")
+    path = f"/attachments/{made['id']}"
+    body = {"attachment": {"connector": CONNECTOR}}
+    shown = (await world.ok("PUT", path, body, token="service@services"))["attachment"]
+    assert shown["status"] == "attaching" and shown["connection_info"]["driver_volume_type"] == "nbd"
+    assert (await world.show("attachments", made["id"]))["connection_info"] == {}
+    assert world.held(volume)[0][1].export is not None
+    await world.action(path, "os-complete", {})
+    seen = await world.show("volumes", volume)
+    assert seen["status"] == "in-use"
+    assert [(each["server_id"], each["device"]) for each in seen["attachments"]] == [(SERVER, "/dev/vdb")]
+    assert await world.refused("DELETE", f"/volumes/{volume}") == 400
+    assert await world.refused("DELETE", path) == 403
+    await world.ok("DELETE", path, token="service@services")
+    assert (await world.show("volumes", volume))["status"] == "available"
+    assert world.held(volume)[0][1].export is None
+    assert await world.refused("GET", path) == 404
+
+
+async def test_a_second_attachment_needs_a_type_that_allows_it(world):
+    volume = await world.volume(1)
+    await attachment(world, volume)
+    body = {"attachment": {"volume_uuid": volume, "instance_uuid": OTHER}}
+    assert await world.refused("POST", "/attachments", body) == 400
+    await world.ok("POST", "/types", {"volume_type": {"name": "many", "extra_specs": {"multiattach": "<is> True"}}},
+                   token="admin@admins")
+    shared = await world.volume(1, volume_type="many")
+    for server in (SERVER, OTHER):
+        await attachment(world, shared, server)
+    assert await world.refused("POST", "/attachments", {"attachment": {
+        "volume_uuid": shared, "instance_uuid": SERVER}}) == 409
+    assert len((await world.ok("GET", f"/attachments?volume_id={shared}"))["attachments"]) == 2
+
+
+async def test_of_many_at_once_one_wins(world):
+    volume = await world.volume(1)
+    body = {"attachment": {"volume_uuid": volume, "instance_uuid": SERVER}}
+    answers = await asyncio.gather(*(world.call("POST", "/attachments", body) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers)[0] == 200
+    assert len([answer for answer in answers if answer.status_code == 200]) == 1
+    assert len((await world.ok("GET", "/attachments"))["attachments"]) == 1
+
+
+async def test_detaching_twice_at_once_and_while_it_completes_ends_consistent(world):
+    volume = await world.volume(1)
+    made = await attachment(world, volume)
+    path = f"/attachments/{made['id']}"
+    await world.ok("PUT", path, {"attachment": {"connector": CONNECTOR}}, token="service@services")
+    answers = await asyncio.gather(
+        world.call("DELETE", path, token="service@services"), world.call("DELETE", path, token="service@services"),
+        world.call("POST", f"{path}/action", {"os-complete": {}}, token="service@services"),
+        world.call("POST", f"/volumes/{volume}/action", {"os-detach": {}}))
+    assert all(answer.status_code < 500 for answer in answers)
+    left = (await world.ok("GET", "/attachments"))["attachments"]
+    status = (await world.show("volumes", volume))["status"]
+    assert (left, status) == ([], "available")
+
+
+async def test_the_older_actions_write_the_same_rows(world):
+    volume = await world.volume(1)
+    path = f"/volumes/{volume}"
+    await world.action(path, "os-reserve")
+    assert (await world.show("volumes", volume))["status"] == "attaching"
+    assert await world.refused("POST", f"{path}/action", {"os-reserve": {}}) == 400
+    await world.action(path, "os-unreserve")
+    assert (await world.show("volumes", volume))["status"] == "available"
+    await world.action(path, "os-attach", {"instance_uuid": SERVER, "mountpoint": "/dev/vdc"})
+    info = await world.action(path, "os-initialize_connection", {"connector": CONNECTOR}, token="admin@p1")
+    assert info["connection_info"]["data"]["export"] == volume
+    row, = (await world.ok("GET", "/attachments/detail"))["attachments"]
+    assert (row["instance"], row["status"]) == (SERVER, "attached")
+    await world.action(path, "os-begin_detaching")
+    assert (await world.show("volumes", volume))["status"] == "detaching"
+    await world.action(path, "os-roll_detaching")
+    assert (await world.show("volumes", volume))["status"] == "in-use"
+    await world.action(path, "os-terminate_connection", {"connector": CONNECTOR}, token="admin@p1")
+    await world.action(path, "os-detach", {"attachment_id": row["id"]})
+    assert (await world.show("volumes", volume))["status"] == "available"
+    assert world.held(volume)[0][1].export is None
+
+
+async def test_extending_what_is_attached_tells_compute(world):
+    volume = await world.volume(1)
+    await world.action(f"/volumes/{volume}", "os-attach", {"instance_uuid": SERVER, "mountpoint": "/dev/vdc"})
+    body = {"os-extend": {"new_size": 2}}
+    assert await world.refused("POST", f"/volumes/{volume}/action", body, version="3.41") == 400
+    await world.action(f"/volumes/{volume}", "os-extend", {"new_size": 2})
+    shown = await world.show("volumes", volume)
+    assert (shown["status"], shown["size"]) == ("in-use", 2)
+    assert world.compute.events == [{"name": "volume-extended", "server_uuid": SERVER, "tag": volume}]
