@@ -14,7 +14,7 @@ from pileus.kit.db import Db
 from pileus.processes.databases import HOLE, DatabaseConfig
 from tests.conftest import drop_database, new_database
 
-SERVICES = ("identity", "placement", "image", "network", "compute")
+SERVICES = ("identity", "placement", "image", "network", "compute", "volume")
 WITHOUT_REFERENCES = {"postgresql": "SET LOCAL session_replication_role = replica", "mysql": "SET foreign_key_checks=0"}
 WITH_REFERENCES = {"mysql": "SET foreign_key_checks=1"}
 

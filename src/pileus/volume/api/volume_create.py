@@ -174,6 +174,8 @@ async def create_volume(ctx: Ctx, body: VolumeRequest) -> VolumeView:
     size = _size(asked, plan)
     async with ctx.db.read() as reader:
         kind = await _type(ctx, reader, asked, plan)
+        if kind.encryption is not None:
+            raise Invalid(reason=f"Invalid volume: no driver encrypts what it stores, as type {kind.name} wants.")
         await _must_know_zone(ctx, reader, asked.availability_zone)
         if asked.group_id:
             await _must_fit_group(ctx, reader, asked.group_id, kind)
