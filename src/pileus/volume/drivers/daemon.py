@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -66,17 +67,15 @@ class Daemon:
         fresh.replace(self.folder / STATE)
         for name in (SOCKET, MONITOR, PID):
             (self.folder / name).unlink(missing_ok=True)
-        process = await asyncio.create_subprocess_exec(
-            *self._command(options, export_name), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE, start_new_session=True)
+        # Not by the loop's own way of starting programs: the daemon would inherit the pipe and never end it.
         try:
-            async with asyncio.timeout(START_SECONDS):
-                _, complaint = await process.communicate()
-        except TimeoutError as error:
-            process.kill()
+            done = await asyncio.to_thread(
+                subprocess.run, self._command(options, export_name), stdin=subprocess.DEVNULL, check=False,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=START_SECONDS, start_new_session=True)
+        except subprocess.TimeoutExpired as error:
             raise DaemonFailed(f"qemu-storage-daemon did not start within {START_SECONDS:.0f} s") from error
-        if process.returncode:
-            raise DaemonFailed(" ".join(complaint.decode(errors="replace").split())[-500:])
+        if done.returncode:
+            raise DaemonFailed(" ".join(done.stderr.decode(errors="replace").split())[-500:])
         return export
 
     def _command(self, options: ExportOptions, export_name: str) -> list[str]:
