@@ -226,10 +226,17 @@ async def compute_victims(cloud, mark: str, network_id: str) -> dict[str, str]:
     ids["server"] = await made(cloud, f"{compute}/servers", "server", name="s", flavorRef="1", imageRef=ids["image"],
                                networks=[{"uuid": network_id}], metadata={"k": "v"})
     server = f"{compute}/servers/{ids['server']}"
+    volume = await made(cloud, "/volume/v3/volumes", "volume", size=1)
 
     async def runs():
-        return (await cloud.ok("GET", server))["status"] == "ACTIVE"
+        return (await cloud.ok("GET", server))["status"] == "ACTIVE" and (
+            await cloud.ok("GET", f"/volume/v3/volumes/{volume}"))["status"] == "available"
     await until(runs)
+    await cloud.ok("POST", f"{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}})
+
+    async def attached():
+        return (await cloud.ok("GET", f"/volume/v3/volumes/{volume}"))["status"] == "in-use"
+    await until(attached)
     tagged = await cloud.call("PUT", f"{server}/tags/t", headers={"openstack-api-version": "compute 2.26"})
     assert tagged.is_success, tagged.text
     hypervisor = (await cloud.ok("GET", f"{compute}/os-hypervisors"))[0]
@@ -244,6 +251,7 @@ async def compute_victims(cloud, mark: str, network_id: str) -> dict[str, str]:
         "/v2.1/os-keypairs/{name}": f"key-{mark}", "/v2.1/os-hosts/{name}": hypervisor["hypervisor_hostname"],
         "/v2.1/os-services/{service_id}": services[0]["id"], "/v2.1/os-security-groups/{group_id}": group,
         "compute_group_id": group, "bootable_id": ids["image"],
+        "/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}": volume,
         "/v2.1/servers/{server_id}/os-interface/{port_id}": port, "hypervisor_id": str(hypervisor["id"]),
         "pattern": hypervisor["hypervisor_hostname"], "class_name": "default",
         "key": "k", "wanted": ids["server"]}

@@ -13,7 +13,8 @@ import pytest
 
 from pileus.compute.drivers.base import Can, Disk, DiskKind, GuestFailed, GuestSpec, Image, Nic, Power
 from pileus.compute.drivers.guest_folder import CONSOLE_LOG, CONSOLE_LOG_BYTES, PID, GuestFolder
-from pileus.compute.drivers.qemu import HostInUse, QemuDriver, QemuSettings
+from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
+from pileus.compute.drivers.qemu_guest import HostInUse
 from pileus.compute.drivers.qemu_process import freed
 from pileus.compute.drivers.taps import in_namespace, remove_tap
 
