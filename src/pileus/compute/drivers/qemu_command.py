@@ -199,6 +199,7 @@ def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
             device["bootindex"] = disk.boot_order + 1
         found.append(device | {"id": name, "bus": "scsi-bus.0"} if bus == "scsi" else placed(name, device))
     found += [placed(device_id(each.volume_id), volume_device(each)) for each in spec.volumes]
+    nic_model(spec)                # refused from the start, not when the first card comes
     found += [nic_device(spec, nic, launch.slots) for nic in spec.nics]
     found.append({"driver": "VGA", "id": "screen", "bus": ROOT_BUSES[kind], "addr": SCREEN_PLACE})
     found.append({"driver": "isa-serial", "chardev": "console", "id": "serial0"})
@@ -221,8 +222,12 @@ def nic_backend(nic: Nic) -> JsonObject:
     return {"type": "tap", "id": f"net-{nic.port_id}", "ifname": nic.tap, "script": "no", "downscript": "no"}
 
 
+def nic_model(spec: GuestSpec) -> str:
+    return NIC_MODELS[property_of(spec, "hw_vif_model", "virtio", NIC_MODELS)]
+
+
 def nic_device(spec: GuestSpec, nic: Nic, slots: dict[str, int]) -> JsonObject:
-    model = NIC_MODELS[property_of(spec, "hw_vif_model", "virtio", NIC_MODELS)]
+    model = nic_model(spec)
     card: JsonObject = {"driver": model, "netdev": f"net-{nic.port_id}", "mac": nic.mac, "id": f"nic-{nic.port_id}"}
     if model == "virtio-net-pci":
         card["host_mtu"] = nic.mtu
