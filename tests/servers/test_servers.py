@@ -116,9 +116,9 @@ async def pass_message(url: str, name: str) -> bytes:
         return message.body
 
 
-async def test_all_three_through_a_kill(folder: Path) -> None:
+async def test_all_through_a_kill(folder: Path) -> None:
     first = start(folder)
-    assert list(first) == ["PILEUS_TEST_POSTGRESQL", "PILEUS_TEST_MARIADB", "PILEUS_TEST_RABBITMQ"]
+    assert list(first) == [f"PILEUS_TEST_{name}" for name in ("POSTGRESQL", "MARIADB", "RABBITMQ", "SLAPD", "OIDC")]
     await on_postgresql(first["PILEUS_TEST_POSTGRESQL"], "CREATE TABLE kept AS SELECT 'since before' AS word")
     await on_mariadb(first["PILEUS_TEST_MARIADB"], "CREATE TABLE kept AS SELECT 'since before 🍄' AS word")
     assert await pass_message(first["PILEUS_TEST_RABBITMQ"], "one") == b"one"
