@@ -17,7 +17,7 @@ CREATE TABLE attachment (
     CONSTRAINT attachment_pk PRIMARY KEY (id),
     CONSTRAINT attachment_volume_id_fk FOREIGN KEY(volume_id) REFERENCES volume (id),
     CONSTRAINT attachment_exclusive_uq UNIQUE ("exclusive"),
-    CONSTRAINT attachment_volume_id_uq UNIQUE (volume_id, server_id)
+    CONSTRAINT attachment_volume_id_server_id_uq UNIQUE (volume_id, server_id)
 );
 
 CREATE INDEX attachment_by_project ON attachment (project_id, created_at, id);
@@ -159,7 +159,7 @@ CREATE TABLE service (
     updated_at DOUBLE,
     generation INTEGER NOT NULL,
     CONSTRAINT service_pk PRIMARY KEY (id),
-    CONSTRAINT service_host_uq UNIQUE (host, binary)
+    CONSTRAINT service_host_binary_uq UNIQUE (host, binary)
 );
 
 CREATE TABLE snapshot (

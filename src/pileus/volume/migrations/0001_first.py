@@ -106,7 +106,7 @@ def upgrade(op):
         sa.Column("updated_at", sa.Double),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("id", name="service_pk"),
-        sa.UniqueConstraint("host", "binary", name="service_host_uq"),
+        sa.UniqueConstraint("host", "binary", name="service_host_binary_uq"),
     )
     op.create_table(
         "volume_type",
@@ -234,7 +234,7 @@ def upgrade(op):
         sa.PrimaryKeyConstraint("id", name="attachment_pk"),
         sa.ForeignKeyConstraint(["volume_id"], ["volume.id"], name="attachment_volume_id_fk"),
         sa.UniqueConstraint("exclusive", name="attachment_exclusive_uq"),
-        sa.UniqueConstraint("volume_id", "server_id", name="attachment_volume_id_uq"),
+        sa.UniqueConstraint("volume_id", "server_id", name="attachment_volume_id_server_id_uq"),
     )
     op.create_index("attachment_by_project", "attachment", ["project_id", "created_at", "id"])
     op.create_index("attachment_by_server", "attachment", ["server_id"])
