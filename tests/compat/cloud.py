@@ -34,7 +34,8 @@ class Cloud:
         settings = replace(
             plain, database=database, compute=replace(plain.compute, driver="fake"),
             network=replace(plain.network, engine="fake"),
-            image=replace(plain.image, directory=str(state.images)))
+            image=replace(plain.image, directory=str(state.images)),
+            volume=replace(plain.volume, driver="fake", directory=str(state.volumes)))
         self.passwords = state.passwords()
         self.services = Services(state, settings, MemoryBus())
         self.nodes = Nodes(self.services, Choices(driver="fake"))
