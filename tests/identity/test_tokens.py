@@ -17,7 +17,7 @@ async def test_password_to_project_scope(world):
                                "domain": {"id": "default", "name": "Default"}}
     assert {role["name"] for role in body["roles"]} == {"member", "reader"}
     kinds = {entry["type"]: entry for entry in body["catalog"]}
-    assert set(kinds) == {"identity", "placement", "image", "network", "compute"}
+    assert set(kinds) == {"identity", "placement", "image", "network", "compute", "block-storage", "volumev3"}
     assert {e["url"] for e in kinds["compute"]["endpoints"]} == {"http://cloud:5000/compute/v2.1"}
     seen = await world.see(token, token)
     assert seen.json()["token"] == body and seen.headers["x-subject-token"] == token
@@ -93,7 +93,8 @@ async def test_bootstrap_again_changes_what_differs(world):
     await world.start("https://other:6000")
     body = (await world.post_auth("admin", scope="admin")).json()["token"]
     assert {e["url"] for entry in body["catalog"] for e in entry["endpoints"]} == {
-        f"https://other:6000{path}" for path in ("/keystone", "/placement", "/image", "/network", "/compute/v2.1")}
+        f"https://other:6000{path}"
+        for path in ("/keystone", "/placement", "/image", "/network", "/compute/v2.1", "/volume/v3")}
 
 
 async def test_what_one_may_choose(world, admin, demo):
@@ -103,7 +104,8 @@ async def test_what_one_may_choose(world, admin, demo):
     assert [d["id"] for d in (await world.ask(admin, "GET", "/v3/auth/domains")).json()["domains"]] == ["default"]
     assert (await world.ask(admin, "GET", "/v3/auth/system")).json()["system"] == [{"all": True}]
     catalog = (await world.ask(demo, "GET", "/v3/auth/catalog")).json()
-    assert {entry["name"] for entry in catalog["catalog"]} == {"keystone", "placement", "glance", "neutron", "nova"}
+    assert {entry["name"] for entry in catalog["catalog"]} == {"keystone", "placement", "glance", "neutron", "nova",
+                                                               "cinder", "cinderv3"}
 
 
 async def test_discovery(world):
