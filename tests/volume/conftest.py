@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from pileus.image.client import Image
-from pileus.kit import faults, migrate
+from pileus.kit import faults
 from pileus.kit.bus import MemoryBus
 from pileus.kit.caller import Caller
 from pileus.kit.client import Refused, Reply
@@ -95,7 +95,6 @@ class World(Volumes):
                                       base_url="http://volume")
 
     async def begin(self):
-        await migrate.bring_up_to_date(self.db, migrations)
         await bootstrap(self, admin_project="admins")
         await self.bus.listen(CONDUCTOR, SERVICE.handlers, self)
         for name, driver in self.drivers.items():
@@ -148,7 +147,7 @@ async def make_world(make_db, tmp_path):
     worlds = []
 
     async def make(**config):
-        worlds.append(World(await make_db(), tmp_path / f"volumes-{len(worlds)}", **config))
+        worlds.append(World(await make_db(migrations), tmp_path / f"volumes-{len(worlds)}", **config))
         await worlds[-1].begin()
         return worlds[-1]
 

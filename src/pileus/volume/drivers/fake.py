@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import errno
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -143,9 +145,23 @@ def _blocks_of(path: Path, most: int, volume_id: str) -> Blocks:
     if path.stat().st_size > most:
         raise VolumeFailed(volume_id, "filled", "the image is larger than the volume")
     with path.open("rb") as file:
-        number = 0
-        while piece := file.read(BLOCK):
+        for number in _written(file.fileno()):
+            piece = os.pread(file.fileno(), BLOCK, number * BLOCK)
             if piece.count(0) != len(piece):
                 found[number] = piece
-            number += 1
     return found
+
+
+def _written(file: int) -> Iterator[int]:
+    """The numbers of the blocks that are not in a hole of the file."""
+    end, at = os.fstat(file).st_size, 0
+    while at < end:
+        try:
+            at = os.lseek(file, at, os.SEEK_DATA)
+        except OSError as refused:
+            if refused.errno == errno.ENXIO:                     # nothing but a hole up to the end
+                return
+            raise
+        until = os.lseek(file, at, os.SEEK_HOLE)
+        yield from range(at // BLOCK, -(-until // BLOCK))
+        at = -(-until // BLOCK) * BLOCK
