@@ -48,21 +48,20 @@ class Policy:
         self.overridden = frozenset(overrides or {})
         self.checks = checks | dict(overrides or {})
         self.rules = oslo_policy.Rules({name: _parsed(text) for name, text in self.checks.items()})
-        for name, check in self.rules.items():
-            self._must_mean_something(name, check)
+        for name, text in self.checks.items():
+            self._must_mean_something(name, text)
         self._compiled = {name: _compiled(text) for name, text in self.checks.items()}
 
     def allows(self, name: str, credentials: Mapping[str, Any], target: Mapping[str, Any]) -> bool:
         """Whether `name` holds. Leave out of both mappings what is not set: None would equal None."""
         return self._compiled[name](self, target, credentials)
 
-    def _must_mean_something(self, name: str, check: Any) -> None:
+    def _must_mean_something(self, name: str, text: str) -> None:
         """The library makes a check that it cannot read one that never holds."""
-        if str(check) == NOBODY != self.checks[name].strip():
-            raise BadConfig(f"the check of rule {name} cannot be read: {self.checks[name]}")
-        for part in _parts(check):
-            if isinstance(part, oslo_policy.RuleCheck) and part.match not in self.checks:
-                raise BadConfig(f"rule {name} refers to a rule that is not there: {part.match}")
+        if str(_parsed(text)) == NOBODY != text.strip():
+            raise BadConfig(f"the check of rule {name} cannot be read: {text}")
+        if missing := _rules_in(text) - self.checks.keys():
+            raise BadConfig(f"rule {name} refers to a rule that is not there: {', '.join(sorted(missing))}")
 
 
 @functools.lru_cache(4096)
@@ -89,6 +88,11 @@ def _compile(check: Any) -> Check:
     if isinstance(check, oslo_policy.RuleCheck):
         return lambda policy, target, credentials: policy.allows(check.match, credentials, target)
     return lambda policy, target, credentials: bool(check(target, credentials, policy))
+
+
+@functools.lru_cache(4096)
+def _rules_in(text: str) -> frozenset[str]:
+    return frozenset(part.match for part in _parts(_parsed(text)) if isinstance(part, oslo_policy.RuleCheck))
 
 
 def _parts(check: Any) -> list[Any]:
