@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tests.compat import volume_victims
+
 
 def good_bodies(known: Mapping[str, str]) -> dict[str, Any]:
-    return _identity(known) | _placement(known) | _image(known) | _network(known) | _compute(known)
+    found = _identity(known) | _placement(known) | _image(known) | _network(known) | _compute(known)
+    return found | volume_victims.bodies(known) if "backup_id" in known else found
 
 
 QUERIES = {"GET /allocation_candidates": "resources=VCPU:1"}

@@ -147,8 +147,8 @@ class World(Volumes):
 
     def held(self, volume_id):
         """(back end, its volume) for every back end that has the volume."""
-        return [(name, driver._volumes[volume_id]) for name, driver in self.drivers.items()
-                if volume_id in driver._volumes]
+        return [(name, driver.known[volume_id]) for name, driver in self.drivers.items()
+                if volume_id in driver.known]
 
 
 @pytest.fixture

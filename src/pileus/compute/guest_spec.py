@@ -41,10 +41,10 @@ def _with_rescue(disks: list[Disk], rescue: ImageFacts) -> list[Disk]:
 
 
 async def build(compute: Compute, server: Server, *, admin_password: str | None = None,
-                image: ImageFacts | None = None) -> GuestSpec:
+                image: ImageFacts | None = None, without: str | None = None) -> GuestSpec:
     """Deterministic but for the random seed on a config drive, which the host writes once. `image`: what the root
-    disk starts as, where that is not the server's image."""
-    attached = await volumes.of_server(compute, server.id)
+    disk starts as, where that is not the server's image; `without`: an attachment whose volume it is not to have."""
+    attached = await volumes.of_server(compute, server.id, without=without)
     disks = _disks(server, of_volume=bool(attached) and server.image is None and image is None)
     if server.rescue is not None:
         disks = _with_rescue(disks, server.rescue)
@@ -57,8 +57,7 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
         files = config_drive(server, zones.get(server.host or "", ""), links, admin_password=admin_password)
     return GuestSpec(
         id=server.id, name=instance_name(server), vcpus=server.vcpus, memory_mb=server.memory_mb,
-        image=as_image(image) if image else image_of(server), disks=tuple(disks), config_drive=files,
-        volumes=attached,
+        image=as_image(image) if image else image_of(server), disks=tuple(disks), config_drive=files, volumes=attached,
         nics=tuple(GuestNic(port_id=nic.port_id, mac=nic.mac, tap=tap_name(nic.port_id), mtu=nic.mtu)
                    for nic in server.nics),
         root=server.root or 0, rescue=as_image(server.rescue) if server.rescue else None)
