@@ -154,6 +154,8 @@ def _compute(known: Mapping[str, str]) -> dict[str, Any]:
         "PUT /v2.1/os-services/disable-log-reason": service | {"disabled_reason": "r"},
         "PUT /v2.1/os-services/{service_id}": {"status": "enabled"},
         "POST /v2.1/servers": {"server": server},
+        "POST /pileus/schedule": {"flavor": "1", "image": known["bootable_id"], "hints": {
+            "same_host": ["a"], "query": '["=", "$host", "a"]', "build_near_host_ip": "192.0.2.1", "cidr": "/24"}},
         "PUT /v2.1/servers/{server_id}": {"server": {"name": "t"}},
         "POST /v2.1/servers/{server_id}/action reboot": {"reboot": {"type": "SOFT"}},
         "POST /v2.1/servers/{server_id}/action os-resetState": {"os-resetState": {"state": "active"}},

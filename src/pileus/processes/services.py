@@ -109,7 +109,7 @@ class Services:
         database = self._db("compute")
         return Compute(
             COMPUTE, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.compute,
-            image=self.client(ImageClient, "/image", "compute"),
+            scheduler=self.settings.scheduler, image=self.client(ImageClient, "/image", "compute"),
             network=self.client(NetworkClient, "/network", "compute"),
             placement=self.client(PlacementClient, "/placement", "compute"),
             volume=self.client(VolumeClient, "/volume", "compute"))

@@ -15,7 +15,8 @@ from msgspec import UNSET, UnsetType
 from pileus.compute import nics, versions
 from pileus.compute.api import block_devices
 from pileus.compute.api.block_devices import BlockDevice, OldBlockDevice
-from pileus.compute.api.server_groups import group_of_hint
+from pileus.compute.api.hints import must_be_sound
+from pileus.compute.api.server_groups import group_of_hint, room_in_group
 from pileus.compute.api.servers import Name, action_of
 from pileus.compute.api.values import address, hostname
 from pileus.compute.faults import (
@@ -180,6 +181,7 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
     asked = body.server
     _must_have_networks(ctx, asked)
     _must_not_be_tagged(ctx, asked)
+    must_be_sound(body.hints or body.more_hints)
     low, high = _counts(asked)
     name = asked.name.strip()
     if not name:
@@ -398,7 +400,7 @@ async def _within_quota(tx: db.Connection, ctx: Ctx, server: Server, low: int, h
         if room < low:
             raise QuotaExceeded(resource=resource, wanted=low * each, used=used, limit=limit)
         fits = min(fits, room)
-    return fits
+    return fits if server.group_id is None else await room_in_group(tx, server.group_id, limits, low, fits)
 
 
 async def key_of(tx: db.Connection, ctx: Ctx, name: str) -> dict[str, str]:
