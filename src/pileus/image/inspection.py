@@ -11,6 +11,7 @@ from oslo_utils.imageutils.format_inspector import (
 )
 
 from pileus.image.faults import BadFormat
+from pileus.image.stores.base import Piece
 
 # What content may be found under which disk_format. A raw disk may begin with a partition table or be encrypted, and
 # most ISO images can also be started from a disk. Formats that are not named here have no content to be told by.
@@ -42,11 +43,11 @@ class Inspection:
         self._wrapper = InspectWrapper(self._feed, expected) if self.wanted else None      # type: ignore[arg-type]
         self._decided = False
 
-    def feed(self, piece: bytes) -> None:
+    def feed(self, piece: Piece) -> None:
         self._size += len(piece)
         if self._wrapper is None or self._decided:
             return
-        self._feed.piece = piece
+        self._feed.piece = bytes(piece)
         try:
             self._wrapper.read(len(piece))
             self._decided = self.claimed not in _TO_THE_END and self._wrapper.formats is not None
