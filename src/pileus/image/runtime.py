@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Awaitable, Callable, Container
 from pathlib import Path
 from typing import Any
 
 from pileus.image.config import ImageConfig
+from pileus.image.conversion import convert
 from pileus.image.model import cached
 from pileus.image.model.images import Image
 from pileus.image.stores.base import NoSuchData, Reading, Store
 from pileus.image.stores.file import FileStore
 from pileus.kit.service import Runtime
 
+Converter = Callable[[Path, str, Path, str], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
 class Images(Runtime):
-    def __init__(self, *args: Any, config: ImageConfig | None = None, store: Store | None = None, **more: Any):
+    def __init__(self, *args: Any, config: ImageConfig | None = None, store: Store | None = None,
+                 convert: Converter = convert, **more: Any):
         super().__init__(*args, **more)
+        self.convert = convert
         self.config = config or ImageConfig()
         self.store: Store = store or FileStore(Path(self.config.directory))
         found = [self.store, *(FileStore(Path(folder), name=name) for name, folder in self.config.more_stores.items())]

@@ -95,8 +95,9 @@ async def delete_image(ctx: Ctx, image_id: str) -> None:
         raise faults.Protected(image_id=image_id)
     async with ctx.db.write() as tx:
         await images.remove(tx, image)
-    if image.data_id is not None:
-        await ctx.app.forget(image.data_id)
+    for data_id in (image.data_id, image.made_id):
+        if data_id is not None:
+            await ctx.app.forget(data_id)
 
 
 @routes.post(ONE + "/actions/deactivate", status=204, policy=access.DEACTIVATE, check=False)

@@ -47,6 +47,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     stores: list[str] | None = None
     importing_to: list[str] | None = None
     failed_import: list[str] | None = None
+    made_id: str | None = None
 
     @property
     def kept_in(self) -> list[str]:
