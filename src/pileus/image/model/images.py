@@ -77,7 +77,7 @@ async def get(conn: Connection, image_id: str) -> Image:
 
 
 def sees_all(caller: Caller) -> bool:
-    return caller.is_admin or caller.has("service")
+    return (caller.is_admin and caller.scope == "project") or caller.has("service")
 
 
 async def get_visible(conn: Connection, image_id: str, caller: Caller) -> Image:
