@@ -35,5 +35,5 @@ class ImageConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         "What the cache may hold; images used longest ago go first.")] = 10 << 30
     limits: Annotated[dict[str, int], doc(
         "What a project may have of image_size_total and image_stage_total (MiB), image_count_total and\n"
-        "image_count_uploading. Those not named, and -1, are unlimited.")] = {}
+        "image_count_uploading. Those not named, and -1, are unlimited. Limits that identity keeps beat these.")] = {}
     max_image_bytes: Annotated[int, msgspec.Meta(ge=1), doc("The largest image anybody may upload.")] = 1 << 40

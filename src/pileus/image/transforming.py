@@ -51,8 +51,9 @@ async def transform(app: Images, image: Image, work: Transforming) -> tuple[Take
     if not (packed or converts):
         return None
     plain = msgspec.structs.replace(image, container_format=BARE)
+    limits = await app.limits_of(image.owner)
     async with app.db.read() as reader:
-        most = await usage.room(reader, image.owner, app.config.limits)
+        most = await usage.room(reader, image.owner, limits)
     reading = await app.store.read(work.data_id)
     try:
         pieces = bytes_of(reading)

@@ -68,9 +68,10 @@ async def begin(app: Images, image: Image, declared: int | None = None, then: st
     abandoned = image.status == SAVING and image.busy_until < now
     if image.status != QUEUED and not abandoned:
         raise faults.WrongStatus(found=image.status, wanted=SAVING)
+    limits = await app.limits_of(image.owner)
     try:
         async with app.db.write() as tx:
-            await usage.must_fit(tx, image.owner, app.config.limits, image_count_uploading=1, **{
+            await usage.must_fit(tx, image.owner, limits, image_count_uploading=1, **{
                 usage.STAGED if then == UPLOADING else usage.SIZE: -(-(declared or 0) // usage.MIB)})
             return await images.change(tx, image, now, **NO_DATA | {
                 "status": SAVING, "data_id": new_uuid(), "busy_until": now + BUSY_FOR})

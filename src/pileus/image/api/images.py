@@ -46,8 +46,9 @@ async def delete_nothing(ctx: Ctx) -> None:
 async def create_image(ctx: Ctx, body: dict[str, Any]) -> Response:
     image = new_image(ctx, body)
     access.must_allow_visibility(ctx, image, image.visibility)
+    limits = await ctx.app.limits_of(image.owner)
     async with ctx.db.write() as tx:
-        await usage.must_fit(tx, image.owner, ctx.app.config.limits, image_count_total=1)
+        await usage.must_fit(tx, image.owner, limits, image_count_total=1)
         await images.add(tx, image)
     return answers.json_answer(answers.view(image), 201, {
         "location": f"{ctx.base_url}/v2/images/{image.id}",

@@ -124,9 +124,9 @@ async def begin(ctx: Ctx, image: Image, wish: Wish, *, new: bool = False) -> Tas
     changes: dict[str, Any] = {"importing_to": wish.stores, "failed_import": []}
     if not copies:
         changes |= {"status": IMPORTING, "data_id": data_id, "made_id": made_id or None}
+    limits = await ctx.app.limits_of(image.owner)
     try:
         async with ctx.db.write() as tx:
-            limits = ctx.app.config.limits
             await usage.must_fit(tx, image.owner, limits, image_size_total=-(-(image.size or 0) // usage.MIB),
                                  image_count_uploading=int(image.status == QUEUED), image_count_total=int(new))
             if new:
