@@ -195,6 +195,10 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     ids["agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=DHCP%20agent"))[0]["id"]
     ids["metering_label"] = await made(cloud, f"{network}/metering/metering-labels", "metering_label", name="m")
     policy = await made(cloud, f"{network}/qos/policies", "policy", name="q")
+    spare = [await made(cloud, f"{network}/ports", "port", network_id=ids["network"]) for _ in range(4)]
+    ids["trunk"] = await made(cloud, f"{network}/trunks", "trunk", port_id=spare[0], sub_ports=[
+        {"port_id": spare[1], "segmentation_type": "vlan", "segmentation_id": 9}])
+    ids |= {"subport": spare[1], "next_subport": spare[2], "parent": spare[3]}
     forwarding = await routed_port(cloud, external)
     tagged = await cloud.call("PUT", f"{network}/networks/{ids['network']}/tags/t")
     assert tagged.is_success, tagged.text

@@ -465,8 +465,36 @@ CREATE TABLE subnetpool (
 
 CREATE INDEX subnetpool_by_project ON subnetpool (project_id, id);
 
+CREATE TABLE subport (
+    port_id VARCHAR(36) NOT NULL,
+    trunk_id VARCHAR(36) NOT NULL,
+    segmentation_type VARCHAR(16) NOT NULL,
+    segmentation_id INTEGER NOT NULL,
+    CONSTRAINT subport_pk PRIMARY KEY (port_id),
+    CONSTRAINT subport_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id),
+    CONSTRAINT subport_trunk_id_fk FOREIGN KEY(trunk_id) REFERENCES trunk (id) ON DELETE CASCADE,
+    CONSTRAINT subport_trunk_id_segmentation_type_segmentation_id_uq UNIQUE (trunk_id, segmentation_type, segmentation_id)
+);
+
 CREATE TABLE tag (
     resource_id VARCHAR(36) NOT NULL,
     tag VARCHAR(255) NOT NULL,
     CONSTRAINT tag_pk PRIMARY KEY (resource_id, tag)
 );
+
+CREATE TABLE trunk (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    port_id VARCHAR(36) NOT NULL,
+    admin_state_up BOOLEAN NOT NULL,
+    CONSTRAINT trunk_pk PRIMARY KEY (id),
+    CONSTRAINT trunk_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id),
+    CONSTRAINT trunk_port_id_uq UNIQUE (port_id)
+);
+
+CREATE INDEX trunk_by_project ON trunk (project_id, id);

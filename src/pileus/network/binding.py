@@ -14,7 +14,8 @@ FAILED, UNBOUND = "binding_failed", "unbound"
 
 
 def port_record(port: Port, addresses: list[Address], group_ids: list[str], *,
-                network_up: bool = True, qos: records.Qos | None = None) -> records.Port:
+                network_up: bool = True, qos: records.Qos | None = None,
+                under: records.Under | None = None) -> records.Port:
     return records.Port(
         id=port.id, revision=port.generation, network_id=port.network_id, mac=port.mac_address,
         fixed_ips=tuple(records.FixedIp(subnet_id=a.subnet_id, ip=a.ip) for a in addresses),
@@ -25,7 +26,7 @@ def port_record(port: Port, addresses: list[Address], group_ids: list[str], *,
         device_owner=port.device_owner, project_id=port.project_id, hostname=hostname(port, addresses),
         dns_domain=port.dns_domain, dhcp_options=tuple(
             records.DhcpOption(name=option.opt_name, value=option.opt_value, ip_version=option.ip_version)
-            for option in port.extra_dhcp_opts if option.opt_value is not None), qos=qos)
+            for option in port.extra_dhcp_opts if option.opt_value is not None), qos=qos, under=under)
 
 
 def hostname(port: Port, addresses: list[Address]) -> str:

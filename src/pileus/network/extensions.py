@@ -74,6 +74,8 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "stateful-security-group": ("Stateful security group", "Security groups may be stateless"),
     "subnet-external-network": ("Subnet belongs to external network", "Subnets of external networks are visible"),
     "subnet_allocation": ("Subnet Allocation", "Subnets are allocated from pools"),
+    "trunk": ("Trunk Extension", "Guests reach networks of several ports through one, by VLAN tags"),
+    "trunk-details": ("Trunk port details", "Parent ports tell of their trunks"),
     "tag": ("Tag support", "Networks have tags"),
     "tag-ext": ("Tag support for resources", "Other resources have tags, too"),
 }

@@ -11,7 +11,7 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
-from pileus.network.model import metering, qos
+from pileus.network.model import metering, qos, trunks
 from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host
@@ -60,10 +60,13 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
     def obeyed(port: Port) -> records.Qos | None:
         of_network = None if port.device_owner.startswith("network:") else usual.get(port.network_id)
         return policies.get(port.qos_policy_id or of_network or "")
+    under = {port_id: records.Under(port_id=parent, vlan=number)
+             for port_id, (parent, number) in (await trunks.steered(conn)).items()}
     return records.Records(
         networks=tuple(_network(network, without_dhcp[network.id]) for network in nets),
         subnets=tuple(_subnet(subnet, servers.get(subnet.id)) for subnet in ranges),
-        ports=tuple(port_record(port, own, groups, network_up=port.network_id in up, qos=obeyed(port))
+        ports=tuple(port_record(port, own, groups, network_up=port.network_id in up, qos=obeyed(port),
+                                under=under.get(port.id))
                     for port, own, groups in every),
         routers=tuple(await _routers(conn, held)), meters=tuple(await _meters(conn)),
         floating_ips=tuple(await _floating_ips(conn, policies)),

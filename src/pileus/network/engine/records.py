@@ -77,6 +77,13 @@ class Qos(Record, frozen=True, kw_only=True):
     dscp: int | None = None
 
 
+class Under(Record, frozen=True, kw_only=True):
+    """A subport's frames go through its parent port's tap, with a VLAN tag that the guest there gives and takes."""
+
+    port_id: str
+    vlan: int
+
+
 class Port(Record, frozen=True, kw_only=True):
     id: str
     revision: int = 0
@@ -95,6 +102,7 @@ class Port(Record, frozen=True, kw_only=True):
     dns_domain: str = ""
     dhcp_options: tuple[DhcpOption, ...] = ()
     qos: Qos | None = None
+    under: Under | None = None
 
 
 class Gateway(Record, frozen=True, kw_only=True):
