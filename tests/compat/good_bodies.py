@@ -135,6 +135,7 @@ def _network(known: Mapping[str, str]) -> dict[str, Any]:
             "target_tenant": known["project_id"]}},
         "POST /v2.0/default-security-group-rules": {"default_security_group_rule": {
             "direction": "ingress", "protocol": "tcp", "port_range_min": 7, "port_range_max": 7}},
+        "POST /v2.0/address-scopes": {"address_scope": {"name": "s", "ip_version": 4}},
         "POST /v2.0/trunks": {"trunk": {"port_id": known["parent_id"]}},
         "PUT /v2.0/trunks/{trunk_id}/add_subports": {"sub_ports": [{
             "port_id": known["next_subport_id"], "segmentation_type": "vlan", "segmentation_id": 5}]},

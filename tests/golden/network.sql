@@ -27,6 +27,21 @@ CREATE TABLE address_group (
 
 CREATE INDEX address_group_by_project ON address_group (project_id, id);
 
+CREATE TABLE address_scope (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    ip_version INTEGER NOT NULL,
+    shared BOOLEAN NOT NULL,
+    CONSTRAINT address_scope_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX address_scope_by_project ON address_scope (project_id, id);
+
 CREATE TABLE auto_allocated_topology (
     project_id VARCHAR(64) NOT NULL,
     network_id VARCHAR(36) NOT NULL,
@@ -459,9 +474,11 @@ CREATE TABLE subnetpool (
     max_prefixlen INTEGER NOT NULL,
     default_quota INTEGER,
     shared BOOLEAN NOT NULL,
-    is_default BOOLEAN NOT NULL,
+    is_default BOOLEAN NOT NULL, address_scope_id VARCHAR(36) CONSTRAINT subnetpool_address_scope_id_fk REFERENCES address_scope (id),
     CONSTRAINT subnetpool_pk PRIMARY KEY (id)
 );
+
+CREATE INDEX subnetpool_address_scope_id_ix ON subnetpool (address_scope_id);
 
 CREATE INDEX subnetpool_by_project ON subnetpool (project_id, id);
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.network.engine import records
+from pileus.network.engine.hostnames import plain_name
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import Port
 from pileus.network.model.subnets import Address
@@ -24,6 +25,7 @@ def port_record(port: Port, addresses: list[Address], group_ids: list[str], *,
                                     for pair in port.allowed_address_pairs),
         admin_up=port.admin_state_up and network_up, host=port.host or None, device_id=port.device_id,
         device_owner=port.device_owner, project_id=port.project_id, hostname=hostname(port, addresses),
+        dns_name=port.dns_name,
         dns_domain=port.dns_domain, dhcp_options=tuple(
             records.DhcpOption(name=option.opt_name, value=option.opt_value, ip_version=option.ip_version)
             for option in port.extra_dhcp_opts if option.opt_value is not None), qos=qos, under=under)
@@ -35,7 +37,7 @@ def hostname(port: Port, addresses: list[Address]) -> str:
         return port.dns_name
     for address in addresses:
         if "." in address.ip:
-            return "host-" + address.ip.replace(".", "-")
+            return plain_name(address.ip)
     return ""
 
 

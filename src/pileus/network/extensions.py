@@ -2,6 +2,7 @@
 
 EXTENSIONS: dict[str, tuple[str, str]] = {
     "address-group": ("Address group", "Rules may name groups of addresses"),
+    "address-scope": ("Address scope", "Subnet pools are in scopes within which nothing is translated"),
     "agent": ("agent", "Agents tell what they are and when they were last heard of"),
     "allowed-address-pairs": ("Allowed Address Pairs", "Ports may send from more addresses than their own"),
     "auto-allocated-topology": (
@@ -9,7 +10,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "availability_zone": ("Availability Zone", "Agents and resources are in availability zones"),
     "binding": ("Port Binding", "Ports are bound to hosts"),
     "default-subnetpools": ("Default Subnetpools", "One subnet pool per IP version may be the default"),
-    "dns-integration": ("DNS Integration", "Ports have names"),
+    "dns-integration": ("DNS Integration", "Ports have names, which the network's DNS server answers"),
     "dhcp_agent_scheduler": ("DHCP Agent Scheduler", "Hosts can be told not to serve DHCP of a network"),
     "empty-string-filtering": ("Empty String Filtering Extension", "Lists can be filtered by empty attributes"),
     "ext-gw-mode": ("Neutron L3 Configurable external gateway mode", "Source NAT of routers can be off"),
@@ -47,6 +48,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "quotas": ("Quota management support", "Quotas per project"),
     "revision-if-match": ("If-Match constraints based on revision_number", "Changes can be bound to a revision"),
     "rbac-address-group": ("Address Group RBAC", "Address groups are shared"),
+    "rbac-address-scope": ("Address scope RBAC", "Address scopes are shared"),
     "rbac-policies": ("RBAC Policies", "Networks are shared with single projects"),
     "rbac-security-groups": ("Add security_group type to network RBAC", "Security groups are shared"),
     "rbac-subnetpool": ("Add subnet pool type to network RBAC", "Subnet pools are shared"),

@@ -28,6 +28,17 @@ class InvalidRbacAction(BadRequest):
     code, message = "InvalidInput", "Invalid action '{action}' for object type '{object_type}'."
 
 
+class RbacForeignObject(BadRequest):
+    code = "InvalidInput"
+    message = "Invalid input for operation: Only admins can manipulate policies on objects they do not own."
+
+
+class RbacScopeUnseen(BadRequest):
+    code = "InvalidInput"
+    message = ("Invalid input for operation: project {target} may not use address scope {address_scope_id}, "
+               "which the subnet pool is in.")
+
+
 # quality of service
 
 

@@ -33,6 +33,7 @@ RULES = (
     Rule("get_router:host", ADMIN),
     Rule("create_floatingip:floating_ip_address", ADMIN),
     *(Rule(f"{verb}_rbac_policy:target_tenant", ADMIN) for verb in ("create", "update")),
+    *(Rule(f"{verb}_address_scope:shared", ADMIN) for verb in ("create", "update")),
     Rule("create_subnetpool:shared", ADMIN),
     Rule("create_subnetpool:is_default", ADMIN),
     Rule("update_subnetpool:is_default", ADMIN),

@@ -27,7 +27,7 @@ from pileus.network.api.shapes import (
     sees_all,
     stamp,
 )
-from pileus.network.binding import hostname
+from pileus.network.engine.hostnames import plain_name
 from pileus.network.model import networks, ports, subnets
 from pileus.network.model.networks import Network
 from pileus.network.model.port_sides import Side, sides_of
@@ -186,7 +186,7 @@ def _trunk(side: Side) -> TrunkDetails | UnsetType:
 
 
 def view(row: Port, around: Around, domain: str, binding: bool) -> PortView:
-    name, suffix = hostname(row, around.addresses), row.dns_domain or domain
+    suffix = row.dns_domain or domain
     return PortView(
         id=row.id, name=row.name, description=row.description, project_id=row.project_id, tenant_id=row.project_id,
         created_at=stamp(row.created_at), updated_at=stamp(row.updated_at), revision_number=row.generation,
@@ -197,7 +197,8 @@ def view(row: Port, around: Around, domain: str, binding: bool) -> PortView:
         allowed_address_pairs=[AddressPair(pair.ip_address, pair.mac_address or row.mac_address)
                                for pair in row.allowed_address_pairs],
         extra_dhcp_opts=row.extra_dhcp_opts, dns_name=row.dns_name, dns_domain=row.dns_domain,
-        dns_assignment=[DnsAssignment(address.ip, name, f"{name}.{suffix}") for address in around.addresses if name],
+        dns_assignment=[DnsAssignment(address.ip, name := row.dns_name or plain_name(address.ip), f"{name}.{suffix}")
+                        for address in around.addresses],
         qos_policy_id=row.qos_policy_id, trunk_details=_trunk(around.side), vnic_type=row.vnic_type,
         host=row.host if binding else UNSET, profile=row.profile if binding else UNSET,
         vif_type=row.vif_type if binding else UNSET, vif_details=row.vif_details if binding else UNSET)

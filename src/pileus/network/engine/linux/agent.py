@@ -35,12 +35,13 @@ FILTERING = {             # bridged packets pass the inet hooks, in this namespa
 
 
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a host is and what it can reach. `dns` is offered to guests of subnets that name no servers."""
+    """Where a host is and what it can reach. `resolvers` (as ADDRESS or ADDRESS#PORT) are asked about names that are
+    nobody's here; without any, those that the host asks itself."""
 
     name: str
     namespace: str
     physical: Mapping[str, PhysicalBridge] = {}
-    dns: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
 
 
 class HostAgent:
@@ -206,7 +207,7 @@ class HostAgent:
         networks = {network.network.id: network for network in wanted.networks}
         for network_id in touched & networks.keys() & self.services.keys():
             ports = [port for port in wanted.ports if port.network_id == network_id]
-            await self.services[network_id].update(networks[network_id], ports, self.settings.dns, trusted=True)
+            await self.services[network_id].update(networks[network_id], ports, self.settings.resolvers, trusted=True)
         for router in wanted.routers:
             if touched.intersection(leg.network_id for leg in router.legs):
                 await self.routers[router.id].update(router, networks, self.settings.physical, trusted=True)
@@ -266,7 +267,7 @@ class HostAgent:
             service = self.services.setdefault(network_id, Service(host, network_id, self.answer))
             ports = [port for port in wanted.ports if port.network_id == network_id]
             try:
-                changes += await service.update(network, ports, self.settings.dns, trusted=network_id in same)
+                changes += await service.update(network, ports, self.settings.resolvers, trusted=network_id in same)
             except (EngineFailed, OSError, ValueError) as error:
                 failures.append(f"service of network {network_id}: {error}")
         for router in wanted.routers:
