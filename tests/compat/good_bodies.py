@@ -129,6 +129,9 @@ def _network(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v2.0/qos/policies/{policy_id}/bandwidth_limit_rules": {"bandwidth_limit_rule": {"max_kbps": 1000}},
         "POST /v2.0/qos/policies/{policy_id}/dscp_marking_rules": {"dscp_marking_rule": {"dscp_mark": 10}},
         "POST /v2.0/qos/policies/{policy_id}/packet_rate_limit_rules": {"packet_rate_limit_rule": {"max_kpps": 5}},
+        "POST /v2.0/qos/policies/{policy_id}/minimum_bandwidth_rules": {"minimum_bandwidth_rule": {"min_kbps": 10}},
+        "POST /v2.0/qos/policies/{policy_id}/minimum_packet_rate_rules": {
+            "minimum_packet_rate_rule": {"min_kpps": 1}},
         "PUT /v2.0/subnets/{subnet_id}": {"subnet": {"name": "t"}},
         "POST /v2.0/rbac-policies": {"rbac_policy": {
             "object_type": "network", "object_id": network, "action": "access_as_shared",

@@ -359,7 +359,7 @@ CREATE TABLE router (
     gateway_port_id VARCHAR(36),
     gateway_network_id VARCHAR(36),
     routes TEXT NOT NULL,
-    host VARCHAR(255),
+    host VARCHAR(255), qos_policy_id VARCHAR(36) CONSTRAINT router_qos_policy_id_fk REFERENCES qos_policy (id),
     CONSTRAINT router_pk PRIMARY KEY (id),
     CONSTRAINT router_gateway_network_id_fk FOREIGN KEY(gateway_network_id) REFERENCES network (id),
     CONSTRAINT router_gateway_port_id_fk FOREIGN KEY(gateway_port_id) REFERENCES port (id)
@@ -372,6 +372,8 @@ CREATE INDEX router_gateway_network_id_ix ON router (gateway_network_id);
 CREATE INDEX router_gateway_port_id_ix ON router (gateway_port_id);
 
 CREATE INDEX router_host_ix ON router (host);
+
+CREATE INDEX router_qos_policy_id_ix ON router (qos_policy_id);
 
 CREATE TABLE router_interface (
     port_id VARCHAR(36) NOT NULL,

@@ -54,6 +54,20 @@ class QosRuleNotFound(NotFound):
     code, message = "QosRuleNotFound", "QoS rule {rule_id} for policy {policy_id} could not be found."
 
 
+class QosRuleUnknown(NotFound):
+    code, message = "QosRuleNotFound", "QoS rule {rule_id} could not be found."
+
+
+class QosRuleTypeNotFound(NotFound):
+    code, message = "QosRuleNotFound", "QoS rule type {kind} could not be found."
+
+
+class QosRuleTooMuch(Conflict):
+    code = "QoSRuleParameterConflict"
+    message = ("Unable to add the {kind} rule with value {value} to the policy {policy_id}, as its {other} rule "
+               "restricts it to {most}.")
+
+
 class QosRuleConflict(Conflict):
     code = "QoSRulesConflict"
     message = "Policy {policy_id} has a {kind} rule of this direction already."

@@ -71,7 +71,7 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
         ports=tuple(port_record(port, own, groups, network_up=port.network_id in up, qos=obeyed(port),
                                 under=under.get(port.id))
                     for port, own, groups in every),
-        routers=tuple(await _routers(conn, held)), meters=tuple(await _meters(conn)),
+        routers=tuple(await _routers(conn, held, policies)), meters=tuple(await _meters(conn)),
         floating_ips=tuple(await _floating_ips(conn, policies)),
         security_groups=tuple(await _groups(conn)),
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
@@ -97,7 +97,8 @@ def _routes(rows: list[Any]) -> tuple[records.HostRoute, ...]:
     return tuple(records.HostRoute(destination=row.destination, nexthop=row.nexthop) for row in rows)
 
 
-async def _routers(conn: Connection, held: dict[str, list[Address]]) -> list[records.Router]:
+async def _routers(conn: Connection, held: dict[str, list[Address]],
+                   policies: dict[str, records.Qos]) -> list[records.Router]:
     legs: dict[str, list[str]] = defaultdict(list)
     query = sa.select(interfaces.c.port_id, interfaces.c.router_id).order_by(interfaces.c.port_id)
     for port_id, router_id in await rows(conn, query):
@@ -105,7 +106,7 @@ async def _routers(conn: Connection, held: dict[str, list[Address]]) -> list[rec
     return [records.Router(
         id=row.id, revision=row.generation, admin_up=row.admin_state_up, port_ids=tuple(legs[row.id]),
         gateway=_gateway(row, held), enable_snat=row.enable_snat, routes=_routes(row.routes), host=row.host,
-        project_id=row.project_id)
+        project_id=row.project_id, qos=policies.get(row.qos_policy_id or ""))
         for row in await db.many(conn, sa.select(routers), Router)]
 
 

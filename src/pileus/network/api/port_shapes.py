@@ -33,6 +33,7 @@ from pileus.network.model.networks import Network
 from pileus.network.model.port_sides import Side, sides_of
 from pileus.network.model.ports import AddressPair, DhcpOption, Port, port_groups
 from pileus.network.model.subnets import Address, addresses
+from pileus.network.placement_request import resource_request
 
 Mac = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$")]
 VNIC_TYPES = ("normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa")
@@ -105,6 +106,7 @@ class PortView(Standard, kw_only=True, gc=False):
     dns_assignment: list[DnsAssignment]
     qos_policy_id: str | None
     trunk_details: TrunkDetails | UnsetType = UNSET
+    resource_request: dict[str, Any] | None | UnsetType = UNSET
     vnic_type: str = msgspec.field(name="binding:vnic_type")
     host: str | UnsetType = msgspec.field(name="binding:host_id", default=UNSET)
     profile: dict[str, Any] | UnsetType = msgspec.field(name="binding:profile", default=UNSET)
@@ -199,7 +201,9 @@ def view(row: Port, around: Around, domain: str, binding: bool) -> PortView:
         extra_dhcp_opts=row.extra_dhcp_opts, dns_name=row.dns_name, dns_domain=row.dns_domain,
         dns_assignment=[DnsAssignment(address.ip, name := row.dns_name or plain_name(address.ip), f"{name}.{suffix}")
                         for address in around.addresses],
-        qos_policy_id=row.qos_policy_id, trunk_details=_trunk(around.side), vnic_type=row.vnic_type,
+        qos_policy_id=row.qos_policy_id, trunk_details=_trunk(around.side),
+        resource_request=resource_request(row.id, row.vnic_type, around.side.least) if binding else UNSET,
+        vnic_type=row.vnic_type,
         host=row.host if binding else UNSET, profile=row.profile if binding else UNSET,
         vif_type=row.vif_type if binding else UNSET, vif_details=row.vif_details if binding else UNSET)
 

@@ -235,8 +235,8 @@ def _users(policy: RbacPolicy) -> list[sa.Select[Any]]:
         rule = security_groups.rules.c
         return [sa.select(rule.project_id).where(rule.remote_address_group_id == thing)]
     if policy.object_type == "qos_policy":
-        network = networks.networks.c
-        return [sa.select(one.project_id).where(one.qos_policy_id == thing) for one in (network, port, floating)]
+        obeying = (networks.networks.c, port, floating, router)
+        return [sa.select(one.project_id).where(one.qos_policy_id == thing) for one in obeying]
     if policy.object_type == "address_scope":
         pool = subnets.pools.c
         return [sa.select(pool.project_id).where(pool.address_scope_id == thing)]

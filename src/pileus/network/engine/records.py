@@ -129,6 +129,7 @@ class Router(Record, frozen=True, kw_only=True):
     routes: tuple[HostRoute, ...] = ()
     host: str | None = None
     project_id: str = ""
+    qos: Qos | None = None
 
 
 class Forwarding(Record, frozen=True, kw_only=True):
@@ -283,6 +284,7 @@ class RouterSlice(Record, frozen=True, kw_only=True):
     routes: tuple[HostRoute, ...] = ()
     floating_ips: tuple[FloatingIp, ...] = ()
     meters: tuple[Meter, ...] = ()
+    qos: Qos | None = None
 
 
 class GroupSlice(Record, frozen=True, kw_only=True):

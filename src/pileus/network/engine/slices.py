@@ -144,6 +144,7 @@ def _router(index: _Index, router: Router) -> RouterSlice:
         routes=tuple(sorted(router.routes, key=lambda route: (route.destination, route.nexthop))),
         floating_ips=tuple(index.floating_of[router.id]),
         meters=tuple(meter for meter in index.meters if meter.project_id in (None, router.project_id)),
+        qos=router.qos,
     )
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from pileus.kit.db import Connection
 from pileus.network.model.base import chunks, rows, tags
+from pileus.network.model.networks import networks
 from pileus.network.model.ports import port_groups, ports
+from pileus.network.model.qos import LEAST_BANDWIDTH, LEAST_PACKETS, rules
 from pileus.network.model.trunks import subports, trunks
 
-GROUP, TAG, TRUNK, SUBPORT = range(4)
+GROUP, TAG, TRUNK, SUBPORT, LEAST = range(5)
 
 
 class Below(msgspec.Struct, frozen=True, gc=False):
@@ -24,11 +27,21 @@ class Below(msgspec.Struct, frozen=True, gc=False):
     number: int
 
 
+class Least(msgspec.Struct, frozen=True, order=True, gc=False):
+    """What a port is promised at least: kind of the rule, direction, how much, and the physical network it is on."""
+
+    kind: str
+    direction: str
+    most: int
+    physical: str
+
+
 class Side(msgspec.Struct, gc=False):
     groups: list[str] = []
     tags: list[str] = []
     trunk_id: str | None = None
     subports: list[Below] = []
+    least: list[Least] = []
 
 
 async def sides_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, Side]:
@@ -45,7 +58,7 @@ async def sides_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, Side]
                 trunks.c.port_id.in_(part)),
             sa.select(trunks.c.port_id, sa.literal(SUBPORT), subports.c.port_id, below.c.mac_address,
                       subports.c.segmentation_id).join(subports, subports.c.trunk_id == trunks.c.id).join(
-                          below, below.c.id == subports.c.port_id).where(trunks.c.port_id.in_(part)))
+                          below, below.c.id == subports.c.port_id).where(trunks.c.port_id.in_(part)), _least(part))
         for port_id, kind, value, mac, number in await rows(conn, query):
             side = found[port_id]
             if kind == GROUP:
@@ -54,10 +67,25 @@ async def sides_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, Side]
                 side.tags.append(value)
             elif kind == TRUNK:
                 side.trunk_id = value
+            elif kind == LEAST:
+                name, direction = value.split(":")
+                side.least.append(Least(name, direction, number, mac))
             else:
                 side.subports.append(Below(value, mac, number))
     for side in found.values():
         side.groups.sort()
         side.tags.sort()
+        side.least.sort()
         side.subports.sort(key=lambda below: (below.number, below.port_id))
     return found
+
+
+def _least(port_ids: list[str]) -> sa.Select[Any, Any, Any, Any, Any]:
+    """Minima of the policies that ports obey: their own, or else their network's."""
+    obeyed = sa.func.coalesce(ports.c.qos_policy_id, networks.c.qos_policy_id)
+    return sa.select(
+        ports.c.id, sa.literal(LEAST), rules.c.kind + ":" + rules.c.direction,
+        sa.func.coalesce(networks.c.physical_network, ""), rules.c.most).join(
+            networks, networks.c.id == ports.c.network_id).join(rules, rules.c.policy_id == obeyed).where(
+                ports.c.id.in_(port_ids), rules.c.kind.in_((LEAST_BANDWIDTH, LEAST_PACKETS)),
+                ~ports.c.device_owner.like("network:%"))

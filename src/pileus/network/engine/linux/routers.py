@@ -15,7 +15,7 @@ from pileus.network.engine.linux.links import Link, Links, Route
 from pileus.network.engine.linux.metadata import Answer, Listener
 from pileus.network.engine.linux.meters import settle_meters
 from pileus.network.engine.linux.nft import Nft
-from pileus.network.engine.linux.shaping import floating_limits
+from pileus.network.engine.linux.shaping import router_limits
 from pileus.network.engine.linux.spaces import QUIET, askers, identity, settle_addresses, settle_link
 from pileus.network.engine.linux.wiring import PhysicalBridge, clear_far_end, join_far_end
 from pileus.network.engine.records import GatewayLeg, NetworkSlice, RouterSlice
@@ -70,7 +70,7 @@ def compile_translation(router: RouterSlice) -> tuple[str, str]:
         "  chain after {\n    type nat hook postrouting priority srcnat; policy accept;\n    "
         + "\n    ".join(after) + "\n  }\n"
         "  chain to_router {\n    type filter hook input priority filter; policy accept;\n"
-        f'    iifname "qg-*" ip daddr {METADATA} drop\n  }}\n{floating_limits(router.floating_ips)}}}\n')
+        f'    iifname "qg-*" ip daddr {METADATA} drop\n  }}\n{router_limits(router)}}}\n')
     body += scope_walls(router)
     generation = "generation_" + hashlib.sha256(body.encode()).hexdigest()[:16]
     text = "".join(f"add table {family} {names.TABLE}\ndelete table {family} {names.TABLE}\n"
