@@ -199,10 +199,20 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     ids["agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=DHCP%20agent"))[0]["id"]
     ids["metering_label"] = await made(cloud, f"{network}/metering/metering-labels", "metering_label", name="m")
     policy = await made(cloud, f"{network}/qos/policies", "policy", name="q")
+    aliased = await made(cloud, f"{network}/qos/policies", "policy", name="a")
+    rules = {kind: await made(cloud, f"{network}/qos/policies/{aliased}/{kind}_rules", f"{kind}_rule", **{how: 8})
+             for kind, how in (("bandwidth_limit", "max_kbps"), ("dscp_marking", "dscp_mark"),
+                               ("minimum_bandwidth", "min_kbps"), ("minimum_packet_rate", "min_kpps"))}
+    spare = [await made(cloud, f"{network}/ports", "port", network_id=ids["network"]) for _ in range(4)]
+    ids["trunk"] = await made(cloud, f"{network}/trunks", "trunk", port_id=spare[0], sub_ports=[
+        {"port_id": spare[1], "segmentation_type": "vlan", "segmentation_id": 9}])
+    ids |= {"subport": spare[1], "next_subport": spare[2], "parent": spare[3]}
     forwarding = await routed_port(cloud, external)
     tagged = await cloud.call("PUT", f"{network}/networks/{ids['network']}/tags/t")
     assert tagged.is_success, tagged.text
     return {f"{name}_id": value for name, value in ids.items()} | {
+        **{f"/v2.0/qos/alias_{kind}_rules/{{rule_id}}": rule_id for kind, rule_id in rules.items()},
+        "/v2.0/qos/rule-types/{kind}": "dscp_marking",
         "/v2.0/qos/policies/{policy_id}": policy, "forwarding_port_id": forwarding, "source": ids["port"],
         "destination": "10.9.0.250", "external_id": external, "alias": "router",
         "resource": "networks", "resource_id": ids["network"],

@@ -77,10 +77,10 @@ async def test_one_default_group_however_many_ask_first(world):
 
 
 async def test_subnets_at_once_do_not_overlap(world):
-    network = await world.http.make("network")
+    network, pooled = await world.http.make("network"), await world.http.make("network")
     pool = await world.http.make("subnetpool", prefixes=["10.8.0.0/20"], default_prefixlen=24, min_prefixlen=24)
     same = {"subnet": {"network_id": network["id"], "ip_version": 4, "cidr": "10.1.0.0/24"}}
-    drawn = {"subnet": {"network_id": network["id"], "ip_version": 4, "subnetpool_id": pool["id"]}}
+    drawn = {"subnet": {"network_id": pooled["id"], "ip_version": 4, "subnetpool_id": pool["id"]}}
     answers = await asyncio.gather(*(world.http.post("/v2.0/subnets", json=body) for body in [same, drawn] * 5))
     assert sorted(a.status_code for a in answers[::2]) == [201] + [400] * 4
     assert len({a.json()["subnet"]["cidr"] for a in answers[1::2]}) == 5
