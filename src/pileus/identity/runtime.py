@@ -7,6 +7,9 @@ from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.contexts import Contexts
 from pileus.identity.directory.directories import Directories
 from pileus.identity.federation.oidc import OidcProviders
+from pileus.identity.federation.saml import SamlProviders
+from pileus.identity.federation.saml_idp import SamlIdp
+from pileus.identity.federation.saml_keys import SamlKeys
 from pileus.identity.federation.settings import FederationConfig
 from pileus.identity.feed import Feed
 from pileus.identity.jws import JwsKeys
@@ -40,6 +43,9 @@ class Identity(Runtime):
         self.directories = Directories(self)
         self.federation = federation or FederationConfig()
         self.oidc = OidcProviders(self.federation, self.clock)
+        keys = SamlKeys(config.credential_keys)
+        self.saml = SamlProviders(self.federation, keys)
+        self.saml_idp = SamlIdp(self.federation, keys, self.clock)
         self.heard: int | None = None          # up to which change of other processes `feed` was told
 
     async def authenticate(self, token: str, *, expired_ok: bool = False) -> Caller:
