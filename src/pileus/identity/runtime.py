@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pileus.identity import certificates
 from pileus.identity.compliance import Compliance
 from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.contexts import Contexts
@@ -22,6 +23,7 @@ from pileus.kit.caller import Caller
 from pileus.kit.clock import Clock
 from pileus.kit.db import Connection, Db
 from pileus.kit.service import Runtime
+from pileus.kit.web import Ctx
 
 
 class Identity(Runtime):
@@ -50,6 +52,9 @@ class Identity(Runtime):
 
     async def authenticate(self, token: str, *, expired_ok: bool = False) -> Caller:
         return (await self.contexts.of(token, expired_ok=expired_ok)).caller
+
+    async def without_token(self, ctx: Ctx) -> Caller | None:
+        return await certificates.caller_of(self, ctx.certificate, ctx.request.headers)
 
     async def announce(self, tx: Connection, *subjects: str, revoke: bool = False) -> None:
         """Tell every validator that `subjects` changed, once `tx` commits; `revoke` ends their tokens as well."""

@@ -55,7 +55,7 @@ async def _asserted(ctx: Ctx, body: AssertionRequest, *, enveloped: bool) -> Res
     token = found.token
     if token.project_id is None:
         raise Refused(reason="Use a project scoped token when attempting to create a SAML assertion")
-    if token.trust_id or token.oauth_id or token.app_credential_id:
+    if token.trust_id or token.oauth_id or token.app_credential_id or token.thumbprint:
         raise Refused(reason="A token that stands for a part of somebody's rights makes no assertion.")
     async with ctx.db.read() as reader:
         provider = await federation.get_service_provider(reader, body.scope.service_provider.id)

@@ -130,7 +130,7 @@ async def finish_browser(ctx: Ctx, idp_id: str, protocol_id: str) -> Response:
     """A browser comes back from the provider, and goes on to the dashboard with a token."""
     provider = await _provider(ctx, idp_id, protocol_id)
     state = _opened(ctx, ctx.request.cookies.get(COOKIE, ""), idp_id, protocol_id)
-    form = parse_qs((await _read(ctx, FORM_BYTES)).decode(errors="replace"), max_num_fields=20)
+    form = parse_qs((await _read(ctx, FORM_BYTES)).decode(errors="replace"))
     relay_state = form.get("RelayState", [""])[0]
     if not state.origin or not hmac.compare_digest(relay_state.encode(), state.relay_state.encode()):
         raise Unauthorized()

@@ -49,3 +49,9 @@ class FederationConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
         "saml2.")] = {}
     assertion_seconds: Annotated[int, msgspec.Meta(ge=10, le=3600), doc(
         "How long other clouds may believe what this one says of its users.")] = 300
+    certificate_mapping: Annotated[str, doc(
+        "The mapping that says whose a client's certificate is, for OAuth 2.0 with certificates (see [proxy]).")
+    ] = "oauth2_mapping"
+    trusted_issuers: Annotated[list[str], doc(
+        "Names of issuers (as in RFC 4514) whose certificates stand for their users without any token, in requests to\n"
+        "identity. Each is an identity provider whose id is the name's SHA-256, with a protocol x509.")] = []
