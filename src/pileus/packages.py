@@ -57,6 +57,7 @@ TESTS = (
     Need("nodejs", "node", "runs the identity provider of the tests"),
     Need("npm", "npm", "brings the identity provider of the tests"),
     Need("openssl", "openssl", "makes the directory's certificate"),
+    Need("xmlsec1", "xmlsec1", "signs what identity says by SAML, and checks what others say"),
     Need("rabbitmq-server", "rabbitmq-server", "the message bus at scale"),
     Need("util-linux", "setpriv", "runs tests as an ordinary user"),
     Need("iputils-ping", "ping", "sends packets between networks"),

@@ -33,9 +33,15 @@ OUT_OF_REACH = {                      # operations that cannot be done here
         # of people who come from a provider's pages, and there is none to speak to
         "GET /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth",
         "POST /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth",
+        "GET /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth/saml2",
+        "POST /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth/saml2/ecp",
+        "POST /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth/saml2/post",
         "GET /v3/auth/OS-FEDERATION/callback",
         "GET /v3/auth/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/websso",
         "GET /v3/auth/OS-FEDERATION/websso/{protocol_id}",
+        # of a cloud that others trust
+        "GET /v3/OS-FEDERATION/saml2/metadata", "POST /v3/auth/OS-FEDERATION/saml2",
+        "POST /v3/auth/OS-FEDERATION/saml2/ecp",
         # signed by a consumer's secret, and what comes of that
         "POST /v3/OS-OAUTH1/request_token", "POST /v3/OS-OAUTH1/access_token", "POST /v3/OS-OAUTH2/token",
         *(f"{method} /v3/users/{{user_id}}/OS-OAUTH1/access_tokens/{{access_token_id}}{rest}" for method, rest in (

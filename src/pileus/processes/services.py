@@ -25,6 +25,7 @@ from pileus.image.service import SERVICE as IMAGE
 from pileus.kit import migrate
 from pileus.kit.bus import Bus
 from pileus.kit.caller import Authenticator
+from pileus.kit.certificates import ClientCertificates
 from pileus.kit.client import AsgiTransport, Client
 from pileus.kit.db import Db
 from pileus.kit.saga_engine import Engine, Reach, nothing
@@ -59,6 +60,7 @@ class Services:
     def __init__(self, state: StateFolder, settings: Settings, bus: Bus, *, reach: Reach = nothing):
         self.state, self.settings, self.bus, self.reach = state, settings, bus, reach
         self.site = Site({"": Front()})
+        self.site.certificates = ClientCertificates(settings.proxy)
         self.identity = identity_of(state, settings, bus)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
         images = self._db("image")
