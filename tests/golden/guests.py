@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, GuestVolume, Image, Nic
+from pileus.compute.drivers.libvirt_domain import Kind, Place, domain_xml
 from pileus.compute.drivers.qemu_command import command
 from pileus.compute.drivers.qemu_devices import assign_slots, disk_names
 from pileus.compute.drivers.qemu_launch import DiskFile, Launch, hardware_of
@@ -67,6 +68,26 @@ def launch_of(spec: GuestSpec) -> Launch:
     return Launch(program="qemu", accel="kvm" if spec.name.startswith("modern") else "tcg", disks=files,
                   sockets={"monitor": 10, "console": 11, "agent": 12}, slots=assign_slots(spec, {}),
                   tpm=13 if hardware_of(spec).tpm else None)
+
+
+def domains() -> dict[str, str]:
+    """Every machine as libvirt has it with QEMU, and one as each of the others has it."""
+    found = {f"{name}": domain_xml(spec, place_of(spec, "kvm" if name == "modern" else "qemu"))
+             for name, spec in guests().items()}
+    others: tuple[Kind, ...] = ("lxc", "xen", "vmware", "hyperv")
+    plain = msgspec.structs.replace(guest("plain"), volumes=())
+    return found | {f"plain, as {kind}": domain_xml(plain, place_of(plain, kind)) for kind in others}
+
+
+def place_of(spec: GuestSpec, kind: Kind) -> Place:
+    pins = {0: 2, 1: 3} if "divided" in spec.name else {}
+    return Place(kind=kind, folder="/guests/one", sockets="/run/one", disks=launch_of(spec).disks, pins=pins)
+
+
+def libvirt_text() -> str:
+    """Root ports are left out: every q35 machine has the same."""
+    return "".join(f"== {name}\n" + "".join(line for line in text.splitlines(keepends=True) if "pcie-root-port" not in line)
+                   for name, text in domains().items())
 
 
 def qemu_text() -> str:
