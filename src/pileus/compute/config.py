@@ -9,6 +9,16 @@ from pileus.kit.config import doc
 
 class ComputeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     driver: Annotated[Literal["qemu", "fake"], doc("Hypervisor driver of the hosts.")] = "qemu"
+    config_drive_format: Annotated[Literal["iso9660", "vfat"], doc(
+        "What configuration drives are: vfat for guests that cannot read CD-ROMs.")] = "iso9660"
+    root_disks: Annotated[Literal["qcow2", "raw"], doc(
+        "How hosts keep root disks: qcow2 files over the image they share, or raw copies of it, which take more room.",
+        )] = "qcow2"
+    cpu_model: Annotated[str, doc(
+        "Processor of guests, with flags after commas if need be, as in Nehalem,+aes; the best the host has if empty.",
+        )] = ""
+    dedicated_cpus: Annotated[str, doc(
+        "Processors of each host for guests that want their own (hw:cpu_policy=dedicated), as in 2-7,^4.")] = ""
     cpu_overcommit: Annotated[float, msgspec.Meta(gt=0), doc(
         "Virtual CPUs offered per physical one. Published to placement, so a change takes effect at once.")] = 4.0
     memory_overcommit: Annotated[float, msgspec.Meta(gt=0), doc("Memory offered per byte there is.")] = 1.0

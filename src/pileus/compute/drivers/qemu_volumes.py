@@ -10,7 +10,7 @@ import msgspec
 from pileus.compute.drivers.base import GuestSpec, GuestVolume
 from pileus.compute.drivers.guest_folder import GuestState
 from pileus.compute.drivers.guest_volumes import JsonObject, device, device_id, node, node_name
-from pileus.compute.drivers.qemu_command import assign_slots, place
+from pileus.compute.drivers.qemu_devices import assign_slots, place
 from pileus.compute.drivers.qemu_guest import Guest
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
 
