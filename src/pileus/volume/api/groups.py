@@ -49,7 +49,7 @@ class GroupView(Brief, kw_only=True):
     group_snapshot_id: Annotated[str | None, since(versions.GROUP_SNAPSHOTS)] = None
     source_group_id: Annotated[str | None, since(versions.GROUP_SNAPSHOTS)] = None
     volumes: Annotated[list[str] | UnsetType, since(versions.GROUP_VOLUMES)] = UNSET
-    replication_status: Annotated[str | None, since(versions.POOL_FILTERS)] = None
+    replication_status: Annotated[str | None, since(versions.GROUP_REPLICATION)] = None
     project_id: Annotated[str, since(versions.GROUP_PROJECT)] = ""
 
 
@@ -92,7 +92,7 @@ async def show_group(ctx: Ctx, row: Group, query: GroupQuery) -> GroupView:
     return found
 
 
-class GroupCreate(msgspec.Struct, kw_only=True):
+class GroupCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     group_type: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     volume_types: Annotated[list[str], msgspec.Meta(min_length=1)]
     name: Name | None = None
@@ -171,7 +171,7 @@ async def _sources(ctx: Ctx, tx: Connection, body: GroupSource) -> tuple[Group, 
     return await groups.get(tx, held.group_id), found
 
 
-class GroupUpdate(msgspec.Struct, kw_only=True):
+class GroupUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: Name | None | UnsetType = UNSET
     description: Name | None | UnsetType = UNSET
     add_volumes: str | None = None

@@ -26,7 +26,7 @@ routes = Routes()
 ACTION = "/v3/volumes/{volume_id}/action"
 
 
-class Extend(msgspec.Struct, kw_only=True):
+class Extend(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     new_size: int | str
 
 
@@ -47,7 +47,7 @@ async def extend_volume(ctx: Ctx, seen: Seen, body: Extend) -> None:
         await start(ctx, tx, ExtendVolume(volume_id=volume.id, size_gb=size, status=volume.status), volume.id)
 
 
-class ReadOnly(msgspec.Struct, kw_only=True):
+class ReadOnly(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     readonly: bool | str
 
 
@@ -59,7 +59,7 @@ async def set_read_only(ctx: Ctx, seen: Seen, body: ReadOnly) -> None:
         await volumes.change(tx, seen.volume, ctx.clock(), read_only=truth(body.readonly, "readonly"))
 
 
-class Bootable(msgspec.Struct, kw_only=True):
+class Bootable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     bootable: bool | str
 
 
@@ -112,7 +112,7 @@ async def upload_image(ctx: Ctx, seen: Seen, body: UploadImage) -> dict[str, Any
 _OF_THE_IMAGE = {"image_id", "image_name", "checksum", "container_format", "disk_format", "min_disk", "min_ram", "size"}
 
 
-class Retype(msgspec.Struct, kw_only=True):
+class Retype(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     new_type: Name
     migration_policy: Literal["on-demand", "never"] | None = "never"
 

@@ -84,9 +84,26 @@ async def of_image(ctx: Ctx, image_id: str) -> tuple[Image, dict[str, str]]:
 
 async def _from_image(ctx: Ctx, image_id: str) -> Plan:
     image, facts = await of_image(ctx, image_id)
+    if not image.size and "block_device_mapping" in image.properties:
+        return await _from_image_of_snapshots(ctx, image)
     size = max(image.size or 0, image.virtual_size or 0)
     return Plan(source=Source(image_id=image.id, image_format=image.disk_format or "raw"), bootable=True,
                 least_gb=max(image.min_disk, -(-size // GIB)), image_metadata=facts)
+
+
+async def _from_image_of_snapshots(ctx: Ctx, image: Image) -> Plan:
+    """Compute makes such images of servers that boot from a volume."""
+    if ctx.version < versions.NO_NULL_IMAGE:
+        raise ImageRefused(reason=f"Image {image.id} has no content.")
+    try:
+        devices = msgspec.json.decode(image.properties["block_device_mapping"], type=list[dict[str, Any]])
+    except msgspec.DecodeError as error:
+        raise ImageRefused(reason=f"Image {image.id} does not say what it consists of: {error}") from error
+    root = next((each for each in devices if each.get("boot_index") == 0), {})
+    if not isinstance(root.get("snapshot_id"), str):
+        raise ImageRefused(reason=f"Image {image.id} has no snapshot to boot from.")
+    async with ctx.db.read() as reader:
+        return await _from_snapshot(ctx, reader, root["snapshot_id"])
 
 
 async def _plan(ctx: Ctx, body: VolumeCreate) -> Plan:

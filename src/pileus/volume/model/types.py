@@ -75,6 +75,12 @@ async def get_allowed(conn: Connection, name_or_id: str, caller: Caller) -> Volu
     return row
 
 
+async def with_specs(conn: Connection, wanted: dict[str, str]) -> list[str]:
+    """Ids of the types that have these extra specs; there are few types."""
+    rows = await db.many(conn, sa.select(types), VolumeType)
+    return [row.id for row in rows if wanted.items() <= row.extra_specs.items()]
+
+
 async def find_by_name(conn: Connection, name: str) -> VolumeType | None:
     return await db.one(conn, sa.select(types).where(types.c.name == name), VolumeType)
 
