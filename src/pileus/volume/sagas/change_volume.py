@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
-from pileus.volume import scheduler
+from pileus.volume import attaching, scheduler
 from pileus.volume.drivers.base import ExportOptions
 from pileus.volume.messages import (
     EnsureNoExport,
@@ -151,6 +151,7 @@ class Reimage(Saga, kw_only=True):
     @step(local=True)
     async def mark(self, turn: Turn) -> None:
         await _set(turn, self.volume_id, status=Status.AVAILABLE, image_metadata=self.image_metadata)
+        await attaching.settle(turn.tx, self.volume_id, turn.services.clock())
 
 
 @saga("volume.move_volume")
