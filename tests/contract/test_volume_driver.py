@@ -11,6 +11,7 @@ import struct
 
 import pytest
 
+from pileus.volume.drivers import qcow2
 from pileus.volume.drivers.base import Export, ExportOptions, Origin, VolumeFailed
 from pileus.volume.drivers.daemon import Daemon
 from pileus.volume.drivers.fake import FakeDriver
@@ -259,3 +260,12 @@ async def test_images_that_name_other_files_are_refused(file_driver, tmp_path):
     with pytest.raises(VolumeFailed, match="other files"):
         await file_driver.fill("v", str(image), "qcow2")
     assert await content(file_driver, "v") == {}
+
+
+@pytest.mark.parametrize("disk_format", qcow2.IMAGE_FORMATS)
+async def test_content_as_an_image_of_any_format(tmp_path, disk_format):
+    raw, image, back = tmp_path / "raw", tmp_path / "image", tmp_path / "back"
+    raw.write_bytes(b"content".ljust(3 << 20, b"\0"))
+    await qcow2.write_image(raw, image, disk_format)
+    await qcow2.convert(str(image), qcow2.IMAGE_FORMATS[disk_format], back, target_format="raw")
+    assert back.read_bytes() == raw.read_bytes()

@@ -80,11 +80,12 @@ class FillFromExport(Message, kw_only=True, frozen=True):
 
 
 class UploadVolume(Message, kw_only=True, frozen=True):
-    """Upload the volume's content, raw, to an image that waits for it."""
+    """Upload the volume's content to an image that waits for it."""
 
     topic: ClassVar[str] = NODE
     volume_id: str
     image_id: str
+    disk_format: str = "raw"
 
 
 class RenameVolume(Message, kw_only=True, frozen=True):

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from pileus.kit.bus import Handlers
 from pileus.volume import messages
 from pileus.volume.agent.agent import Agent
+from pileus.volume.drivers import qcow2
 from pileus.volume.drivers.base import Export, HeldVolume, VolumeFailed
 from pileus.volume.messages import BackupWritten
 
@@ -98,7 +99,12 @@ async def upload_volume(agent: Agent, message: messages.UploadVolume) -> None:
                 await asyncio.to_thread(file.truncate, size)
                 async for offset, piece in agent.driver.read(message.volume_id):
                     await asyncio.to_thread(_write_at, file, offset, piece)
-            await agent.images.upload(message.image_id, _pieces(path), size=size)
+            if message.disk_format == "raw":
+                await agent.images.upload(message.image_id, _pieces(path), size=size)
+                return
+            with agent.scratch_file() as image_path:
+                await qcow2.write_image(path, image_path, message.disk_format)
+                await agent.images.upload(message.image_id, _pieces(image_path), size=image_path.stat().st_size)
 
 
 def _write_at(file: BinaryIO, offset: int, piece: bytes) -> None:

@@ -73,8 +73,8 @@ async def set_bootable(ctx: Ctx, seen: Seen, body: Bootable) -> None:
 class UploadImage(msgspec.Struct, kw_only=True):
     image_name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     force: bool | str = False
-    disk_format: Literal["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "ploop"] = "raw"
-    container_format: str = "bare"
+    disk_format: Literal["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"] = "raw"
+    container_format: Literal["bare", "ovf", "ova", "docker"] = "bare"
     visibility: Annotated[str, since(versions.UPLOAD_VISIBILITY)] = "private"
     protected: Annotated[bool | str, since(versions.UPLOAD_VISIBILITY)] = False
 
@@ -87,8 +87,6 @@ async def upload_image(ctx: Ctx, seen: Seen, body: UploadImage) -> dict[str, Any
     volume.must_allow("upload")
     if volume.status == Status.IN_USE and not truth(body.force, "force"):
         raise Invalid(reason="Invalid volume: Volume status is in-use.")
-    if (body.disk_format, body.container_format) != ("raw", "bare"):
-        raise BadRequest(reason="A volume is uploaded as it is: disk_format raw, container_format bare.")
     properties = {name: value for name, value in (volume.image_metadata or {}).items() if name not in _OF_THE_IMAGE}
     try:
         image = await ctx.app.image.as_caller(ctx.caller.token).create(
@@ -100,7 +98,8 @@ async def upload_image(ctx: Ctx, seen: Seen, body: UploadImage) -> dict[str, Any
         volume = await volumes.get(tx, seen.id)
         volume.must_allow("upload")
         await volumes.change(tx, volume, ctx.clock(), status=Status.UPLOADING, previous_status=volume.status)
-        await start(ctx, tx, Upload(volume_id=volume.id, image_id=image.id, status=volume.status), volume.id)
+        await start(ctx, tx, Upload(
+            volume_id=volume.id, image_id=image.id, status=volume.status, disk_format=body.disk_format), volume.id)
     more = {"visibility": body.visibility, "protected": truth(body.protected, "protected")}
     return {"id": volume.id, "updated_at": iso_or_none(volume.updated_at) or iso(volume.created_at),
             "status": Status.UPLOADING, "display_description": volume.description, "size": volume.size_gb,

@@ -43,6 +43,7 @@ class HeldVolume(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     size_gb: int
     snapshots: tuple[str, ...] = ()
+    served: bool = False
 
 
 class BackEndFacts(msgspec.Struct, frozen=True, kw_only=True):

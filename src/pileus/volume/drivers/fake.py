@@ -129,7 +129,8 @@ class FakeDriver:
         return self.known[new_id].size_gb
 
     async def held(self) -> list[HeldVolume]:
-        return [HeldVolume(id=volume_id, size_gb=volume.size_gb, snapshots=tuple(volume.snapshots))
+        return [HeldVolume(id=volume_id, size_gb=volume.size_gb, snapshots=tuple(volume.snapshots),
+                           served=volume.export is not None)
                 for volume_id, volume in self.known.items()]
 
     async def facts(self) -> BackEndFacts:

@@ -22,8 +22,7 @@ T = TypeVar("T")
 GIB, PIECE = 1 << 30, 1 << 20
 NEW, SCRATCH = ".new", ".scratch"
 # Of images: others name further files, which a stranger's image must not make us read.
-FORMATS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx", "iso": "raw",
-           "ami": "raw", "ari": "raw", "aki": "raw", "luks": "raw"}
+FORMATS = qcow2.IMAGE_FORMATS | dict.fromkeys(("iso", "ami", "ari", "aki", "luks"), "raw")
 
 
 class FileDriver:
@@ -202,7 +201,8 @@ class FileDriver:
         for disk in sorted(self.folder.glob(f"*/{DISK}")):
             if not disk.parent.name.endswith(NEW):
                 head = qcow2.header(disk)
-                found.append(HeldVolume(id=disk.parent.name, size_gb=-(-head.size // GIB), snapshots=head.snapshots))
+                found.append(HeldVolume(id=disk.parent.name, size_gb=-(-head.size // GIB), snapshots=head.snapshots,
+                                        served=Daemon(disk.parent).wanted() is not None))
         return found
 
     async def facts(self) -> BackEndFacts:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+# Of images, by the names that clients and QEMU have for them.
+IMAGE_FORMATS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
 MAGIC = b"QFI\xfb"
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")          # up to and with the offset of the snapshot table
 _SNAPSHOT = struct.Struct(">QIHHIIQII")
@@ -72,6 +74,12 @@ async def convert(source: str, disk_format: str, target: Path, *, snapshot: str 
     chosen = ("-l", f"snapshot.name={snapshot}") if snapshot else ()
     await run("qemu-img", "convert", "-q", "-U", "-f", disk_format, *chosen, "-O", target_format, source, str(target))
     await asyncio.to_thread(flush, target)
+
+
+async def write_image(raw: Path, target: Path, disk_format: str) -> None:
+    """A raw file as an image of another format, by its name for clients."""
+    kept = ("-o", "force_size=on") if disk_format == "vhd" else ()       # else it is rounded to what a drive could have
+    await run("qemu-img", "convert", "-q", "-f", "raw", "-O", IMAGE_FORMATS[disk_format], *kept, str(raw), str(target))
 
 
 async def overwrite(source: str, disk_format: str, target: Path, size: int) -> None:

@@ -101,6 +101,7 @@ class Upload(Saga, kw_only=True):
     volume_id: str
     image_id: str
     status: str                                # before
+    disk_format: str = "raw"
 
     @step(local=True)
     async def accept(self, turn: Turn) -> None:
@@ -114,8 +115,8 @@ class Upload(Saga, kw_only=True):
     @step(timeout=LONG)
     async def upload(self, turn: Turn) -> None:
         volume = await _volume(turn, self.volume_id)
-        await ask(turn.services, UploadVolume(volume_id=volume.id, image_id=self.image_id), host=volume.back_end,
-                  seconds=LONG)
+        await ask(turn.services, UploadVolume(volume_id=volume.id, image_id=self.image_id,
+                                              disk_format=self.disk_format), host=volume.back_end, seconds=LONG)
 
     @upload.undo
     async def remove_image(self, turn: Turn) -> None:
