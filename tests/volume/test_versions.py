@@ -229,8 +229,7 @@ async def test_what_may_be_asked_for(world, pair):
     assert (refused.status_code, taken.status_code) == (400, 202)
 
 
-@covers(versions.NO_PROJECT_IN_URL, versions.SHARED_TARGETS_UNSET, versions.ENCRYPTED_TRANSFERS,
-        versions.ENCRYPTION_KEY)
+@covers(versions.NO_PROJECT_IN_URL, versions.SHARED_TARGETS_UNSET)
 async def test_what_a_version_only_promises(world, pair):
     """The project could be left out of URLs before, and shared_targets is never null: clients may count on it."""
     for version in ("3.66", "3.67"):

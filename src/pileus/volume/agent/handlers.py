@@ -22,7 +22,7 @@ PIECE = 1 << 20
 @handlers.on(messages.EnsureVolume)
 async def ensure_volume(agent: Agent, message: messages.EnsureVolume) -> None:
     async with agent.turn(message.volume_id, message.origin and message.origin.volume_id):
-        await agent.driver.ensure(message.volume_id, message.size_gb, message.origin)
+        await agent.driver.ensure(message.volume_id, message.size_gb, message.origin, message.key)
 
 
 @handlers.on(messages.EnsureNoVolume)
@@ -58,7 +58,7 @@ async def revert_volume(agent: Agent, message: messages.RevertVolume) -> None:
 @handlers.on(messages.ExportVolume)
 async def export_volume(agent: Agent, message: messages.ExportVolume) -> Export:
     async with agent.turn(message.volume_id):
-        found = await agent.driver.export(message.volume_id, message.options)
+        found = await agent.driver.export(message.volume_id, message.options, message.key)
     if found is None:
         raise VolumeFailed(message.volume_id, "exported", "the driver serves nothing")
     return found
@@ -77,7 +77,7 @@ async def fill_from_image(agent: Agent, message: messages.FillFromImage) -> None
             with path.open("wb") as file:
                 async for piece in agent.images.download(message.image_id):
                     await asyncio.to_thread(file.write, piece)
-            await agent.driver.fill(message.volume_id, str(path), message.disk_format)
+            await agent.driver.fill(message.volume_id, str(path), message.disk_format, message.key)
 
 
 @handlers.on(messages.FillFromExport)

@@ -138,8 +138,10 @@ async def create_backup(ctx: Ctx, body: BackupCreate) -> BackupBrief:
             snapshot.must_be("available")
         else:
             volume.must_allow("backup")
-            if volume.status == Status.IN_USE and not truth(body.force or False, "force"):
-                raise Invalid(reason="Invalid volume: Backing up an in-use volume must use the force flag.")
+        if volume.encrypted:
+            raise Invalid(reason="Invalid volume: backups of encrypted volumes are not supported.")
+        if snapshot is None and volume.status == Status.IN_USE and not truth(body.force or False, "force"):
+            raise Invalid(reason="Invalid volume: Backing up an in-use volume must use the force flag.")
         project_id, incremental = ctx.caller.project_id or "", truth(body.incremental or False, "incremental")
         parent = await backups.latest_of(tx, volume.id, project_id) if incremental else None
         if incremental and parent is None:

@@ -19,7 +19,7 @@ from pileus.volume import versions
 from pileus.volume.api.values import Name, Query, listed, start, truth
 from pileus.volume.api.volume_create import mine
 from pileus.volume.faults import GroupNotFound, GroupSnapshotNotFound, Invalid
-from pileus.volume.model import groups, listing, quotas, snapshots, types, volumes
+from pileus.volume.model import groups, keys, listing, quotas, snapshots, types, volumes
 from pileus.volume.model.groups import Group
 from pileus.volume.model.tables import groups as table
 from pileus.volume.model.volumes import Volume
@@ -140,6 +140,9 @@ async def create_group_from_source(ctx: Ctx, body: GroupSource) -> Brief:
         sources = {}
         for origin, source in made_of:
             volume = _like(origin, row, source, ctx.clock())
+            if origin.encryption_key_id is not None:
+                key_id = await keys.make(tx, ctx.app.box, like=origin.encryption_key_id)
+                volume = msgspec.structs.replace(volume, encrypted=True, encryption_key_id=key_id)
             await volumes.add(tx, volume)
             sources[volume.id] = source
         await start(ctx, tx, CreateGroup(group_id=row.id, sources=sources), row.id)

@@ -85,6 +85,8 @@ async def upload_image(ctx: Ctx, seen: Seen, body: UploadImage) -> dict[str, Any
     """The image is made before the volume's row says so: one that nobody fills is the user's to delete."""
     volume = seen.volume
     volume.must_allow("upload")
+    if volume.encrypted:
+        raise Invalid(reason="Invalid volume: encrypted volumes cannot be uploaded as images.")
     if volume.status == Status.IN_USE and not truth(body.force, "force"):
         raise Invalid(reason="Invalid volume: Volume status is in-use.")
     properties = {name: value for name, value in (volume.image_metadata or {}).items() if name not in _OF_THE_IMAGE}

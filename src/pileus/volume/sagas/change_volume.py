@@ -21,7 +21,7 @@ from pileus.volume.messages import (
 )
 from pileus.volume.model import attachments, notices, services, types, volumes
 from pileus.volume.model.volumes import Status, Volume
-from pileus.volume.sagas.nodes import ask, clear, tell_why
+from pileus.volume.sagas.nodes import ask, clear, key_of, tell_why
 
 LONG = 3600.0
 
@@ -146,8 +146,9 @@ class Reimage(Saga, kw_only=True):
     @step(timeout=LONG)
     async def fill_volume(self, turn: Turn) -> None:
         volume = await _volume(turn, self.volume_id)
-        await ask(turn.services, FillFromImage(volume_id=volume.id, image_id=self.image_id,
-                                               disk_format=self.disk_format), host=volume.back_end, seconds=LONG)
+        await ask(turn.services, FillFromImage(
+            volume_id=volume.id, image_id=self.image_id, disk_format=self.disk_format,
+            key=await key_of(turn.services, volume)), host=volume.back_end, seconds=LONG)
 
     @step(local=True)
     async def mark(self, turn: Turn) -> None:
