@@ -8,7 +8,7 @@ import msgspec
 
 from pileus.kit.client import Client, Headers
 
-AT_ONCE = 30                   # servers asked about at once: what they have fits into a page
+AT_ONCE, PAGE = 250, 1000      # servers asked about at once, and attachments told at once
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +70,13 @@ class VolumeClient(Client):
         """Of servers, in the order they were made; with how to reach the bytes."""
         found: list[Attachment] = []
         for first in range(0, len(server_ids), AT_ONCE):
-            page = await self.call("GET", "/v3/attachments/detail", query={
-                "instance_id": server_ids[first:first + AT_ONCE], "all_tenants": "1", "sort": "created_at:asc"})
-            found += [msgspec.convert(each, Attachment) for each in page["attachments"]]
+            query: dict[str, Any] = {"instance_id": server_ids[first:first + AT_ONCE], "all_tenants": "1",
+                                     "sort": "created_at:asc", "limit": PAGE}
+            while page := (await self.call("GET", "/v3/attachments/detail", query=query))["attachments"]:
+                found += [msgspec.convert(each, Attachment) for each in page]
+                if len(page) < PAGE:
+                    break
+                query["marker"] = page[-1]["id"]
         return found
 
     async def attach(self, volume_id: str, server_id: str) -> Attachment:
