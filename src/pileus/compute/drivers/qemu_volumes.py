@@ -57,9 +57,11 @@ async def plug(process: QemuProcess, volume: GuestVolume, place: JsonObject) -> 
 
 async def grow(process: QemuProcess, volume: GuestVolume, size: int) -> None:
     """Whoever serves the volume had to cut the connection to make it larger; QEMU takes the size that it hears of when
-    it is connected again."""
+    it is connected again, which it is when something is read."""
     give_up = time.monotonic() + GROW_SECONDS
+    read = f'qemu-io {node_name(volume.volume_id)} "read 0 512"'
     while True:
+        await process.execute("human-monitor-command", {"command-line": read})
         try:
             await process.execute("block_resize", {"node-name": node_name(volume.volume_id), "size": size})
             return
