@@ -38,11 +38,15 @@ def _disks(server: Server, image: ImageFacts | None, *, of_volume: bool) -> list
     return disks
 
 
+def leaves_others(rescue: ImageFacts) -> bool:
+    """Whether a rescue with this image leaves all other disks at their places."""
+    return any(name in rescue.properties for name in ("hw_rescue_device", "hw_rescue_bus"))
+
+
 def _with_rescue(disks: list[Disk], rescue: ImageFacts) -> list[Disk]:
-    """The firmware takes the rescue disk in any case. An image that says so leaves all others at their places."""
+    """The firmware takes the rescue disk in any case."""
     disk = Disk(kind=DiskKind.RESCUE, boot_order=0)
-    stable = any(name in rescue.properties for name in ("hw_rescue_device", "hw_rescue_bus"))
-    return [*disks, disk] if stable else [disk, *disks]
+    return [*disks, disk] if leaves_others(rescue) else [disk, *disks]
 
 
 async def build(compute: Compute, server: Server, *, admin_password: str | None = None,

@@ -24,9 +24,9 @@ Free = dict[str, dict[str, float]]  # provider id -> what is free of each resour
 
 
 def resources_of(server: Server) -> dict[str, int]:
-    """What the server takes of each resource class."""
+    """What the server takes of each resource class. The volume that one boots from is on no host."""
     flavor = server.flavor
-    disk = flavor.disk_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
+    disk = (flavor.disk_gb if server.image else 0) + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
     found = {"VCPU": flavor.vcpus, "MEMORY_MB": flavor.memory_mb, "DISK_GB": disk}
     for key, value in flavor.extra_specs.items():
         if key.startswith("resources:") and value.isdigit():
