@@ -79,6 +79,10 @@ class Engine:
         self.reach: Reach = nothing
         self.wake_others: Callable[[], None] = lambda: None       # how workers in other processes hear of new work
 
+    def use_clock(self, clock: Clock) -> None:
+        """In place of the database's."""
+        self._clock = clock
+
     # -- what services call -----------------------------------------------------------------
 
     async def start(self, tx: Connection, state: Saga, subject: str, *, supersede: bool = False,
