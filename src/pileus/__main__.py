@@ -23,6 +23,7 @@ COMMANDS = {
     "network": ("network", "say why one server cannot reach another, or what lets it"),
     "schedule": ("schedule", "say where a server would go, and of every other host why not"),
     "policy": ("policy", "say whether somebody may do something, and what decides it"),
+    "simulate": ("simulate", "try the control plane over fake hosts in virtual time, with failures"),
     "bootstrap": ("identity", "bring back what an administrator needs to log in"),
     "keys": ("identity", "rotate the keys that sign tokens and encrypt stored credentials"),
     "doctor": ("health", "say what is missing on this machine and how to cure it"),
@@ -63,6 +64,10 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
     if name in ("network", "policy", "schedule"):
         each.add_argument("action", choices=["explain"])
         _questions(name, each)
+    if name == "simulate":
+        each.add_argument("--hosts", type=int, default=50, help="default: 50")
+        each.add_argument("--hours", type=float, default=1.0, help="of virtual time (default: 1)")
+        each.add_argument("--seed", type=int, default=1, help="of the work and the failures (default: 1)")
     if name == "keys":
         each.add_argument("action", choices=["rotate"])
         each.add_argument("which", nargs="?", choices=["all", "tokens", "credentials"], default="all")

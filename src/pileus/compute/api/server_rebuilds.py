@@ -128,6 +128,7 @@ async def _rebuilt(ctx: Ctx, seen: Seen, password: str) -> Rebuilt:
         shown = shortened(shown)
         if ctx.version >= versions.REBUILD_KEY:
             shown.key_name = seen.server.key_name
+    shown.user_data = UNSET                  # it stands in the answer without the prefix
     return Rebuilt(**{name: getattr(shown, name) for name in shown.__struct_fields__}, admin_password=password,
                    given_data=seen.server.user_data)
 
