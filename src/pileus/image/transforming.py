@@ -50,7 +50,7 @@ async def transform(app: Images, image: Image, work: Transforming) -> tuple[Take
                 and image.disk_format in conversion.FORMATS and image.disk_format != wanted)
     if not (packed or converts):
         return None
-    plain = msgspec.structs.replace(image, container_format=BARE)
+    plain = msgspec.structs.replace(image, container_format=BARE, properties={})      # signed was what came in
     limits = await app.limits_of(image.owner)
     async with app.db.read() as reader:
         most = await usage.room(reader, image.owner, limits)
