@@ -6,7 +6,6 @@ from pileus.image.client import ImageClient as Client
 from pileus.image.config import ImageConfig
 from pileus.image.runtime import Images
 from pileus.image.service import SERVICE
-from pileus.kit import migrate
 from pileus.kit.bus import MemoryBus
 from pileus.kit.caller import Caller
 from pileus.kit.client import AsgiTransport
@@ -69,8 +68,7 @@ async def make_world(make_db, tmp_path):
     worlds = []
 
     async def make(**more):
-        database = await make_db()
-        await migrate.bring_up_to_date(database, migrations)
+        database = await make_db(migrations)
         worlds.append(World(database, tmp_path / "images", **more))
         return worlds[-1]
 

@@ -7,14 +7,12 @@ import pytest
 
 from pileus.image import migrations
 from pileus.image.model.tables import metadata
-from pileus.kit import migrate
 from tests.image.conftest import ADMIN, OTHER, READER, SYSTEM, V21
 from tests.placement.test_migrations import differences
 
 
 async def test_tables_are_as_declared(make_db):
-    database = await make_db()
-    await migrate.bring_up_to_date(database, migrations)
+    database = await make_db(migrations)
     async with database.write() as tx:
         assert await tx.run_sync(differences, metadata) == []
 

@@ -2,8 +2,9 @@
 
 import gzip
 import io
+import itertools
 import lzma
-import os
+import random
 import tracemalloc
 import zipfile
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pileus.image.decompression import NotDecompressible, decompressed
 
-DATA = os.urandom(70_000) + bytes(300_000)
+DATA = random.Random(1).randbytes(70_000) + bytes(300_000)
 MIB = 1 << 20
 
 
@@ -69,7 +70,8 @@ async def test_byte_by_byte():
     b"", b"x", b"neither of them", GOOD["gzip"][:-9], GOOD["xz"][:-9], GOOD["zip"][:60_000], GOOD["zip"][:20],
     GOOD["zip piped"][:-200], zipped(b"one", b"two"), zipped(b"one", b"two", out=Pipe()),
     GOOD["gzip"][:1000] + b"\xff" * 20 + GOOD["gzip"][1020:], GOOD["zip"][:1000] + b"\xff" * 20 + GOOD["zip"][1020:],
-    GOOD["zip stored"][:1000] + b"\xff" * 20 + GOOD["zip stored"][1020:], zipped(b"x", method=zipfile.ZIP_LZMA)])
+    GOOD["zip stored"][:1000] + b"\xff" * 20 + GOOD["zip stored"][1020:], zipped(b"x", method=zipfile.ZIP_LZMA)],
+    ids=itertools.count())
 async def test_what_is_broken(content):
     with pytest.raises(NotDecompressible):
         await taken_apart(content)

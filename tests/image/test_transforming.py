@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import itertools
 import os
+import random
 import struct
 
 import pytest
@@ -21,7 +23,7 @@ from tests.image.conftest import ADMIN, OCTETS
 from tests.image.test_formats import MIB, qcow2
 from tests.image.test_imports import contents, imported, pieces_of, task_of
 
-DATA = os.urandom(60_000) + bytes(40_000)
+DATA = random.Random(1).randbytes(60_000) + bytes(40_000)
 DISK = qcow2(size=MIB)
 BOTH = {"import_plugins": ["image_decompression", "image_conversion"], "import_format": "qcow2"}
 
@@ -84,7 +86,8 @@ async def no_room(source, was, target, wanted):
     (DATA, {"container_format": "compressed"}, {}, "neither by gzip, zip nor xz"),
     (gzip.compress(DATA)[:-5], {"container_format": "compressed"}, {}, "ends too early"),
     (qcow2(size=1 << 50), {"disk_format": "qcow2"}, {"import_format": "raw"}, "1125899906842624 bytes"),
-    (DATA, {}, {"convert": not_converted}, "not what it should be"), (DATA, {}, {"convert": no_room}, "enough disk")])
+    (DATA, {}, {"convert": not_converted}, "not what it should be"), (DATA, {}, {"convert": no_room}, "enough disk")],
+    ids=itertools.count())
 async def test_what_cannot_be_brought_into_form(make_world, content, body, more, why):
     convert = more.get("convert", to_qcow2)
     world = await make_world(settings=BOTH | {k: v for k, v in more.items() if k != "convert"}, convert=convert)
