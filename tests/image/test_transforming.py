@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import struct
+import time
 
 import pytest
 
@@ -18,7 +19,8 @@ from pileus.image.sagas.import_image import ImportImage
 from pileus.image.stores.base import StoreFull
 from pileus.image.stores.file import FileStore
 from pileus.image.uploads import upload
-from pileus.kit.saga_testing import prove
+from pileus.kit.saga_engine import Engine
+from pileus.kit.saga_testing import Crash, prove
 from tests.image.conftest import ADMIN, OCTETS
 from tests.image.test_formats import MIB, qcow2
 from tests.image.test_imports import contents, imported, pieces_of, task_of
@@ -126,6 +128,31 @@ async def test_what_is_being_made_is_no_orphan(make_world):
     assert contents(world.store) == [made]
     assert (await world.http.delete(f"/v2/images/{image}")).status_code == 204
     assert contents(world.store) == []
+
+
+async def test_what_a_killed_conversion_left_goes_with_the_image(make_world):
+    world = await make_world(settings=BOTH, convert=to_qcow2)
+    image = await world.image()
+    await world.http.put(f"/v2/images/{image}/stage", content=DATA, headers=OCTETS)
+    asked = await world.http.post(f"/v2/images/{image}/import", json={"method": {"name": "glance-direct"}})
+    assert asked.status_code == 202
+    async with world.db.read() as reader:
+        made = (await images.get(reader, image)).made_id
+
+    def killed(point):
+        if point == "image.import_image:transform:before":
+            raise Crash(point)
+
+    world.sagas.reach = killed
+    with pytest.raises(Crash):
+        await world.sagas.drain()
+    left = world.directory / "work" / made / "disk.qcow2"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    assert (await world.http.delete(f"/v2/images/{image}")).status_code == 204
+    after = Engine(world.db, world, clock=lambda: time.time() + 600.0, backoff=lambda attempt: 0.0)
+    await after.drain()
+    assert world.kept() == []
 
 
 async def test_it_survives_everything(make_world, tmp_path):

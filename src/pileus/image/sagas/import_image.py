@@ -16,7 +16,7 @@ from pileus.image.model.images import ACTIVE, IMPORTING, NO_DATA, QUEUED, UPLOAD
 from pileus.image.runtime import Images
 from pileus.image.signatures import BadSignature
 from pileus.image.stores.base import NoSuchData, Reading, Store, StoreFull
-from pileus.image.transforming import Transforming, transform
+from pileus.image.transforming import Transforming, clear, transform
 from pileus.image.uploads import Taken, take
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
 
@@ -155,6 +155,7 @@ class ImportImage(Saga, kw_only=True):
     async def drop_made(self, turn: Turn) -> None:
         if self.made_id:
             await turn.services.forget(self.made_id)
+            await clear(turn.services, self.made_id)
 
     @step(timeout=LONGEST)
     async def copy(self, turn: Turn) -> None:
