@@ -99,7 +99,7 @@ def rule_view(row: Rule, tags: list[str], *, of_default: bool = False) -> RuleVi
     return RuleView(
         **shown, security_group_id=row.security_group_id, direction=row.direction, ethertype=row.ethertype,
         protocol=row.protocol, port_range_min=row.port_range_min, port_range_max=row.port_range_max,
-        remote_ip_prefix=row.remote_ip_prefix, normalized_cidr=row.remote_ip_prefix,
+        remote_ip_prefix=row.remote_ip_prefix, normalized_cidr=group_rules.normalized(row.remote_ip_prefix),
         remote_group_id=row.remote_group_id,
         remote_address_group_id=row.remote_address_group_id, belongs_to_default_sg=of_default)
 
@@ -188,7 +188,9 @@ async def create_groups(ctx: Ctx, body: list[GroupCreate]) -> list[GroupView]:
                 id=new_uuid(), project_id=project_id, name=each.name, description=each.description or "",
                 created_at=now, updated_at=now, stateful=each.stateful)
             await db.add(tx, groups.security_groups, group)
-            await db.add(tx, groups.rules, *await groups.first_rules(tx, group, now))
+            first = await groups.first_rules(tx, group, now)
+            await quotas.must_have_room(tx, project_id, app(ctx).config.quotas, "security_group_rule", len(first))
+            await db.add(tx, groups.rules, *first)
             made.append(group)
         app(ctx).changed(tx)
         return await views(tx, made)
@@ -204,6 +206,8 @@ async def update_group(ctx: Ctx, group: SecurityGroup, body: GroupUpdate) -> Gro
     if group.default_of is None and str(values.get("name", "")).lower() == "default":
         raise faults.DefaultGroupExists()
     async with ctx.db.write() as tx:
+        if values.get("stateful", group.stateful) != group.stateful and await groups.is_used(tx, group.id):
+            raise faults.GroupInUse(security_group_id=group.id)
         row = await base.change(tx, groups.security_groups, group, ctx.clock(), **values) if values else group
         app(ctx).changed(tx)
         return (await views(tx, [row]))[0]
