@@ -15,7 +15,8 @@ async def put(speaker, path, kind, status=200, **body):
 
 
 async def test_address_groups(world):
-    group = await world.http.make("address_group", name="office", addresses=["10.1.2.3/32", "10.2.0.0/16", "fd00::1/128"])
+    group = await world.http.make(
+        "address_group", name="office", addresses=["10.1.2.3/32", "10.2.0.0/16", "fd00::1/128"])
     assert group["addresses"] == ["10.1.2.3/32", "10.2.0.0/16", "fd00::1/128"]
     path = f"address-groups/{group['id']}"
     assert (await world.http.make("address_group", 400, addresses=["10.1.2.3"]))["type"] == "InvalidInput"
