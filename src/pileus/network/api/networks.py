@@ -38,6 +38,7 @@ from pileus.network.api.shapes import (
 from pileus.network.model import base, networks, qos, quotas, rbac, routers, security_groups
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import DHCP, ROUTER_GATEWAY, ports
+from pileus.network.model.sides import sides
 from pileus.network.model.subnets import addresses, of_network, subnets
 
 routes = Routes()
@@ -106,12 +107,13 @@ def view(row: Network, inside: networks.Inside, tags: list[str], *, provider: bo
 
 async def views(ctx: Ctx, conn: Connection, rows: Sequence[Network]) -> list[NetworkView]:
     ids = [row.id for row in rows]
-    inside, tags = await networks.inside(conn, ids), await base.tags_of(conn, ids)
-    provider = ctx.allows("get_network:provider:network_type")
     foreign = [row.id for row in rows if not row.shared and row.project_id != ctx.caller.project_id]
-    mine = await rbac.given(conn, "network", foreign, ctx.caller.project_id, rbac.SHARED) if foreign else set()
-    return [view(row, inside[row.id], tags[row.id], provider=provider, shared=row.shared or row.id in mine)
-            for row in rows]
+    given_to = rbac.granted("network", ctx.caller.project_id, rbac.SHARED).where(rbac.policies.c.object_id.in_(foreign))
+    inside = await networks.inside(conn, ids)
+    beside = await sides(conn, ids, shared=given_to if foreign else None)
+    provider = ctx.allows("get_network:provider:network_type")
+    return [view(row, inside[row.id], beside.tags[row.id], provider=provider,
+                 shared=row.shared or row.id in beside.shared) for row in rows]
 
 
 def facts(row: Network) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from pileus.network.api.shapes import (
 )
 from pileus.network.model import base, qos, rbac
 from pileus.network.model.qos import BANDWIDTH, DSCP, LEAST_BANDWIDTH, LEAST_PACKETS, PACKETS, QosPolicy, QosRule
+from pileus.network.model.sides import sides
 
 routes = Routes()
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2147483647)]
@@ -73,9 +74,10 @@ def rule_view(row: QosRule) -> dict[str, Any]:
 
 async def views(ctx: Ctx, conn: Connection, rows: Sequence[QosPolicy]) -> list[PolicyView]:
     ids = [row.id for row in rows]
-    tags, rules = await base.tags_of(conn, ids), await qos.rules_of(conn, ids)
-    shared = await rbac.given(conn, "qos_policy", ids, ctx.caller.project_id)
-    return [PolicyView(**standard(row, tags[row.id]), shared=row.id in shared, is_default=row.default_of is not None,
+    rules = await qos.rules_of(conn, ids)
+    beside = await sides(conn, ids, shared=rbac.granted("qos_policy", ctx.caller.project_id).where(
+        rbac.policies.c.object_id.in_(ids)))
+    return [PolicyView(**standard(row, beside.tags[row.id]), shared=row.id in beside.shared, is_default=row.default_of is not None,
                        rules=[rule_view(rule) | {"type": rule.kind} for rule in rules[row.id]]) for row in rows]
 
 
