@@ -163,5 +163,5 @@ def six(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "ask": ask, "asks": asks, "talk": talk, "fetch": fetch, "stream": stream, "send": send, "hear": hear,
-     "settled": settled, "six": six}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "ask": ask, "asks": asks, "talk": talk, "fetch": fetch, "stream": stream, "send": send,
+     "hear": hear, "settled": settled, "six": six}[sys.argv[1]](*sys.argv[2:])
