@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tests.compat import volume_victims
+
 
 def good_bodies(known: Mapping[str, str]) -> dict[str, Any]:
-    return _identity(known) | _placement(known) | _image(known) | _network(known) | _compute(known)
+    found = _identity(known) | _placement(known) | _image(known) | _network(known) | _compute(known)
+    return found | volume_victims.bodies(known) if "backup_id" in known else found
 
 
 QUERIES = {"GET /allocation_candidates": "resources=VCPU:1"}
@@ -159,6 +162,8 @@ def _compute(known: Mapping[str, str]) -> dict[str, Any]:
         "PUT /v2.1/os-services/disable-log-reason": service | {"disabled_reason": "r"},
         "PUT /v2.1/os-services/{service_id}": {"status": "enabled"},
         "POST /v2.1/servers": {"server": server},
+        "POST /pileus/schedule": {"flavor": "1", "image": known["bootable_id"], "hints": {
+            "same_host": ["a"], "query": '["=", "$host", "a"]', "build_near_host_ip": "192.0.2.1", "cidr": "/24"}},
         "PUT /v2.1/servers/{server_id}": {"server": {"name": "t"}},
         "POST /v2.1/servers/{server_id}/action reboot": {"reboot": {"type": "SOFT"}},
         "POST /v2.1/servers/{server_id}/action os-resetState": {"os-resetState": {"state": "active"}},

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from oauthlib.oauth1.rfc5849 import signature, utils
 
-from pileus.identity.model import oauth
+from pileus.identity.model import oauth, used_once
 from pileus.identity.model.oauth import AccessToken, Consumer, RequestToken
 from pileus.kit.faults import Unauthorized
 
@@ -71,13 +71,17 @@ async def consumer_of(app: Identity, signed: Signed) -> Consumer:
     return consumer
 
 
-def must_be_signed_by(app: Identity, signed: Signed, consumer: Consumer,
-                      token: RequestToken | AccessToken | None = None) -> None:
-    """And, with a token, by its secret as well. It must be one of that consumer's and not have ended."""
+async def must_be_signed_by(app: Identity, signed: Signed, consumer: Consumer,
+                            token: RequestToken | AccessToken | None = None) -> None:
+    """And, with a token, by its secret as well. It must be one of that consumer's and not have ended. A request counts
+    once: its time and nonce are remembered for as long as its time would do."""
     if token is not None and (token.consumer_id != consumer.id or token.expires_at <= app.clock()):
         raise Unauthorized()
     plain = [app.credential_keys.decrypt(row.secret).decode() for row in (consumer, token) if row is not None]
     signed.must_be_signed(app.clock(), *plain)
+    stamp, nonce = signed.fields["oauth_timestamp"], signed.fields["oauth_nonce"]
+    await used_once.use(app.db, "oauth1", consumer.id, token.id if token else "", stamp, nonce,
+                        expires_at=int(stamp) + LATE + 1)
 
 
 async def proven_access_token(app: Identity, signed: Signed) -> AccessToken:
@@ -87,5 +91,5 @@ async def proven_access_token(app: Identity, signed: Signed) -> AccessToken:
         token = await oauth.find_access_token(reader, signed.fields.get("oauth_token", ""))
     if token is None:
         raise Unauthorized()
-    must_be_signed_by(app, signed, consumer, token)
+    await must_be_signed_by(app, signed, consumer, token)
     return token
