@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.compat.clients import NOVA, OPENSTACK, Cloud, programs
+from tests.compat.clients import CLIENTS, NOVA, Cloud, programs
 from tests.fault.cloud import wait
 
 SDK = """
@@ -29,7 +29,7 @@ print("well")
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("clients")
-    made = Cloud(folder, programs("clients", OPENSTACK))
+    made = Cloud(folder, programs("clients", *CLIENTS))
     made.pileus("up", "--detach", "--driver", "fake", "--port", str(made.port))
     content = folder / "tiny.raw"
     content.write_bytes(os.urandom(1 << 20))
