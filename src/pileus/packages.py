@@ -62,8 +62,10 @@ TESTS = (
     Need("util-linux", "setpriv", "runs tests as an ordinary user"),
     Need("iputils-ping", "ping", "sends packets between networks"),
     Need("busybox-static", "busybox", "brings the DHCP client of the tests"),
+    Need("bind9-dnsutils", "dig", "asks networks' name servers"),
     Need("procps", "sysctl", "reads the kernel's settings"),
     Need("ovmf", "/usr/share/OVMF/*CODE_4M.fd", "UEFI firmware for guests"),
+    Need("swtpm", "swtpm", "a TPM for each guest that wants one"),
 )
 TASKS: dict[str, tuple[Need, ...]] = {"run": RUN, "image": IMAGE, "demo": RUN + IMAGE, "tests": RUN + IMAGE + TESTS}
 

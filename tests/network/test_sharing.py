@@ -26,7 +26,7 @@ async def test_a_network_is_shared_with_one_project(world):
     assert policy["target_tenant"] == "p2" and policy["project_id"] == "p1"
     assert (await share(world.http, "network", network, "p2", 409))["type"] == "DuplicateRbacPolicy"
     assert (await share(world.http, "network", network, "*", 403))["type"] == "PolicyNotAuthorized"
-    assert (await share(world.other, "network", network, "p2", 404))["type"] == "RbacObjectNotFound"
+    assert (await share(world.other, "network", network, "p2", 400))["type"] == "InvalidInput"
     await share(world.http, "network", {"id": MISSING}, "p2", 404)
     await share(world.admin, "security_group", network, "p2", 400, action="access_as_external")
     seen = await world.other.show("network", network)

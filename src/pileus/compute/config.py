@@ -9,6 +9,16 @@ from pileus.kit.config import doc
 
 class ComputeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     driver: Annotated[Literal["qemu", "fake"], doc("Hypervisor driver of the hosts.")] = "qemu"
+    config_drive_format: Annotated[Literal["iso9660", "vfat"], doc(
+        "What configuration drives are: vfat for guests that cannot read CD-ROMs.")] = "iso9660"
+    root_disks: Annotated[Literal["qcow2", "raw"], doc(
+        "How hosts keep root disks: qcow2 files over the image they share, or raw copies of it, which take more room.",
+        )] = "qcow2"
+    cpu_model: Annotated[str, doc(
+        "Processor of guests, with flags after commas if need be, as in Nehalem,+aes; the best the host has if empty.",
+        )] = ""
+    dedicated_cpus: Annotated[str, doc(
+        "Processors of each host for guests that want their own (hw:cpu_policy=dedicated), as in 2-7,^4.")] = ""
     cpu_overcommit: Annotated[float, msgspec.Meta(gt=0), doc(
         "Virtual CPUs offered per physical one. Published to placement, so a change takes effect at once.")] = 4.0
     memory_overcommit: Annotated[float, msgspec.Meta(gt=0), doc("Memory offered per byte there is.")] = 1.0
@@ -27,3 +37,19 @@ class ComputeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         "Days for which deleted servers and their actions can still be looked up.")] = 7
     reclaim_after: Annotated[int, msgspec.Meta(ge=0), doc(
         "Seconds for which a deleted server can still be restored; 0 deletes at once.")] = 0
+
+
+WeigherName = Literal["ram", "cpu", "disk", "io_ops", "num_instances", "hypervisor_version", "group", "failed_builds"]
+
+
+class SchedulerConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    weights: Annotated[dict[WeigherName, float], doc(
+        "How much each weigher counts, where that is not the default: ram 1, cpu 1, disk 1, io_ops -1, num_instances "
+        "-0.1,\nhypervisor_version 1, group 10 (soft policies of server groups), failed_builds -1000. Below 0: the "
+        "less the better.")] = {}
+    max_servers_per_host: Annotated[int, msgspec.Meta(ge=0), doc(
+        "Servers a host takes at most; 0 is as many as fit. Aggregates override it (max_instances_per_host).")] = 0
+    max_io_ops_per_host: Annotated[int, msgspec.Meta(ge=0), doc(
+        "Servers made, moved or saved on a host at once at most; 0 is no limit. Aggregates override it.")] = 0
+    isolated_hosts: Annotated[list[str], doc("Hosts that run isolated images and nothing else.")] = []
+    isolated_images: Annotated[list[str], doc("Ids of images that run on isolated hosts only.")] = []

@@ -16,6 +16,7 @@ from pileus.compute.drivers.base import GuestDriver, GuestFailed, HostFacts, Pow
 from pileus.compute.drivers.fake import FakeDriver
 from pileus.compute.drivers.image_cache import ImageCache
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
+from pileus.compute.guest_topology import cpu_numbers
 from pileus.compute.messages import AGENT
 from pileus.compute.metadata import signed_headers
 from pileus.image.client import ImageClient
@@ -87,7 +88,12 @@ class Nodes:
         folder = self.services.state.instances / host.name
         if self.choices.driver == "fake":
             return FakeDriver(host.name, folder, facts=msgspec.structs.replace(FAKE, hostname=host.name))
-        return QemuDriver(QemuSettings(instances=folder, hostname=host.name, namespace=hosts.path_of(host)))
+        config = self.services.settings.compute
+        model, *flags = config.cpu_model.split(",")
+        return QemuDriver(QemuSettings(
+            instances=folder, hostname=host.name, namespace=hosts.path_of(host), cpu_model=model,
+            cpu_flags=tuple(flags), raw_disks=config.root_disks == "raw",
+            dedicated_cpus=frozenset(cpu_numbers(config.dedicated_cpus) if config.dedicated_cpus else ())))
 
     async def _network(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
         if self.services.settings.network.engine == "fake":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any, TypeVar
 
@@ -63,7 +64,10 @@ class Services:
         self.identity = identity_of(state, settings, bus)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
         images = self._db("image")
-        self.image = Images(IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images))
+        identity = self.client(IdentityClient, "", "image")
+        self.image = Images(
+            IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images),
+            unified_limits=functools.partial(identity.limits, fixed_id("service", "image"), settings.image.region))
         self.network = self._network()
         self.compute = self._compute()
         self.volume = self._volume()
@@ -111,7 +115,7 @@ class Services:
         database = self._db("compute")
         return Compute(
             COMPUTE, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.compute,
-            image=self.client(ImageClient, "/image", "compute"),
+            scheduler=self.settings.scheduler, image=self.client(ImageClient, "/image", "compute"),
             network=self.client(NetworkClient, "/network", "compute"),
             placement=self.client(PlacementClient, "/placement", "compute"),
             volume=self.client(VolumeClient, "/volume", "compute"))

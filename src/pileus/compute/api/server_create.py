@@ -7,6 +7,7 @@ import binascii
 import re
 import secrets
 import string
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -15,7 +16,8 @@ from msgspec import UNSET, UnsetType
 from pileus.compute import nics, versions
 from pileus.compute.api import block_devices
 from pileus.compute.api.block_devices import BlockDevice, OldBlockDevice
-from pileus.compute.api.server_groups import group_of_hint
+from pileus.compute.api.hints import must_be_sound
+from pileus.compute.api.server_groups import group_of_hint, room_in_group
 from pileus.compute.api.servers import Name, action_of
 from pileus.compute.api.values import address, hostname
 from pileus.compute.faults import (
@@ -30,6 +32,7 @@ from pileus.compute.faults import (
     QuotaExceeded,
     UserDataTooLarge,
 )
+from pileus.compute.hardware import BadHardware, hardware_of, wants_config_drive
 from pileus.compute.links import Link, links_to
 from pileus.compute.model import flavors, hosts, keypairs, quotas, servers
 from pileus.compute.model.servers import FlavorCopy, ImageFacts, Server
@@ -180,6 +183,7 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
     asked = body.server
     _must_have_networks(ctx, asked)
     _must_not_be_tagged(ctx, asked)
+    must_be_sound(body.hints or body.more_hints)
     low, high = _counts(asked)
     name = asked.name.strip()
     if not name:
@@ -189,6 +193,8 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
     flavor = await flavor_of(ctx, str(asked.flavor_id))
     of_volume = any(wish.boot_index == 0 for wish in _wishes(asked))
     image = None if of_volume else await image_of(ctx, _image_id(asked), flavor)
+    if image is None:
+        must_make_a_machine(flavor, {})
     if len(asked.metadata) > quotas.METADATA_ITEMS:
         raise MetadataQuota(limit=quotas.METADATA_ITEMS)
     now = ctx.clock()
@@ -197,7 +203,8 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
         flavor_id=flavor.id, vcpus=flavor.vcpus,
         hostname=hostname_of(name) if asked.hostname is None else hostname(ctx, asked.hostname),
         memory_mb=flavor.memory_mb, flavor=flavor, image_id=image.id if image else None, image=image,
-        key_name=asked.key_name, user_data=user_data_of(asked.user_data), config_drive=_truth(asked.config_drive),
+        key_name=asked.key_name, user_data=user_data_of(asked.user_data),
+        config_drive=_truth(asked.config_drive) or image is not None and wants_config_drive(image.properties),
         metadata=dict(asked.metadata),
         security_groups=tuple(group.name for group in asked.security_groups) or ("default",),
         personality=personality_of(asked.personality),
@@ -308,12 +315,22 @@ async def image_of(ctx: Ctx, image_id: str, flavor: FlavorCopy | None) -> ImageF
         raise
     if found.status != "active":
         raise ImageNotActive(image_id=image_id)
+    properties = {key: str(value) for key, value in found.properties.items()}
     if flavor is not None:
         _must_be_large_enough(flavor, found)
+        must_make_a_machine(flavor, properties)
     return ImageFacts(
         id=found.id, name=found.name or "", disk_format=found.disk_format or "raw", size_bytes=found.size or 0,
         sha512=found.os_hash_value or "", min_disk_gb=found.min_disk, min_memory_mb=found.min_ram,
-        properties={key: str(value) for key, value in found.properties.items()})
+        properties=properties)
+
+
+def must_make_a_machine(flavor: FlavorCopy, properties: Mapping[str, str]) -> None:
+    """What flavor and image ask for together. Raises BadRequest."""
+    try:
+        hardware_of(properties, flavor.extra_specs, vcpus=flavor.vcpus, memory_mb=flavor.memory_mb)
+    except BadHardware as error:
+        raise BadRequest(reason=str(error)) from None
 
 
 def _must_be_large_enough(flavor: FlavorCopy, image: Image) -> None:
@@ -398,7 +415,7 @@ async def _within_quota(tx: db.Connection, ctx: Ctx, server: Server, low: int, h
         if room < low:
             raise QuotaExceeded(resource=resource, wanted=low * each, used=used, limit=limit)
         fits = min(fits, room)
-    return fits
+    return fits if server.group_id is None else await room_in_group(tx, server.group_id, limits, low, fits)
 
 
 async def key_of(tx: db.Connection, ctx: Ctx, name: str) -> dict[str, str]:

@@ -59,7 +59,7 @@ class ResizeServer(Saga, kw_only=True):
 
     @step
     async def find_candidates(self, turn: Turn) -> None:
-        self.candidates = await scheduling.candidates(turn.services, await self._wanted(turn))
+        self.candidates = await scheduling.candidates(turn.services, await self._wanted(turn), self.asked_host)
 
     def _tried(self) -> tuple[str, ...]:
         return (self.source,) if self.elsewhere else ()
@@ -74,7 +74,7 @@ class ResizeServer(Saga, kw_only=True):
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
-        await turn.services.placement.release(self.migration_id)
+        await placing.release(turn, self.server_id, self.migration_id)
 
     @step(local=True)
     async def note_host(self, turn: Turn) -> None:
@@ -115,7 +115,7 @@ class ResizeServer(Saga, kw_only=True):
     async def write_down(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
         moved = Moved(migration_id=self.migration_id, flavor=self.old_flavor, host=self.source, state=self.state)
-        await servers.change(turn.tx, server, turn.services.clock(), host=self.host, moved=moved,
+        await servers.change(turn.tx, server, turn.services.clock(), host=self.host, place=None, moved=moved,
                              **guests.fields(as_flavor(server, self.flavor), FLAVOR_FIELDS))
 
     @write_down.undo

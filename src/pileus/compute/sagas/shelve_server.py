@@ -96,7 +96,8 @@ class UnshelveServer(Saga, kw_only=True):
 
     @step
     async def find_candidates(self, turn: Turn) -> None:
-        self.candidates = await scheduling.candidates(turn.services, await guests.server_of(turn, self.server_id))
+        server = await guests.server_of(turn, self.server_id)
+        self.candidates = await scheduling.candidates(turn.services, server, self.asked_host)
 
     @step
     async def choose_host(self, turn: Turn) -> None:
@@ -108,12 +109,12 @@ class UnshelveServer(Saga, kw_only=True):
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
-        await turn.services.placement.release(self.server_id)
+        await placing.release(turn, self.server_id, self.server_id)
 
     @step(local=True)
     async def bind_host(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
-        await servers.change(turn.tx, server, turn.services.clock(), host=self.host)
+        await servers.change(turn.tx, server, turn.services.clock(), host=self.host, place=None)
 
     @bind_host.undo
     async def unbind_host(self, turn: Turn) -> None:

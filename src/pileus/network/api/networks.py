@@ -82,14 +82,14 @@ class NetworkView(Standard, kw_only=True):
     subnets: list[str]
     availability_zones: list[str] = []
     availability_zone_hints: list[str] = []
-    ipv4_address_scope: None = None
-    ipv6_address_scope: None = None
+    ipv4_address_scope: str | None = None
+    ipv6_address_scope: str | None = None
     network_type: str | UnsetType = msgspec.field(name="provider:network_type", default=UNSET)
     physical_network: str | None | UnsetType = msgspec.field(name="provider:physical_network", default=UNSET)
     segmentation_id: int | None | UnsetType = msgspec.field(name="provider:segmentation_id", default=UNSET)
 
 
-def view(row: Network, subnet_ids: list[str], tags: list[str], *, provider: bool,
+def view(row: Network, inside: networks.Inside, tags: list[str], *, provider: bool,
          shared: bool | None = None) -> NetworkView:
     shown: dict[str, Any] = {}
     if provider:
@@ -100,17 +100,17 @@ def view(row: Network, subnet_ids: list[str], tags: list[str], *, provider: bool
         shared=row.shared if shared is None else shared,
         external=row.external, is_default=row.is_default if row.external else UNSET, mtu=row.mtu,
         port_security_enabled=row.port_security_enabled, dns_domain=row.dns_domain,
-        qos_policy_id=row.qos_policy_id, subnets=subnet_ids,
-        availability_zones=["nova"])
+        qos_policy_id=row.qos_policy_id, subnets=inside.subnet_ids,
+        availability_zones=["nova"], ipv4_address_scope=inside.scopes.get(4), ipv6_address_scope=inside.scopes.get(6))
 
 
 async def views(ctx: Ctx, conn: Connection, rows: Sequence[Network]) -> list[NetworkView]:
     ids = [row.id for row in rows]
-    subnet_ids, tags = await networks.subnet_ids(conn, ids), await base.tags_of(conn, ids)
+    inside, tags = await networks.inside(conn, ids), await base.tags_of(conn, ids)
     provider = ctx.allows("get_network:provider:network_type")
     foreign = [row.id for row in rows if not row.shared and row.project_id != ctx.caller.project_id]
     mine = await rbac.given(conn, "network", foreign, ctx.caller.project_id, rbac.SHARED) if foreign else set()
-    return [view(row, subnet_ids[row.id], tags[row.id], provider=provider, shared=row.shared or row.id in mine)
+    return [view(row, inside[row.id], tags[row.id], provider=provider, shared=row.shared or row.id in mine)
             for row in rows]
 
 
@@ -184,7 +184,7 @@ async def create_networks(ctx: Ctx, body: list[NetworkCreate]) -> list[NetworkVi
                 await _settle_sharing(tx, row, now)
         app(ctx).changed(tx)
     provider = ctx.allows("get_network:provider:network_type")
-    return [view(row, [], [], provider=provider) for row in rows]
+    return [view(row, networks.Inside(), [], provider=provider) for row in rows]
 
 
 def _may_set(ctx: Ctx, body: NetworkUpdate, verb: str, target: dict[str, Any] | None) -> None:

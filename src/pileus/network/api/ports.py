@@ -37,8 +37,10 @@ from pileus.network.api.port_shapes import (
 )
 from pileus.network.api.qos import must_have
 from pileus.network.api.shapes import app, check_revision, given, must_allow, owner, texts
+from pileus.network.api.trunks import follow, must_be_untied
 from pileus.network.model import base, networks, port_forwardings, ports, quotas, rbac, routers, security_groups
 from pileus.network.model.networks import Network
+from pileus.network.model.port_sides import Side
 from pileus.network.model.ports import AddressPair, DhcpOption, Port
 from pileus.network.new_ports import MadePort, NewPort, add_ports, readdress
 from pileus.network.sagas.tell_compute import tell_compute
@@ -92,7 +94,7 @@ async def create_ports(ctx: Ctx, body: list[PortCreate]) -> list[PortView]:
 
 
 def _view_of(made: MadePort, domain: str, shows: bool) -> PortView:
-    return view(made.port, Around(addresses=made.addresses, group_ids=sorted(made.group_ids)), domain, shows)
+    return view(made.port, Around(addresses=made.addresses, side=Side(groups=sorted(made.group_ids))), domain, shows)
 
 
 async def _known(ctx: Ctx, tx: Connection, body: list[PortCreate]) -> dict[str, Port]:
@@ -114,6 +116,8 @@ async def _rebound(ctx: Ctx, tx: Connection, known: dict[str, Port], body: list[
             wanted = {name: value for name, value in given(each).items() if name in BOUND}
             values = _changes(ctx, Seen(port, network), wanted)
             rows.append(await base.change(tx, ports.ports, port, ctx.clock(), **values) if values else port)
+            if "host" in values:
+                await follow(ctx, tx, rows[-1])
     return {shown.id: shown for shown in await views(ctx, tx, rows)}
 
 
@@ -233,6 +237,8 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
         if after.mac_address != port.mac_address:
             await _new_mac(tx, port, after.mac_address)
         row = await base.change(tx, ports.ports, port, now, **values)
+        if "host" in values:
+            await follow(ctx, tx, row)
         if fixed_ips is not None:
             await _new_addresses(tx, row, fixed_ips)
             await tell_compute(ctx.sagas, tx, row.id)
@@ -280,6 +286,7 @@ async def delete_port(ctx: Ctx, seen: Seen) -> None:
     async with ctx.db.write() as tx:
         if port.device_owner in (*ports.ROUTER_OWNERS, ports.FLOATING_IP) and await _is_owned(tx, port.id):
             raise faults.PortOwned(port_id=port.id, reason=f"has device owner {port.device_owner}")
+        await must_be_untied(tx, port.id)
         await routers.dissociate(tx, port.id)
         try:
             await base.remove(tx, ports.ports, port.id)

@@ -16,7 +16,7 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import dhcp, faults, pool_choice, subnet_rules
+from pileus.network import dhcp, faults, pool_choice, scope_faults, subnet_rules
 from pileus.network.addresses import Net, Pool, default_gateway, default_pools, eui64, key_of
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
@@ -196,9 +196,9 @@ async def _row(tx: Connection, body: SubnetCreate, project_id: str, now: float) 
         raise faults.BadSubnetRequest(reason="ip_version must be 4 or 6, and that of the subnet pool if there is one")
     net = subnet_rules.network_for(cidr, version)
     subnet_rules.check_modes(net, body.enable_dhcp, body.ipv6_ra_mode, body.ipv6_address_mode)
-    others = await db.scalars(tx, sa.select(subnets.subnets.c.cidr).where(
-        subnets.subnets.c.network_id == body.network_id))
-    subnet_rules.check_overlap(net, others, body.network_id)
+    others = await subnets.of_network(tx, body.network_id)
+    subnet_rules.check_overlap(net, [other.cidr for other in others], body.network_id)
+    await _must_agree(tx, pool, [other for other in others if other.ip_version == version])
     gateway = _gateway(body, net)
     if body.allocation_pools:
         pools = subnet_rules.checked_pools(net, body.allocation_pools)
@@ -212,6 +212,20 @@ async def _row(tx: Connection, body: SubnetCreate, project_id: str, now: float) 
         allocation_pools=pools, dns_nameservers=subnet_rules.name_servers(body.dns_nameservers or []),
         host_routes=subnet_rules.host_routes(body.host_routes or [], version),
         subnetpool_id=pool.id if pool is not None else None)
+
+
+async def _must_agree(tx: Connection, pool: SubnetPool | None, others: list[Subnet]) -> None:
+    """Subnets of one version on one network come out of one pool, or out of pools of one address scope."""
+    pool_ids = {other.subnetpool_id for other in others} - {pool.id if pool is not None else None}
+    if not pool_ids:
+        return
+    query = sa.select(subnets.pools.c.address_scope_id).where(subnets.pools.c.id.in_(pool_ids - {None}))
+    scopes = {*await db.scalars(tx, query), *([None] if None in pool_ids else [])}
+    own = pool.address_scope_id if pool is not None else None
+    if scopes != {own}:
+        raise scope_faults.ScopeAffinity()
+    if own is None:
+        raise scope_faults.PoolAffinity()
 
 
 def _gateway(body: SubnetCreate, net: Net) -> str | None:

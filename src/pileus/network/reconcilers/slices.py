@@ -47,7 +47,7 @@ async def _wanted(network: Network) -> tuple[list[Host], dict[str, tuple[Slice, 
         places = tuple((host.name, host.underlay_ip) for host in known)
         if last.fits(change, places, time.monotonic()):
             return known, last.slices
-        found = await read_records(reader, known, last.known)
+        found = await read_records(reader, known, last.known, dns_domain=network.config.dns_domain)
     last.slices = await asyncio.to_thread(_rendered, found)
     last.change, last.hosts, last.at = change, places, time.monotonic()
     return known, last.slices
