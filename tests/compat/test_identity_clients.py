@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.compat.clients import CLIENTS, Cloud, programs
@@ -237,6 +238,18 @@ def test_a_policy_file_counts_from_the_next_start(cloud: Cloud):
     cloud.pileus("up", "--detach")
     assert "admin" in {each["Name"] for each in cloud.openstack("user", "list")}
     assert "policy.yaml" in cloud.pileus("policy", "explain", "demo", "demo", "identity:list_users")
+
+
+def test_the_doctor_knows_a_directory_that_cannot_be_read(cloud: Cloud):
+    domain = cloud.openstack("domain", "create", "far", cloud="pileus-admin")
+    token = cloud.openstack("token", "issue", cloud="pileus-admin")["id"]
+    config = {"config": {"identity": {"driver": "ldap"}, "ldap": {"url": "ldap://127.0.0.1:1"}}}
+    made = httpx.put(f"http://127.0.0.1:{cloud.port}/identity/v3/domains/{domain['id']}/config", json=config,
+                     headers={"x-auth-token": token})
+    assert made.status_code == 201, made.text
+    assert "identity: the directory ldap://127.0.0.1:1 of domain far cannot be read" in cloud.pileus("doctor", status=1)
+    cloud.run("openstack", "domain", "set", "--disable", "far", cloud="pileus-admin")
+    cloud.run("openstack", "domain", "delete", "far", cloud="pileus-admin")
 
 
 def test_an_administrator_gets_back_in(cloud: Cloud):

@@ -91,7 +91,7 @@ async def show_endpoint_group(ctx: Ctx, group: EndpointGroup) -> dict[str, Any]:
               policy=Rule("identity:update_endpoint_group", WRITE))
 async def update_endpoint_group(ctx: Ctx, group: EndpointGroup, body: GroupUpdate) -> dict[str, Any]:
     values = {name: value for name, value in given(body).items() if value is not None or name == "description"}
-    _must_be_known(values.get("filters", {}))
+    _must_be_known(body.filters or {})
     async with ctx.db.write() as tx:
         await ctx.app.announce(tx, feed.CATALOG)
         return _view(ctx, await db.change(tx, table, group, **values))
