@@ -40,8 +40,7 @@ OUT_OF_REACH = {                      # operations that cannot be done here
         "GET /v3/auth/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/websso",
         "GET /v3/auth/OS-FEDERATION/websso/{protocol_id}",
         # of a cloud that others trust
-        "GET /v3/OS-FEDERATION/saml2/metadata", "POST /v3/auth/OS-FEDERATION/saml2",
-        "POST /v3/auth/OS-FEDERATION/saml2/ecp",
+        "GET /v3/OS-FEDERATION/saml2/metadata",
         # signed by a consumer's secret, and what comes of that
         "POST /v3/OS-OAUTH1/request_token", "POST /v3/OS-OAUTH1/access_token", "POST /v3/OS-OAUTH2/token",
         *(f"{method} /v3/users/{{user_id}}/OS-OAUTH1/access_tokens/{{access_token_id}}{rest}" for method, rest in (

@@ -13,7 +13,7 @@ import pytest
 from pileus.commands.rest import Api
 from pileus.processes.state import StateFolder
 from tests.compat import image_verbs
-from tests.compat.clients import NOVA, OPENSTACK, Cloud, programs
+from tests.compat.clients import CLIENTS, NOVA, Cloud, programs
 from tests.compat.test_identity_clients import RUNNER
 from tests.fault.cloud import wait
 
@@ -35,7 +35,7 @@ print("well")
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("clients")
-    made = Cloud(folder, programs("clients", OPENSTACK))
+    made = Cloud(folder, programs("clients", *CLIENTS))
     made.pileus("up", "--detach", "--driver", "fake", "--port", str(made.port))
     content = folder / "tiny.raw"
     content.write_bytes(os.urandom(1 << 20))
