@@ -8,7 +8,7 @@ from pileus.kit.config import doc
 
 
 class ComputeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    driver: Annotated[Literal["qemu", "fake"], doc("Hypervisor driver of the hosts.")] = "qemu"
+    driver: Annotated[Literal["qemu", "libvirt", "fake"], doc("Hypervisor driver of the hosts.")] = "qemu"
     config_drive_format: Annotated[Literal["iso9660", "vfat"], doc(
         "What configuration drives are: vfat for guests that cannot read CD-ROMs.")] = "iso9660"
     root_disks: Annotated[Literal["qcow2", "raw"], doc(
@@ -19,6 +19,8 @@ class ComputeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         )] = ""
     dedicated_cpus: Annotated[str, doc(
         "Processors of each host for guests that want their own (hw:cpu_policy=dedicated), as in 2-7,^4.")] = ""
+    libvirt_uri: Annotated[str, doc(
+        "Where the libvirt driver finds libvirt, as in qemu:///system; each host has one of its own if empty.")] = ""
     cpu_overcommit: Annotated[float, msgspec.Meta(gt=0), doc(
         "Virtual CPUs offered per physical one. Published to placement, so a change takes effect at once.")] = 4.0
     memory_overcommit: Annotated[float, msgspec.Meta(gt=0), doc("Memory offered per byte there is.")] = 1.0
