@@ -38,7 +38,7 @@ def namespace() -> Iterator[Path]:
 # What of the suite is run with libvirt every time; PILEUS_WHOLE_CONTRACT=1 runs all of it.
 WITH_LIBVIRT = (
     "test_a_guest_is_made_paused_and_runs_when_told", "test_a_guest_whose_hypervisor_dies_is_reported",
-    "test_suspending_keeps_the_memory_and_lets_go_of_the_rest", "test_a_snapshot_is_a_disk_of_its_own",
+    "test_suspending_keeps_the_memory_and_lets_go_of_the_rest",
     "test_a_killed_process_leaves_guests_to_the_next", "test_network_cards_come_to_a_running_guest",
     "test_what_goes_on_inside", "test_the_screen_speaks_rfb")
 

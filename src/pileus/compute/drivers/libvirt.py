@@ -395,7 +395,9 @@ class LibvirtDriver:
         domain = self._domains.get(name)
         if domain is not None and what in ("Stopped", "Crashed"):
             async with domain.lock:
-                await self._power(domain, HOWS.get(how, ENDED))
+                state = domain.folder.read()
+                if state is not None and state.started:
+                    await self._power(domain, HOWS.get(how, ENDED))
         elif domain is not None and (what, how) == ("Suspended", "I/O Error"):
             self._stops.add(GuestStopped(guest_id=name, power=Power.PAUSED, reason="a disk of its host failed"))
 

@@ -19,7 +19,7 @@ async def copy_while_running(virsh: Virsh, spec: GuestSpec, domain: Path, into: 
     try:
         await virsh.run("blockjob", spec.id, target, "--abort")  # what an earlier try left
     except LibvirtFailed as error:
-        if "no active" not in str(error) and "not found" not in str(error):
+        if "not have an active block job" not in str(error):
             raise
     await asyncio.to_thread(into.unlink, missing_ok=True)
     await virsh.run("blockcopy", spec.id, target, "--dest", str(into), "--format", "qcow2", "--transient-job", "--wait",
