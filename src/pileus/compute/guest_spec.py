@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pileus.compute import nics, volumes
+from pileus.compute import nics, vendor_data, volumes
 from pileus.compute.api.server_view import instance_name
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image
 from pileus.compute.drivers.base import Nic as GuestNic
-from pileus.compute.guest_data import config_drive, tap_name
+from pileus.compute.guest_data import Vendor, config_drive, tap_name
 from pileus.compute.hardware import BadHardware, hardware_of
 from pileus.compute.model import hosts
 from pileus.compute.model.servers import ImageFacts, Server
@@ -64,7 +64,9 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
         async with compute.db.read() as reader:
             zones = await hosts.zones(reader, compute.config.default_zone)
         links = await nics.links(compute, server)
-        files = config_drive(server, zones.get(server.host or "", ""), links, admin_password=admin_password)
+        vendor = Vendor(await vendor_data.from_file(compute), await vendor_data.of_all(compute, server))
+        files = config_drive(server, zones.get(server.host or "", ""), links, vendor=vendor,
+                             admin_password=admin_password)
     properties = dict(made_of.properties) if made_of else {}
     if server.rescue is not None:
         properties |= {name: value for name, value in server.rescue.properties.items() if name.startswith("hw_rescue_")}
