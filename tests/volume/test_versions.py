@@ -236,6 +236,8 @@ async def test_what_a_version_only_promises(world, pair):
         answer = await world.http.get("/v3/volumes", headers={
             "x-auth-token": ADMIN, "openstack-api-version": f"volume {version}"})
         assert answer.status_code == 200
+        nothing = await world.http.get("/v3/volumes/", headers={"x-auth-token": ADMIN})
+        assert nothing.status_code == 404
     volume = await world.volume(1, token=ADMIN)
     shared = [answer.json()["volume"]["shared_targets"] for answer in await pair.both(
         "GET", f"/volumes/{volume}", below="3.68", at="3.69")]

@@ -28,7 +28,7 @@ class Link(msgspec.Struct, frozen=True):
 def without_project(ctx: Ctx, path: str) -> str:
     """The path as routes know it; the project named in it is kept to be compared with the caller's."""
     parts = path.split("/", 3)
-    if path.endswith("/") and len(parts) == 4 and parts[3]:
+    if path.endswith("/") and len(parts) == 4 and (parts[3] or parts[2] in COLLECTIONS):
         raise NotFound()                         # the name of nothing, which is not the collection
     if len(parts) == 4 and parts[1] == "v3" and parts[2] not in COLLECTIONS:
         ctx.named_project = parts[2]

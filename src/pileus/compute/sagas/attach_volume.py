@@ -96,8 +96,9 @@ class GrowVolume(Saga, kw_only=True):
         await guests.tell(turn, self.server_id)
 
     @step(timeout=120)
-    async def grow(self, turn: Turn) -> None:
-        """To the size it has now, which may be more than the one that was told of."""
+    async def extend_volume(self, turn: Turn) -> None:
+        """To the size it has now, which may be more than the one that was told of. Clients wait for an event of this
+        name."""
         volume = await turn.services.volume.find(self.volume_id)
         if volume is not None:
             await guests.adjust(turn, self.server_id, grown={volume.id: volume.size})
