@@ -23,6 +23,8 @@ async def test_reserve_connect_complete_delete(world):
     made = await attachment(world, volume)
     assert (made["status"], (await world.show("volumes", volume))["status"]) == ("reserved", "reserved")
     path = f"/attachments/{made['id']}"
+    for wrong in ({"host": {"": ""}}, {"host": "h", "mountpoint": 5}, {"host": "h", "mode": "x" * 9}):
+        assert await world.refused("PUT", path, {"attachment": {"connector": wrong}}, token="service@services") == 400
     body = {"attachment": {"connector": CONNECTOR}}
     shown = (await world.ok("PUT", path, body, token="service@services"))["attachment"]
     assert shown["status"] == "attaching" and shown["connection_info"]["driver_volume_type"] == "nbd"

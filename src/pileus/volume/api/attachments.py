@@ -109,8 +109,17 @@ async def create_attachment(ctx: Ctx, body: AttachmentCreate) -> AttachmentView:
     return view(ctx, row)
 
 
+def _must_be_texts(connector: dict[str, Any]) -> None:
+    """What the row keeps of a connector apart. Raises Invalid."""
+    for name, most in (("host", 255), ("mountpoint", 255), ("mode", 2)):
+        value = connector.get(name)
+        if value is not None and not (isinstance(value, str) and len(value) <= most):
+            raise Invalid(reason=f"Invalid input received: {name} of the connector has to be a text of at most {most}.")
+
+
 async def _connect(ctx: Ctx, row: Attachment, connector: dict[str, Any]) -> Attachment:
     """Serve the volume, then say how to reach it; the row says beforehand for whom, so that nobody ends it."""
+    _must_be_texts(connector)
     async with ctx.db.read() as reader:
         volume = await volumes.get(reader, row.volume_id)
     connection = await attaching.connect(ctx.app, volume, connector, row.mode)
@@ -128,6 +137,7 @@ async def _connect(ctx: Ctx, row: Attachment, connector: dict[str, Any]) -> Atta
 async def _keep(ctx: Ctx, row: Attachment, connector: dict[str, Any]) -> Attachment:
     """Served no longer, but had by nobody else: so a server has a volume that is on no host. What the connector says
     is kept for the time when it is on one again."""
+    _must_be_texts(connector)
     async with ctx.db.write() as tx:
         row = await attachments.change(tx, row, ctx.clock(), connector=connector, connection=None, host=None,
                                        mountpoint=connector.get("mountpoint"), status=AttachStatus.RESERVED)
