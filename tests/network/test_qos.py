@@ -54,9 +54,10 @@ async def test_policies_and_rules(world):
     assert {each["type"] for each in types} == {
         "bandwidth_limit", "dscp_marking", "packet_rate_limit", "minimum_bandwidth", "minimum_packet_rate"}
     for each in types:
-        shown = (await world.http.get(f"/v2.0/qos/rule-types/{each['type']}")).json()["rule_type"]
+        shown = (await world.admin.get(f"/v2.0/qos/rule-types/{each['type']}")).json()["rule_type"]
         assert shown["drivers"][0]["supported_parameters"]
-    assert (await world.http.get("/v2.0/qos/rule-types/none")).status_code == 404
+    assert (await world.admin.get("/v2.0/qos/rule-types/none")).status_code == 404
+    assert (await world.http.get("/v2.0/qos/rule-types/dscp_marking")).status_code == 403
     network, _ = await plain(world)
     port = await world.http.make("port", network_id=network["id"], qos_policy_id=mine["id"])
     assert port["qos_policy_id"] == mine["id"]

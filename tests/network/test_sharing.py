@@ -83,7 +83,8 @@ async def test_an_external_network_for_one_project(world):
     public = await outside(world)
     assert public["id"] in [n["id"] for n in await world.other.all("network")]
     mine = await world.http.make("network")
-    await share(world.http, "network", mine, "p2", 403, action="access_as_external")
+    await share(world.http, "network", mine, "*", 403, action="access_as_external")
+    await share(world.http, "network", mine, "p2", action="access_as_external")
 
 
 async def test_groups_and_pools_are_shared(world):

@@ -326,7 +326,7 @@ class WebApp:
                 return self._decode(raw, route.body, ctx), True
             outer = _decode_object(raw)
             if route.bulk and set(outer) == {route.bulk}:
-                return self._decode(outer[route.bulk], route.body, ctx), False
+                return self._decode(_unwrapped(outer[route.bulk], route.envelope), route.body, ctx), False
             if set(outer) != {route.envelope}:
                 raise msgspec.ValidationError(f"Expected one object named {route.envelope}")
             if route.bulk:
@@ -384,6 +384,17 @@ class WebApp:
             whole = msgspec.to_builtins(view)
             return {name: whole[name] for name in fields if name in whole}
         return view
+
+
+def _unwrapped(raw: msgspec.Raw, envelope: str) -> Any:
+    """The bodies of a bulk list, each of which may be named as a single one is."""
+    try:
+        named = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
+    except msgspec.ValidationError:
+        return raw
+    if not any(set(each) == {envelope} for each in named):
+        return raw
+    return msgspec.json.encode([each.get(envelope, each) if set(each) == {envelope} else each for each in named])
 
 
 def _decode_object(raw: bytes) -> dict[str, msgspec.Raw]:

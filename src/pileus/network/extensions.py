@@ -39,6 +39,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "port-security": ("Port Security", "Filtering can be switched off per network and port"),
     "project-id": ("project_id field enabled", "project_id stands beside tenant_id"),
     "provider": ("Provider Network", "Admins choose and see how a network is made"),
+    "quota-check-limit": ("Quota engine limit check", "Quotas below what is used are refused when asked for"),
     "quota_details": ("Quota details management support", "Quotas tell what is used"),
     "qos": ("Quality of Service", "Policies limit and mark what ports send and get"),
     "qos-bw-limit-direction": ("Direction for QoS bandwidth limit rule", "Bandwidth is limited in both directions"),

@@ -17,10 +17,12 @@ from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host
 from pileus.network.model.networks import Network, exclusions, networks
 from pileus.network.model.port_forwardings import PortForwarding, port_forwardings
-from pileus.network.model.ports import FLOATING_IP, Port, groups_of, ports
+from pileus.network.model.ports import DHCP, FLOATING_IP, Port, groups_of, ports
 from pileus.network.model.routers import FloatingIp, Router, floating_ips, interfaces, routers
 from pileus.network.model.security_groups import Rule, SecurityGroup, rules, security_groups
 from pileus.network.model.subnets import Address, Subnet, addresses_of, subnets
+
+LEAST_MTU = 68              # of links; a network may be said to have less as long as it has no subnets
 
 
 class Known:
@@ -49,8 +51,8 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
     nets = await db.many(conn, sa.select(networks), Network)
     scopes = await address_scopes.of_pools(conn)
     ranges = await db.many(conn, sa.select(subnets), Subnet)
-    servers = {address.subnet_id: address.ip for port, own, _ in every if port.device_owner == "network:dhcp"
-               for address in own}
+    servers = {address.subnet_id: address.ip for port, own, _ in every
+               if port.device_owner == DHCP and port.admin_state_up for address in own}
     up = {network.id for network in nets if network.admin_state_up}
     policies = {policy_id: _qos(own) for policy_id, own in (await qos.rules_of(conn)).items()}
     without_dhcp: dict[str, list[str]] = defaultdict(list)
@@ -80,7 +82,7 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
 def _network(row: Network, without_dhcp: list[str], dns_domain: str) -> records.Network:
     overlay = row.network_type == "vxlan"
     return records.Network(
-        id=row.id, revision=row.generation, vni=row.segmentation_id if overlay else None, mtu=row.mtu,
+        id=row.id, revision=row.generation, vni=row.segmentation_id if overlay else None, mtu=max(row.mtu, LEAST_MTU),
         external=row.external, physical=None if overlay else row.physical_network, without_dhcp=tuple(without_dhcp),
         dns_domains=tuple(filter(None, (row.dns_domain, dns_domain))))
 

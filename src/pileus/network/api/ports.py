@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -82,7 +82,7 @@ async def create_ports(ctx: Ctx, body: list[PortCreate]) -> list[PortView]:
         foreign = [network.id for network in nets.values() if network.project_id != ctx.caller.project_id]
         seen = Given(await rbac.given(tx, "network", foreign, ctx.caller.project_id),
                      await rbac.given(tx, "network", foreign, ctx.caller.project_id, rbac.SHARED))
-        await _must_have_groups(ctx, tx, {id for each, _ in todo for id in each.security_groups or ()})
+        await _must_have_groups(ctx, tx, [each.security_groups or [] for each, _ in todo])
         await must_have(ctx, tx, (each.qos_policy_id for each, _ in todo))
         new = [_new(ctx, (each, project, default_of[project]), nets, seen) for each, project in todo]
         made = await add_ports(tx, config.mac_prefix, new) if new else []
@@ -201,7 +201,12 @@ def _check_security(port: Port, group_ids: list[str]) -> None:
         raise faults.PairWithoutSecurity()
 
 
-async def _must_have_groups(ctx: Ctx, tx: Connection, ids: set[str]) -> None:
+async def _must_have_groups(ctx: Ctx, tx: Connection, asked: Sequence[Sequence[str]]) -> None:
+    """The groups of each port: all of them known, each once, and all stateful or none."""
+    for own in asked:
+        if len(set(own)) < len(own):
+            raise faults.InvalidInput(reason=f"Duplicate items in the list: '{', '.join(own)}'")
+    ids = {group_id for own in asked for group_id in own}
     known = await security_groups.by_ids(tx, ids) if ids else {}
     foreign = [group.id for group in known.values() if group.project_id != ctx.caller.project_id]
     shared = await rbac.given(tx, "security_group", foreign, ctx.caller.project_id)
@@ -210,6 +215,8 @@ async def _must_have_groups(ctx: Ctx, tx: Connection, ids: set[str]) -> None:
         if group is None or not (ctx.allows("create_port:id") or group.project_id == ctx.caller.project_id
                                  or group_id in shared):
             raise faults.GroupNotFound(security_group_id=group_id)
+    if any(len({known[group_id].stateful for group_id in own}) > 1 for own in asked):
+        raise faults.MixedGroups()
 
 
 # -- changing -------------------------------------------------------------------------------
@@ -225,7 +232,7 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
     async with ctx.db.write() as tx:
         await must_have(ctx, tx, [body.qos_policy_id])
         if groups is not UNSET:
-            await _must_have_groups(ctx, tx, set(groups or ()))
+            await _must_have_groups(ctx, tx, [groups or []])
         have: list[str] = (await ports.groups_of(tx, [port.id]))[port.id] if groups is UNSET else groups or []
         if "extra_dhcp_opts" in values:
             values["extra_dhcp_opts"] = _merged(port.extra_dhcp_opts, values["extra_dhcp_opts"])
@@ -234,6 +241,8 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
         if port.port_security_enabled and not after.port_security_enabled and have and groups is UNSET:
             raise faults.SecurityOffWithGroups()
         _check_security(after, have)
+        if port.device_owner == ports.DHCP and after.admin_state_up != port.admin_state_up:
+            values["status"] = ports.DOWN                # until it is served again
         if after.mac_address != port.mac_address:
             await _new_mac(tx, port, after.mac_address)
         row = await base.change(tx, ports.ports, port, now, **values)

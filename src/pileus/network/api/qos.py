@@ -27,6 +27,7 @@ from pileus.network.api.shapes import (
     app,
     check_revision,
     given,
+    must_allow,
     owner,
     sees_all,
     standard,
@@ -34,6 +35,7 @@ from pileus.network.api.shapes import (
 )
 from pileus.network.model import base, qos, rbac
 from pileus.network.model.qos import BANDWIDTH, DSCP, LEAST_BANDWIDTH, LEAST_PACKETS, PACKETS, QosPolicy, QosRule
+from pileus.network.model.sides import sides
 
 routes = Routes()
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2147483647)]
@@ -70,11 +72,12 @@ def rule_view(row: QosRule) -> dict[str, Any]:
     return named | {f"max_{unit}": row.most, burst: row.burst, "direction": row.direction}
 
 
-async def views(conn: Connection, rows: Sequence[QosPolicy]) -> list[PolicyView]:
+async def views(ctx: Ctx, conn: Connection, rows: Sequence[QosPolicy]) -> list[PolicyView]:
     ids = [row.id for row in rows]
-    tags, rules = await base.tags_of(conn, ids), await qos.rules_of(conn, ids)
-    shared = await rbac.given(conn, "qos_policy", ids, None)
-    return [PolicyView(**standard(row, tags[row.id]), shared=row.id in shared, is_default=row.default_of is not None,
+    rules = await qos.rules_of(conn, ids)
+    beside = await sides(conn, ids, shared=rbac.granted("qos_policy", ctx.caller.project_id).where(
+        rbac.policies.c.object_id.in_(ids)))
+    return [PolicyView(**standard(row, beside.tags[row.id]), shared=row.id in beside.shared, is_default=row.default_of is not None,
                        rules=[rule_view(rule) | {"type": rule.kind} for rule in rules[row.id]]) for row in rows]
 
 
@@ -102,13 +105,13 @@ ONE = "/v2.0/qos/policies/{policy_id}"
 async def list_policies(ctx: Ctx, query: Query) -> Page[PolicyView]:
     async with ctx.db.read() as reader:
         found = await listing.fetch(ctx, reader, LISTING, query, visible(ctx))
-        return Page(await views(reader, found.rows), extra=found.links)
+        return Page(await views(ctx, reader, found.rows), extra=found.links)
 
 
 @routes.get(ONE, envelope="policy", target=POLICY, policy=Rule("get_policy", GRANTED_SHOW))
 async def show_policy(ctx: Ctx, policy: QosPolicy) -> PolicyView:
     async with ctx.db.read() as reader:
-        return (await views(reader, [policy]))[0]
+        return (await views(ctx, reader, [policy]))[0]
 
 
 @routes.post("/v2.0/qos/policies", envelope="policy", bulk="policies", status=201,
@@ -121,7 +124,7 @@ async def create_policies(ctx: Ctx, body: list[PolicyCreate]) -> list[PolicyView
                             description=each.description or "")
             await db.add(tx, qos.policies, row)
             made.append(await _settle(tx, row, PolicyUpdate(shared=each.shared, is_default=each.is_default), now))
-        return await views(tx, made)
+        return await views(ctx, tx, made)
 
 
 async def _settle(tx: Connection, row: QosPolicy, body: PolicyUpdate, now: float) -> QosPolicy:
@@ -149,7 +152,7 @@ async def update_policy(ctx: Ctx, policy: QosPolicy, body: PolicyUpdate) -> Poli
     async with ctx.db.write() as tx:
         row = await base.change(tx, qos.policies, policy, now, **values) if values else policy
         row = await _settle(tx, row, body, now)
-        return (await views(tx, [row]))[0]
+        return (await views(ctx, tx, [row]))[0]
 
 
 @routes.delete(ONE, target=POLICY, policy=Rule("delete_policy", ADMIN))
@@ -293,13 +296,15 @@ def _of(kind: str, update: type[AnyUpdate]) -> None:
         return rule_view(rule)
 
     async def create_rule(ctx: Ctx, policy: QosPolicy, body: AnyUpdate) -> dict[str, Any]:
+        """Whoever may make no rules is told so, whichever policy they mean."""
+        must_allow(ctx, may_create.name)
         return await _make(ctx, policy, kind, body)
 
     async def update_rule(ctx: Ctx, rule: QosRule, body: AnyUpdate) -> dict[str, Any]:
         return await _change(ctx, rule, body)
     create_rule.__annotations__["body"] = update_rule.__annotations__["body"] = update
     may_create, may_update = (Rule(f"{verb}_policy_{name}", ADMIN) for verb in ("create", "update"))
-    routes.post(every, envelope=name, status=201, target=POLICY, policy=may_create)(create_rule)
+    routes.post(every, envelope=name, status=201, target=POLICY, policy=may_create, check=False)(create_rule)
     routes.put(single, envelope=name, target=target, policy=may_update)(update_rule)
 
     @routes.delete(single, target=target, policy=Rule(f"delete_policy_{name}", ADMIN))
@@ -328,6 +333,8 @@ async def list_types(ctx: Ctx, query: Query) -> Page[dict[str, Any]]:
 @routes.get("/v2.0/qos/rule-types/{kind}", envelope="rule_type", policy=Rule("get_rule_type", ANYONE))
 async def show_type(ctx: Ctx, kind: str) -> dict[str, Any]:
     """What the engine makes of a type, and within which bounds; minima are for those who place ports."""
+    if not sees_all(ctx):
+        raise faults.PolicyNotAuthorized(rule="get_rule_type")
     if kind not in qos.KINDS:
         raise policy_faults.QosRuleTypeNotFound(kind=kind)
     return {"type": kind, "drivers": [{"name": app(ctx).config.engine, "supported_parameters": _parameters(kind)}]}

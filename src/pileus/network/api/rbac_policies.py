@@ -19,7 +19,7 @@ from pileus.network import policy_faults
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import MEMBER, READER
-from pileus.network.api.shapes import Id, ProjectId, app, must_allow, sees_all
+from pileus.network.api.shapes import Id, ProjectId, app, must_allow, owner, sees_all
 from pileus.network.model import (
     address_groups,
     address_scopes,
@@ -27,6 +27,7 @@ from pileus.network.model import (
     networks,
     ports,
     qos,
+    quotas,
     rbac,
     routers,
     security_groups,
@@ -107,10 +108,11 @@ async def create_policies(ctx: Ctx, body: list[RbacCreate]) -> list[RbacView]:
             project_id = await db.scalar(tx, query)
             await _must_own(ctx, tx, each, project_id)
             await _must_see_scope(tx, each, project_id or "")
-            if each.action == EXTERNAL:
-                must_allow(ctx, "create_network:router:external")
+            mine = owner(ctx, each)
+            await security_groups.project(tx, mine, now)
+            await quotas.must_have_room(tx, mine, app(ctx).config.quotas, "rbac_policy")
             row = RbacPolicy(
-                id=new_uuid(), project_id=project_id, created_at=now, updated_at=now, object_type=each.object_type,
+                id=new_uuid(), project_id=mine, created_at=now, updated_at=now, object_type=each.object_type,
                 object_id=each.object_id, action=each.action, target_project=each.target_project)
             await _add(tx, row)
             await _mirror(tx, row, now)
@@ -200,13 +202,15 @@ async def delete_policy(ctx: Ctx, policy: RbacPolicy) -> None:
 
 async def _must_be_spare(tx: Connection, policy: RbacPolicy, except_for: str | None) -> None:
     """Nobody who could use the thing by this policy only does so now."""
+    table = TABLES[policy.object_type]
+    owner_id = await db.scalar(tx, sa.select(table.c.project_id).where(table.c.id == policy.object_id))
     c = rbac.policies.c
     others = await db.scalars(tx, sa.select(c.target_project).where(
         c.object_id == policy.object_id, c.action == policy.action, c.id != policy.id))
     if EVERYBODY in others:
         return
     for users in _users(policy):
-        query = users.where(_project(users) != policy.project_id)
+        query = users.where(_project(users) != owner_id)
         if policy.target_project != EVERYBODY:
             query = query.where(_project(users) == policy.target_project)
         query = query.where(_project(users).not_in([*others, *filter(None, [except_for])]))

@@ -25,6 +25,7 @@ from pileus.network.api.shapes import (
     MaybeBool,
     ProjectId,
     Standard,
+    UuidText,
     app,
     check_revision,
     given,
@@ -59,8 +60,8 @@ class RouterCreate(RouterUpdate, kw_only=True, forbid_unknown_fields=True):
 
 
 class InterfaceAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    subnet_id: str | None = None
-    port_id: str | None = None
+    subnet_id: UuidText | None = None
+    port_id: UuidText | None = None
 
 
 class RouterView(Standard, kw_only=True):

@@ -26,6 +26,7 @@ from pileus.network.api.shapes import (
     Changed,
     ProjectId,
     Standard,
+    UuidText,
     app,
     check_revision,
     given,
@@ -39,7 +40,6 @@ from pileus.network.model import base, quotas, rbac, security_groups
 from pileus.network.model.subnets import SubnetPool, get_pool, pools
 
 routes = Routes()
-UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 Length = Annotated[int, msgspec.Meta(ge=0, le=128)] | str | UnsetType
 
 
@@ -50,7 +50,7 @@ class PoolUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     max_prefixlen: Length = UNSET
     default_quota: Annotated[int, msgspec.Meta(ge=0, le=2147483647)] | None | UnsetType = UNSET
     is_default: bool | UnsetType = UNSET
-    address_scope_id: Annotated[str, msgspec.Meta(pattern=UUID)] | None | UnsetType = UNSET
+    address_scope_id: UuidText | None | UnsetType = UNSET
 
 
 class PoolCreate(PoolUpdate, kw_only=True, forbid_unknown_fields=True):
@@ -62,9 +62,9 @@ class PoolCreate(PoolUpdate, kw_only=True, forbid_unknown_fields=True):
 class PoolView(Standard, kw_only=True):
     ip_version: int
     prefixes: list[str]
-    default_prefixlen: int
-    min_prefixlen: int
-    max_prefixlen: int
+    default_prefixlen: str
+    min_prefixlen: str
+    max_prefixlen: str
     default_quota: int | None
     shared: bool
     is_default: bool
@@ -75,7 +75,8 @@ async def views(conn: Connection, rows: Sequence[SubnetPool]) -> list[PoolView]:
     tags = await base.tags_of(conn, [row.id for row in rows])
     return [PoolView(
         **standard(row, tags[row.id]), ip_version=row.ip_version, prefixes=row.prefixes,
-        default_prefixlen=row.default_prefixlen, min_prefixlen=row.min_prefixlen, max_prefixlen=row.max_prefixlen,
+        default_prefixlen=str(row.default_prefixlen), min_prefixlen=str(row.min_prefixlen),
+        max_prefixlen=str(row.max_prefixlen),
         default_quota=row.default_quota, shared=row.shared, is_default=row.is_default,
         address_scope_id=row.address_scope_id) for row in rows]
 

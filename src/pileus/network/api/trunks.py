@@ -31,7 +31,7 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, networks, ports, security_groups, trunks
+from pileus.network.model import base, networks, ports, quotas, security_groups, trunks
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import Port
 from pileus.network.model.trunks import Subport, Trunk
@@ -124,7 +124,8 @@ async def create_trunks(ctx: Ctx, body: list[TrunkCreate]) -> list[TrunkView]:
         for each in body:
             project_id = owner(ctx, each)
             await security_groups.project(tx, project_id, now)
-            asked = [_complete(one) for one in each.sub_ports or ()]
+            await quotas.must_have_room(tx, project_id, app(ctx).config.quotas, "trunk")
+            asked = _complete(each.sub_ports or ())
             row = Trunk(id=new_uuid(), project_id=project_id, name=each.name, description=each.description or "",
                         created_at=now, updated_at=now, port_id=each.port_id, admin_state_up=each.admin_state_up)
             await _add_trunk(ctx, tx, row)
@@ -161,7 +162,15 @@ async def _must_be_free(tx: Connection, ids: Sequence[str]) -> None:
         raise kind(port_id=port_id, trunk_id=trunk_id)
 
 
-def _complete(asked: SubportAsked) -> SubportAsked:
+def _complete(asked: Sequence[SubportAsked]) -> list[SubportAsked]:
+    """What can be said of them without a look at any port."""
+    numbers = [one.segmentation_id for one in asked if one.segmentation_type == "vlan"]
+    if len(set(numbers)) < len(numbers):
+        raise trunk_faults.InvalidSegmentation(reason="a segmentation_id is there more than once")
+    return [_numbered_right(one) for one in asked]
+
+
+def _numbered_right(asked: SubportAsked) -> SubportAsked:
     kind, number = asked.segmentation_type, asked.segmentation_id
     if kind == "inherit":
         return asked
@@ -281,7 +290,7 @@ async def get_subports(ctx: Ctx, trunk: Trunk) -> SubportsView:
 
 @routes.put(f"{ONE}/add_subports", target=TRUNK, policy=Rule("add_subports", MEMBER))
 async def add_subports(ctx: Ctx, trunk: Trunk, body: SubportsAdd) -> TrunkView:
-    asked = [_complete(one) for one in body.sub_ports]
+    asked = _complete(body.sub_ports)
     async with ctx.db.write() as tx:
         row = await _open(tx, trunk.id)
         await _add_subports(ctx, tx, row, asked)
