@@ -12,6 +12,7 @@ from pileus.identity.federation.saml import SamlProviders
 from pileus.identity.federation.saml_idp import SamlIdp
 from pileus.identity.federation.saml_keys import SamlKeys
 from pileus.identity.federation.settings import FederationConfig
+from pileus.identity.federation.threads import Threads
 from pileus.identity.feed import Feed
 from pileus.identity.jws import JwsKeys
 from pileus.identity.keys import KeyRepository
@@ -45,9 +46,9 @@ class Identity(Runtime):
         self.directories = Directories(self)
         self.federation = federation or FederationConfig()
         self.oidc = OidcProviders(self.federation, self.clock)
-        keys = SamlKeys(config.credential_keys)
-        self.saml = SamlProviders(self.federation, keys)
-        self.saml_idp = SamlIdp(self.federation, keys, self.clock)
+        keys, threads = SamlKeys(config.credential_keys), Threads()
+        self.saml = SamlProviders(self.federation, keys, threads)
+        self.saml_idp = SamlIdp(self.federation, keys, threads, self.clock)
         self.heard: int | None = None          # up to which change of other processes `feed` was told
 
     async def authenticate(self, token: str, *, expired_ok: bool = False) -> Caller:

@@ -5,7 +5,6 @@ What pysaml2 does (`saml_messages.py`) is bound to its thread: it runs xmlsec1 f
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from pileus.identity.federation import saml_documents
 from pileus.identity.federation.saml_documents import NotPlain
 from pileus.identity.federation.saml_keys import SamlKeys
 from pileus.identity.federation.settings import FederationConfig, SamlConfig
+from pileus.identity.federation.threads import Threads
 from pileus.kit.faults import Unauthorized
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ PATH = "/v3/OS-FEDERATION/identity_providers/{}/protocols/{}/auth/saml2"
 
 
 class SamlProviders:
-    def __init__(self, config: FederationConfig, keys: SamlKeys):
-        self._known = {name: SamlProvider(name, config.identity_url, settings, keys)
+    def __init__(self, config: FederationConfig, keys: SamlKeys, threads: Threads):
+        self._known = {name: SamlProvider(name, config.identity_url, settings, keys, threads)
                        for name, settings in config.saml.items()}
 
     def find(self, idp_id: str, protocol_id: str) -> SamlProvider | None:
@@ -39,8 +39,8 @@ class SamlProviders:
 class SamlProvider:
     """As its service provider. Messages come in a browser's form (post) or a program's envelope (soap)."""
 
-    def __init__(self, name: str, identity_url: str, settings: SamlConfig, keys: SamlKeys):
-        self.settings, self.keys = settings, keys
+    def __init__(self, name: str, identity_url: str, settings: SamlConfig, keys: SamlKeys, threads: Threads):
+        self.settings, self.keys, self.threads = settings, keys, threads
         idp_id, _, protocol_id = name.rpartition("/")
         self.url = identity_url.rstrip("/") + PATH.format(idp_id, protocol_id)
         self.entity_id = settings.entity_id or self.url
@@ -52,16 +52,16 @@ class SamlProvider:
 
     async def begin(self, relay_state: str) -> tuple[str, str]:
         """The id of a new request, and the address to which a browser carries it."""
-        return await asyncio.to_thread(lambda: self._messages().request(relay_state))
+        return await self.threads.run(lambda: self._messages().request(relay_state))
 
     async def begin_ecp(self, relay_state: Callable[[str], str]) -> str:
         """An envelope for programs that carry it to the provider; `relay_state` makes what comes back with the answer
         from the id of the request."""
-        return await asyncio.to_thread(lambda: self._messages().enveloped_request(relay_state))
+        return await self.threads.run(lambda: self._messages().enveloped_request(relay_state))
 
     async def metadata(self) -> str:
         """What we tell the provider of ourselves."""
-        return await asyncio.to_thread(lambda: self._messages().metadata())
+        return await self.threads.run(lambda: self._messages().metadata())
 
     def read(self, raw: bytes, binding: str) -> saml_documents.Response:
         """A response that may be looked at, though nothing of it is proven yet."""
@@ -74,4 +74,4 @@ class SamlProvider:
     async def verified(self, response: saml_documents.Response, binding: str, request_id: str | None) -> Said:
         """Raises Unauthorized unless the provider says it, to us, now, and in answer to `request_id`, if there is
         one."""
-        return await asyncio.to_thread(lambda: self._messages().verified(response.text, binding, request_id))
+        return await self.threads.run(lambda: self._messages().verified(response.text, binding, request_id))

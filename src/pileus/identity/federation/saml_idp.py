@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +10,7 @@ from pileus.identity.contexts import Context
 from pileus.identity.faults import Missing
 from pileus.identity.federation.saml_keys import SamlKeys
 from pileus.identity.federation.settings import FederationConfig
+from pileus.identity.federation.threads import Threads
 from pileus.identity.model.federation import ServiceProvider
 from pileus.kit.clock import Clock
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 class SamlIdp:
-    def __init__(self, config: FederationConfig, keys: SamlKeys, clock: Clock):
-        self.config, self.keys, self.clock = config, keys, clock
+    def __init__(self, config: FederationConfig, keys: SamlKeys, threads: Threads, clock: Clock):
+        self.config, self.keys, self.threads, self.clock = config, keys, threads, clock
 
     @property
     def _root(self) -> str:
@@ -33,7 +33,7 @@ class SamlIdp:
         return Statements(f"{self._root}/idp", self.keys, self.clock())
 
     async def metadata(self) -> str:
-        return await asyncio.to_thread(lambda: self._statements().metadata(f"{self._root}/sso"))
+        return await self.threads.run(lambda: self._statements().metadata(f"{self._root}/sso"))
 
     async def response(self, found: Context, groups: list[str], provider: ServiceProvider, *, enveloped: bool) -> str:
         """What `provider` may believe of whoever has the token; in an envelope for programs that carry it there."""
@@ -44,7 +44,7 @@ class SamlIdp:
             response = statements.response(found, groups, provider, ends_at)
             return statements.enveloped(response, provider) if enveloped else response
 
-        return await asyncio.to_thread(made)
+        return await self.threads.run(made)
 
 
 def group_attribute(name: str, domain_name: str) -> str:
