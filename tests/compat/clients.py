@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -20,10 +21,14 @@ def programs(name: str, *packages: str) -> Path:
     """The folder of the programs of these packages; their environment is made once."""
     folder, wanted = CACHE / name, "\n".join([*packages, sys.version])
     stamp = folder / "holds"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([folder / "bin" / "pip", "install", "-q", "--disable-pip-version-check", *packages], check=True)
-        stamp.write_text(wanted)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)                        # another process of the tests may be making it
+        if not stamp.exists() or stamp.read_text() != wanted:
+            venv.create(folder, with_pip=True, clear=True)
+            subprocess.run([folder / "bin" / "pip", "install", "-q", "--disable-pip-version-check", *packages],
+                           check=True)
+            stamp.write_text(wanted)
     return folder / "bin"
 
 
