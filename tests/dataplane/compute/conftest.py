@@ -1,5 +1,6 @@
 """What tests of real guests share: an image that is built once, a network namespace, drivers that are cleaned up."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -31,17 +32,15 @@ def guest() -> GuestImage:
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(path.name.encode() + path.read_bytes())
     folder = CACHE / "test-images" / digest.hexdigest()[:16]
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=folder.parent))
-        guest_image.build(fresh, CACHE / "packages", print)
-        if folder.exists():
-            shutil.rmtree(fresh)
-        else:
-            fresh.replace(folder)
-        for other in folder.parent.iterdir():
-            if other != folder and not other.name.startswith("tmp"):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "test-images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)                        # another process of the tests may be building it
+        if not folder.exists():
+            for other in folder.parent.iterdir():
                 shutil.rmtree(other)
+            fresh = Path(tempfile.mkdtemp(dir=folder.parent))
+            guest_image.build(fresh, CACHE / "test-packages", print)
+            fresh.replace(folder)
     return described(folder, Recipe())
 
 
