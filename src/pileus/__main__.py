@@ -23,6 +23,7 @@ COMMANDS = {
     "network": ("network", "say why one server cannot reach another, or what lets it"),
     "schedule": ("schedule", "say where a server would go, and of every other host why not"),
     "policy": ("policy", "say whether somebody may do something, and what decides it"),
+    "simulate": ("simulate", "try the control plane over fake hosts in virtual time, with failures"),
     "bootstrap": ("identity", "bring back what an administrator needs to log in"),
     "keys": ("identity", "rotate the keys that sign tokens and encrypt stored credentials"),
     "doctor": ("health", "say what is missing on this machine and how to cure it"),
@@ -46,7 +47,8 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
     if name in ("up", "demo"):
         each.add_argument("--port", type=int, help="port of all APIs on 127.0.0.1 (default: 5000, or as last time)")
         each.add_argument("--hosts", type=int, help="how many hypervisor hosts (default: 1, or as last time)")
-        each.add_argument("--driver", choices=["qemu", "fake"], help="real guests, or hosts that only pretend")
+        each.add_argument("--driver", choices=["qemu", "libvirt", "fake"],
+                          help="real guests by QEMU or by libvirt, or hosts that only pretend")
     if name == "up":
         each.add_argument("--detach", action="store_true", help="return as soon as the cloud answers")
     if name == "demo":
@@ -63,6 +65,10 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
     if name in ("network", "policy", "schedule"):
         each.add_argument("action", choices=["explain"])
         _questions(name, each)
+    if name == "simulate":
+        each.add_argument("--hosts", type=int, default=50, help="default: 50")
+        each.add_argument("--hours", type=float, default=1.0, help="of virtual time (default: 1)")
+        each.add_argument("--seed", type=int, default=1, help="of the work and the failures (default: 1)")
     if name == "keys":
         each.add_argument("action", choices=["rotate"])
         each.add_argument("which", nargs="?", choices=["all", "tokens", "credentials"], default="all")

@@ -65,6 +65,9 @@ TESTS = (
     Need("bind9-dnsutils", "dig", "asks networks' name servers"),
     Need("procps", "sysctl", "reads the kernel's settings"),
     Need("ovmf", "/usr/share/OVMF/*CODE_4M.fd", "UEFI firmware for guests"),
+    Need("libvirt-daemon", "libvirtd", "the other way to guests"),
+    Need("libvirt-clients", "virsh", "speaks to libvirt"),
+    Need("libxml2-utils", "xmllint", "holds domains against libvirt's schema"),
     Need("swtpm", "swtpm", "a TPM for each guest that wants one"),
 )
 TASKS: dict[str, tuple[Need, ...]] = {"run": RUN, "image": IMAGE, "demo": RUN + IMAGE, "tests": RUN + IMAGE + TESTS}

@@ -40,8 +40,7 @@ OUT_OF_REACH = {                      # operations that cannot be done here
         "GET /v3/auth/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/websso",
         "GET /v3/auth/OS-FEDERATION/websso/{protocol_id}",
         # of a cloud that others trust
-        "GET /v3/OS-FEDERATION/saml2/metadata", "POST /v3/auth/OS-FEDERATION/saml2",
-        "POST /v3/auth/OS-FEDERATION/saml2/ecp",
+        "GET /v3/OS-FEDERATION/saml2/metadata",
         # signed by a consumer's secret, and what comes of that
         "POST /v3/OS-OAUTH1/request_token", "POST /v3/OS-OAUTH1/access_token", "POST /v3/OS-OAUTH2/token",
         *(f"{method} /v3/users/{{user_id}}/OS-OAUTH1/access_tokens/{{access_token_id}}{rest}" for method, rest in (
@@ -280,7 +279,7 @@ async def compute_victims(cloud, mark: str, network_id: str) -> dict[str, str]:
         "/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}": volume,
         "/v2.1/servers/{server_id}/os-interface/{port_id}": port, "hypervisor_id": str(hypervisor["id"]),
         "pattern": hypervisor["hypervisor_hostname"], "class_name": "default",
-        "key": "k", "wanted": ids["server"]}
+        "alias": "servers", "before": "2024-01-01 00:00:00", "key": "k", "wanted": ids["server"]}
 
 
 async def placement_victims(cloud, mark: str) -> dict[str, str]:

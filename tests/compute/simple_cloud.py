@@ -58,7 +58,7 @@ async def authenticate(token: str) -> Caller:
 class NothingAttached:
     """Of the volume service, for servers that have no volumes."""
 
-    async def attachments(self, server_id):
+    async def attachments(self, *server_ids):
         return []
 
 

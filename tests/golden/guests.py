@@ -81,13 +81,15 @@ def domains() -> dict[str, str]:
 
 def place_of(spec: GuestSpec, kind: Kind) -> Place:
     pins = {0: 2, 1: 3} if "divided" in spec.name else {}
-    return Place(kind=kind, folder="/guests/one", sockets="/run/one", disks=launch_of(spec).disks, pins=pins)
+    return Place(kind=kind, folder="/guests/one", sockets="/run/one", disks=launch_of(spec).disks, pins=pins,
+                 slots=assign_slots(spec, {}))
 
 
 def libvirt_text() -> str:
     """Root ports are left out: every q35 machine has the same."""
-    return "".join(f"== {name}\n" + "".join(line for line in text.splitlines(keepends=True) if "pcie-root-port" not in line)
-                   for name, text in domains().items())
+    return "".join(f"== {name}\n" + "".join(
+        line for line in text.splitlines(keepends=True) if "pcie-root-port" not in line)
+        for name, text in domains().items())
 
 
 def qemu_text() -> str:

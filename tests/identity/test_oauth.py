@@ -126,6 +126,15 @@ async def test_a_signed_request_counts_once(make_world):
     assert kept == [4, 4, 0]
 
 
+async def test_the_other_address_of_identity_may_be_what_is_signed(world, admin):
+    dance = await Dance(world, admin).begin()
+    for place, status in (("keystone", 201), ("other", 401)):
+        _, signature, _ = dance.client().sign(f"{BASE}/{place}{ROOT}/request_token", "POST")
+        answer = await world.http.post(f"{ROOT}/request_token", headers=signature | {
+            "requested-project-id": dance.project_id})
+        assert answer.status_code == status, place
+
+
 async def test_a_consumer_that_is_gone_acts_for_nobody(world, admin):
     dance = await Dance(world, admin).begin()
     token = (await dance.log_in(await dance.finish())).headers["x-subject-token"]

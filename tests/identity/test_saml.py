@@ -194,19 +194,19 @@ async def test_what_was_said_for_another_address_does_not_count_here(cloud, idp)
 
 
 @pytest.fixture
-async def clouds(make_world, idp, make_db, tmp_path):
+async def clouds(make_world, idp, tmp_path):
     """One whose users come to another."""
     here = await make_world(federation=FederationConfig(identity_url="http://here/identity"))
     told_of = await here.http.get("/v3/OS-FEDERATION/saml2/metadata")
     assert told_of.status_code == 200 and told_of.headers["content-type"].startswith("text/xml")
     (tmp_path / "here.xml").write_text(told_of.text)
-    there = await make_world(db=await make_db(), federation=FederationConfig(identity_url=URL, saml={
+    there = await make_world(federation=FederationConfig(identity_url=URL, saml={
         "here/saml2": SamlConfig(metadata=tmp_path / "here.xml", unsolicited=True),
         "strict/saml2": SamlConfig(metadata=tmp_path / "here.xml")}))
     admin = await there.log_in("admin", scope="admin")
     await told(there, admin, "here", CLOUD_RULES)
     await told(there, admin, "strict", CLOUD_RULES)
-    group = await there.make(admin, "groups", name="guests")
+    await there.make(admin, "groups", name="guests")
     own = await here.log_in("admin", scope="admin")
     group = await here.make(own, "groups", name="guests", domain_id="default")
     user = (await here.ask(own, "GET", "/v3/users?name=demo")).json()["users"][0]

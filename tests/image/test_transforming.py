@@ -2,8 +2,11 @@
 
 import gzip
 import hashlib
+import itertools
 import os
+import random
 import struct
+import time
 
 import pytest
 
@@ -16,12 +19,13 @@ from pileus.image.sagas.import_image import ImportImage
 from pileus.image.stores.base import StoreFull
 from pileus.image.stores.file import FileStore
 from pileus.image.uploads import upload
-from pileus.kit.saga_testing import prove
+from pileus.kit.saga_engine import Engine
+from pileus.kit.saga_testing import Crash, prove
 from tests.image.conftest import ADMIN, OCTETS
 from tests.image.test_formats import MIB, qcow2
 from tests.image.test_imports import contents, imported, pieces_of, task_of
 
-DATA = os.urandom(60_000) + bytes(40_000)
+DATA = random.Random(1).randbytes(60_000) + bytes(40_000)
 DISK = qcow2(size=MIB)
 BOTH = {"import_plugins": ["image_decompression", "image_conversion"], "import_format": "qcow2"}
 
@@ -84,7 +88,8 @@ async def no_room(source, was, target, wanted):
     (DATA, {"container_format": "compressed"}, {}, "neither by gzip, zip nor xz"),
     (gzip.compress(DATA)[:-5], {"container_format": "compressed"}, {}, "ends too early"),
     (qcow2(size=1 << 50), {"disk_format": "qcow2"}, {"import_format": "raw"}, "1125899906842624 bytes"),
-    (DATA, {}, {"convert": not_converted}, "not what it should be"), (DATA, {}, {"convert": no_room}, "enough disk")])
+    (DATA, {}, {"convert": not_converted}, "not what it should be"), (DATA, {}, {"convert": no_room}, "enough disk")],
+    ids=itertools.count())
 async def test_what_cannot_be_brought_into_form(make_world, content, body, more, why):
     convert = more.get("convert", to_qcow2)
     world = await make_world(settings=BOTH | {k: v for k, v in more.items() if k != "convert"}, convert=convert)
@@ -123,6 +128,31 @@ async def test_what_is_being_made_is_no_orphan(make_world):
     assert contents(world.store) == [made]
     assert (await world.http.delete(f"/v2/images/{image}")).status_code == 204
     assert contents(world.store) == []
+
+
+async def test_what_a_killed_conversion_left_goes_with_the_image(make_world):
+    world = await make_world(settings=BOTH, convert=to_qcow2)
+    image = await world.image()
+    await world.http.put(f"/v2/images/{image}/stage", content=DATA, headers=OCTETS)
+    asked = await world.http.post(f"/v2/images/{image}/import", json={"method": {"name": "glance-direct"}})
+    assert asked.status_code == 202
+    async with world.db.read() as reader:
+        made = (await images.get(reader, image)).made_id
+
+    def killed(point):
+        if point == "image.import_image:transform:before":
+            raise Crash(point)
+
+    world.sagas.reach = killed
+    with pytest.raises(Crash):
+        await world.sagas.drain()
+    left = world.directory / "work" / made / "disk.qcow2"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    assert (await world.http.delete(f"/v2/images/{image}")).status_code == 204
+    after = Engine(world.db, world, clock=lambda: time.time() + 600.0, backoff=lambda attempt: 0.0)
+    await after.drain()
+    assert world.kept() == []
 
 
 async def test_it_survives_everything(make_world, tmp_path):

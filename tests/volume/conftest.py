@@ -96,7 +96,7 @@ class World(Volumes):
         clock = TurnedClock()
         super().__init__(SERVICE, db=database, bus=MemoryBus(), clock=clock, engine=Engine(database, clock=clock),
                          config=VolumeConfig(driver="fake", directory=str(folder), **config), image=Pictures(),
-                         compute=Listener())
+                         compute=Listener(), secret=b"secret")
         self.folder = folder
         self.drivers = {name: FakeDriver(name, folder / name, total_gb=1000) for name in ("one", "two")}
         self.backups = BackupStore(folder / "backups")

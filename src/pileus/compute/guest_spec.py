@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pileus.compute import nics, volumes
+from pileus.compute import nics, vendor_data, volumes
 from pileus.compute.api.server_view import instance_name
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image
 from pileus.compute.drivers.base import Nic as GuestNic
-from pileus.compute.guest_data import config_drive, tap_name
+from pileus.compute.guest_data import Vendor, config_drive, tap_name
 from pileus.compute.hardware import BadHardware, hardware_of
 from pileus.compute.model import hosts
 from pileus.compute.model.servers import ImageFacts, Server
@@ -38,11 +38,15 @@ def _disks(server: Server, image: ImageFacts | None, *, of_volume: bool) -> list
     return disks
 
 
+def leaves_others(rescue: ImageFacts) -> bool:
+    """Whether a rescue with this image leaves all other disks at their places."""
+    return any(name in rescue.properties for name in ("hw_rescue_device", "hw_rescue_bus"))
+
+
 def _with_rescue(disks: list[Disk], rescue: ImageFacts) -> list[Disk]:
-    """The firmware takes the rescue disk in any case. An image that says so leaves all others at their places."""
+    """The firmware takes the rescue disk in any case."""
     disk = Disk(kind=DiskKind.RESCUE, boot_order=0)
-    stable = any(name in rescue.properties for name in ("hw_rescue_device", "hw_rescue_bus"))
-    return [*disks, disk] if stable else [disk, *disks]
+    return [*disks, disk] if leaves_others(rescue) else [disk, *disks]
 
 
 async def build(compute: Compute, server: Server, *, admin_password: str | None = None,
@@ -60,7 +64,9 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
         async with compute.db.read() as reader:
             zones = await hosts.zones(reader, compute.config.default_zone)
         links = await nics.links(compute, server)
-        files = config_drive(server, zones.get(server.host or "", ""), links, admin_password=admin_password)
+        vendor = Vendor(await vendor_data.from_file(compute), await vendor_data.of_all(compute, server))
+        files = config_drive(server, zones.get(server.host or "", ""), links, vendor=vendor,
+                             admin_password=admin_password)
     properties = dict(made_of.properties) if made_of else {}
     if server.rescue is not None:
         properties |= {name: value for name, value in server.rescue.properties.items() if name.startswith("hw_rescue_")}

@@ -10,7 +10,7 @@ import msgspec
 
 from pileus.compute.model import aggregates, groups, hosts, servers
 from pileus.compute.model.hosts import Host, Used
-from pileus.compute.model.servers import Server
+from pileus.compute.model.servers import FlavorCopy, Server
 from pileus.compute.runtime import Compute
 from pileus.compute.scheduler import questions
 from pileus.compute.scheduler.choice import Judged, Verdict, judge, select
@@ -24,9 +24,12 @@ Free = dict[str, dict[str, float]]  # provider id -> what is free of each resour
 
 
 def resources_of(server: Server) -> dict[str, int]:
-    """What the server takes of each resource class."""
-    flavor = server.flavor
-    disk = flavor.disk_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
+    """What the server takes of each resource class. The volume that one boots from is on no host."""
+    return as_claim(server.flavor, has_root_disk=server.image is not None)
+
+
+def as_claim(flavor: FlavorCopy, *, has_root_disk: bool = True) -> dict[str, int]:
+    disk = (flavor.disk_gb if has_root_disk else 0) + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
     found = {"VCPU": flavor.vcpus, "MEMORY_MB": flavor.memory_mb, "DISK_GB": disk}
     for key, value in flavor.extra_specs.items():
         if key.startswith("resources:") and value.isdigit():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pileus.kit.web import Ctx
 
 METHODS = {"HMAC-SHA1": hashlib.sha1, "HMAC-SHA256": hashlib.sha256, "HMAC-SHA512": hashlib.sha512}
+MOUNTS = ("/identity", "/keystone")    # the paths by which identity is reached
 LATE = 600.0                           # seconds by which a request's time may differ from ours
 LONGEST = 8192
 
@@ -26,8 +27,8 @@ LONGEST = 8192
 class Signed:
     """A request and the parameters of its header; nothing of it is believed before `must_be_signed`."""
 
-    def __init__(self, method: str, url: str, header: str):
-        self.method, self.url, self.header = method, url, header if len(header) <= LONGEST else ""
+    def __init__(self, method: str, urls: list[str], header: str):
+        self.method, self.urls, self.header = method, urls, header if len(header) <= LONGEST else ""
         self.fields: dict[str, str] = {}
         if self.header.lower().startswith("oauth "):
             try:
@@ -38,7 +39,11 @@ class Signed:
 
     @classmethod
     def of(cls, ctx: Ctx) -> Signed:
-        return cls(ctx.request.method, ctx.url_with(), ctx.request.headers.get("authorization", ""))
+        """Clients sign the address that they log in at, and send to the one that the catalog names."""
+        url, root = ctx.url_with(), ctx.request.scope.get("root_path", "")
+        before, _, after = url.partition(f"{root}/")
+        urls = [url] + [f"{before}{other}/{after}" for other in MOUNTS if root in MOUNTS and other != root]
+        return cls(ctx.request.method, urls, ctx.request.headers.get("authorization", ""))
 
     def must_be_signed(self, now: float, consumer_secret: str, token_secret: str = "") -> None:
         """Raises Unauthorized unless whoever sent it knows both secrets."""
@@ -48,18 +53,22 @@ class Signed:
                 or abs(int(stamp) - now) > LATE or not self.fields.get("oauth_nonce") \
                 or self.fields.get("oauth_version", "1.0") != "1.0":
             raise Unauthorized()
+        key = f"{utils.escape(consumer_secret)}&{utils.escape(token_secret)}".encode()
+        found = self.fields.get("oauth_signature", "").encode(errors="replace")
+        if not any([hmac.compare_digest(base64.b64encode(hmac.digest(key, self._base(url), digest)), found)
+                    for url in self.urls]):
+            raise Unauthorized()
+
+    def _base(self, url: str) -> bytes:
+        """What is signed if the request went to `url`."""
         try:
-            parameters: Any = signature.collect_parameters(uri_query=urlsplit(self.url).query,
+            parameters: Any = signature.collect_parameters(uri_query=urlsplit(url).query,
                                                            headers={"Authorization": self.header})
             method: Any = self.method
-            base = signature.signature_base_string(
-                method, signature.base_string_uri(self.url), signature.normalize_parameters(parameters))
+            return signature.signature_base_string(
+                method, signature.base_string_uri(url), signature.normalize_parameters(parameters)).encode()
         except ValueError as error:
             raise Unauthorized() from error
-        key = f"{utils.escape(consumer_secret)}&{utils.escape(token_secret)}".encode()
-        wanted = base64.b64encode(hmac.digest(key, base.encode(), digest))
-        if not hmac.compare_digest(wanted, self.fields.get("oauth_signature", "").encode(errors="replace")):
-            raise Unauthorized()
 
 
 async def consumer_of(app: Identity, signed: Signed) -> Consumer:

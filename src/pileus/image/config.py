@@ -36,4 +36,7 @@ class ImageConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     limits: Annotated[dict[str, int], doc(
         "What a project may have of image_size_total and image_stage_total (MiB), image_count_total and\n"
         "image_count_uploading. Those not named, and -1, are unlimited. Limits that identity keeps beat these.")] = {}
+    certificates: Annotated[str, doc(
+        "Folder with the certificates of those who sign images, each <img_signature_certificate_uuid>.pem; empty:\n"
+        "there are none, and signed images are refused.")] = ""
     max_image_bytes: Annotated[int, msgspec.Meta(ge=1), doc("The largest image anybody may upload.")] = 1 << 40

@@ -50,7 +50,7 @@ async def transform(app: Images, image: Image, work: Transforming) -> tuple[Take
                 and image.disk_format in conversion.FORMATS and image.disk_format != wanted)
     if not (packed or converts):
         return None
-    plain = msgspec.structs.replace(image, container_format=BARE)
+    plain = msgspec.structs.replace(image, container_format=BARE, properties={})      # signed was what came in
     limits = await app.limits_of(image.owner)
     async with app.db.read() as reader:
         most = await usage.room(reader, image.owner, limits)
@@ -80,12 +80,20 @@ async def _at_most(pieces: AsyncIterator[bytes], most: int | None) -> AsyncItera
 @asynccontextmanager
 async def _folder(app: Images, name: str) -> AsyncIterator[Path]:
     """Of this import's own; what one that was killed left in it goes first."""
-    folder = Path(app.config.directory) / "work" / name
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    await clear(app, name)
     try:
-        yield folder
+        yield _place(app, name)
     finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await clear(app, name)
+
+
+def _place(app: Images, name: str) -> Path:
+    return Path(app.config.directory) / "work" / name
+
+
+async def clear(app: Images, made_id: str) -> None:
+    """Remove what a transformation has written and has not brought to a store."""
+    await asyncio.to_thread(shutil.rmtree, _place(app, made_id), ignore_errors=True)
 
 
 async def _convert(app: Images, image: Image, work: Transforming, pieces: AsyncIterator[bytes], folder: Path) -> Taken:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pileus.image import faults
+from pileus.image import faults, signatures
 from pileus.image.inspection import Inspection
 from pileus.image.model import images, usage
 from pileus.image.model.images import ACTIVE, NO_DATA, QUEUED, SAVING, UPLOADING, Image
@@ -84,7 +84,9 @@ async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterato
     """Write `pieces`, and find out about them on the way; `renew` is called now and then meanwhile."""
     inspection = Inspection(image.disk_format, image.container_format)
     md5, sha = hashlib.md5(usedforsecurity=False), hashlib.sha512()
-    lanes = _Lanes(lambda parts: _hash(md5, parts), lambda parts: _hash(sha, parts), writing.write)
+    signature = signatures.expected(image.properties, app.config.certificates, app.clock())
+    works = [lambda parts: _hash(md5, parts), lambda parts: _hash(sha, parts), writing.write]
+    lanes = _Lanes(*works, *([signature.update] if signature else []))
     size, held, block, renew_at = 0, 0, list[Piece](), app.clock() + RENEW_EVERY
     try:
         async for piece in pieces:
@@ -107,12 +109,14 @@ async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterato
                 inspection.feed(part)
             await lanes.give(parts)
         elif held:
-            _work_here(inspection, md5, sha, writing, b"".join(block))
+            _work_here(inspection, lanes, b"".join(block))
         await lanes.empty()
     finally:
         await lanes.close()
     if declared is not None and declared != size:
         raise faults.BadRequest(reason=f"Size of the uploaded data ({size}) is not what was declared ({declared}).")
+    if signature is not None:
+        signature.verify()
     return Taken(size, inspection.verdict(), md5.hexdigest(), sha.hexdigest())
 
 
@@ -163,11 +167,10 @@ class _Lanes:
             thread.shutdown(wait=False)
 
 
-def _work_here(inspection: Inspection, md5: Any, sha: Any, writing: Writing, whole: bytes) -> None:
+def _work_here(inspection: Inspection, lanes: _Lanes, whole: bytes) -> None:
     inspection.feed(whole)
-    md5.update(whole)
-    sha.update(whole)
-    writing.write([whole])
+    for work in lanes.works:
+        work([whole])
 
 
 async def _renew(app: Images, image: Image) -> None:

@@ -124,7 +124,8 @@ class Services:
         database = self._db("volume")
         return Volumes(VOLUME, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.volume,
                        image=self.client(ImageClient, "/image", "volume"),
-                       compute=self.client(ComputeClient, "/compute", "volume"))
+                       compute=self.client(ComputeClient, "/compute", "volume"),
+                       secret=self.state.secret("volume-secret"))
 
     # -- life -------------------------------------------------------------------------------
 

@@ -15,5 +15,6 @@ DOMAINS = domains()
 def test_libvirt_knows_such_domains(name: str, tmp_path: Path) -> None:
     path = tmp_path / "domain.xml"
     path.write_text(DOMAINS[name])
-    told = subprocess.run(["xmllint", "--noout", "--relaxng", SCHEMA, str(path)], capture_output=True, text=True)
+    told = subprocess.run(["xmllint", "--noout", "--relaxng", SCHEMA, str(path)], capture_output=True, text=True,
+                          check=False)
     assert told.returncode == 0, told.stderr

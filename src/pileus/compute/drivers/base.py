@@ -75,13 +75,15 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GuestVolume(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume the guest is to have: an NBD export on a unix socket of the host. The guest sees its id as serial."""
+    """A volume the guest is to have: an NBD export on a unix socket of the host. The guest sees its id as serial.
+    `size_gb` is given where it has grown since the guest got it."""
 
     volume_id: str
     socket: str
     export: str
     read_only: bool = False
     boot_order: int | None = None
+    size_gb: int | None = None
 
 
 class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from pileus.compute.drivers.base import GuestSpec, GuestVolume, Nic
+from pileus.compute.drivers.guest_volumes import device_id
 from pileus.compute.drivers.hardware import Hardware, NetworkLimit
 from pileus.compute.drivers.qemu_devices import disk_buses
 from pileus.compute.drivers.qemu_launch import BadSpec, DiskFile, hardware_of, is_q35
@@ -32,6 +33,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     cpu_model: str = ""
     cpu_flags: tuple[str, ...] = ()
     pins: dict[int, int] = {}
+    slots: dict[str, int] = {}  # device -> its root port, on machines that have them
+    limited_by_tap: bool = False  # what goes over cards is held to its limits by us
 
 
 def add(parent: xml.Element, tag: str, text: object = None, **attributes: object) -> xml.Element:
@@ -184,24 +187,25 @@ def add_devices(devices: xml.Element, spec: GuestSpec, wanted: Hardware, place: 
     if place.kind not in EMULATED:
         add(devices, "console", type="pty")
         return
-    add_controllers(devices, spec, wanted)
+    add_controllers(devices, spec, wanted, place)
     for number in range(wanted.serial_ports):
         add_serial(devices, number, place)
     agent = add(devices, "channel", type="unix")
     add(agent, "source", mode="bind", path=f"{place.sockets}/agent")
     add(agent, "target", type="virtio", name="org.qemu.guest_agent.0")
     if wanted.tablet:
-        add(devices, "input", type="tablet", bus=wanted.tablet)
+        seat(add(devices, "input", type="tablet", bus=wanted.tablet), wanted, place, "tablet")
     if wanted.tpm:
         tpm = add(devices, "tpm", model=wanted.tpm)
         add(tpm, "backend", type="emulator", version=wanted.tpm_version)
     screen(devices, wanted, place)
-    add(devices, "memballoon", model="virtio")
+    seat(add(devices, "memballoon", model="virtio"), wanted, place, "balloon")
     if wanted.random:
         device = add(devices, "rng", model="virtio")
         if wanted.random_bytes:
             add(device, "rate", period=wanted.random_period_ms or None, bytes=wanted.random_bytes)
         add(device, "backend", "/dev/urandom", model="random")
+        seat(device, wanted, place, "random")
     if wanted.watchdog:
         add(devices, "watchdog", model="i6300esb", action=wanted.watchdog)
     if wanted.iommu:
@@ -217,16 +221,26 @@ def add_iommu(devices: xml.Element, wanted: Hardware) -> None:
         add(unit, "driver", caching_mode="on")
 
 
-def add_controllers(devices: xml.Element, spec: GuestSpec, wanted: Hardware) -> None:
+def seat(device: xml.Element, wanted: Hardware, place: Place, name: str) -> None:
+    """At its root port. A device keeps it for its life; a guest knows it by that."""
+    slot = place.slots.get(name)
+    if slot is not None and is_q35(wanted):
+        add(device, "address", type="pci", domain="0x0000", bus=f"0x{slot + 1:02x}", slot="0x00", function="0x0")
+
+
+def add_controllers(devices: xml.Element, spec: GuestSpec, wanted: Hardware, place: Place) -> None:
     """Root ports from the start: a device that comes later needs one that is free."""
     buses = set(disk_buses(spec).values())
     if is_q35(wanted):
         for number in range(1, ROOT_PORTS + 1):
             add(devices, "controller", type="pci", model="pcie-root-port", index=number)
     if "scsi" in buses:
-        add(devices, "controller", type="scsi", index=0, model=SCSI[wanted.scsi_model])
+        controller = add(devices, "controller", type="scsi", index=0, model=SCSI[wanted.scsi_model])
+        seat(controller, wanted, place, "scsi-bus")
     usb = "usb" in buses or wanted.tablet == "usb"
-    add(devices, "controller", type="usb", index=0, model="qemu-xhci" if usb else "none")
+    controller = add(devices, "controller", type="usb", index=0, model="qemu-xhci" if usb else "none")
+    seat(controller, wanted, place, "usb-bus")
+    seat(add(devices, "controller", type="virtio-serial", index=0), wanted, place, "serial-bus")
 
 
 def add_serial(devices: xml.Element, number: int, place: Place) -> None:
@@ -254,7 +268,7 @@ def add_disks(devices: xml.Element, spec: GuestSpec, place: Place) -> None:
         target = target_of(bus, counts)
         devices.append(disk_element(spec, disk, bus, target, place))
     for volume in spec.volumes:
-        devices.append(volume_element(volume, target_of("virtio", counts)))
+        devices.append(volume_element(spec, volume, target_of("virtio", counts), place))
 
 
 def target_of(bus: str, counts: dict[str, int]) -> str:
@@ -283,10 +297,12 @@ def disk_element(spec: GuestSpec, disk: DiskFile, bus: str, target: str, place: 
     add(found, "serial", disk.name)
     if disk.boot_order is not None and place.kind in EMULATED:
         add(found, "boot", order=disk.boot_order + 1)
+    if place.kind in EMULATED:
+        seat(found, hardware_of(spec), place, f"disk-{disk.name}")
     return found
 
 
-def volume_element(volume: GuestVolume, target: str) -> xml.Element:
+def volume_element(spec: GuestSpec, volume: GuestVolume, target: str, place: Place) -> xml.Element:
     found = xml.Element("disk", {"type": "network", "device": "disk"})
     add(found, "driver", name="qemu", type="raw", discard="unmap")
     source = add(found, "source", protocol="nbd", name=volume.export)
@@ -297,6 +313,7 @@ def volume_element(volume: GuestVolume, target: str) -> xml.Element:
     add(found, "serial", volume.volume_id)
     if volume.boot_order is not None:
         add(found, "boot", order=volume.boot_order + 1)
+    seat(found, hardware_of(spec), place, device_id(volume.volume_id))
     return found
 
 
@@ -315,7 +332,8 @@ def interface(spec: GuestSpec, nic: Nic, place: Place) -> xml.Element:
         queues = min(spec.vcpus, 256) if wanted.multiqueue else None
         add(found, "driver", name="qemu", queues=queues, packed="on" if wanted.packed_ring else None)
     add(found, "mtu", size=nic.mtu)
-    if wanted.inbound or wanted.outbound:
+    seat(found, wanted, place, f"nic-{nic.port_id}")
+    if not place.limited_by_tap and (wanted.inbound or wanted.outbound):
         bandwidth = add(found, "bandwidth")
         for way, limit in (("inbound", wanted.inbound), ("outbound", wanted.outbound)):
             if limit is not None:

@@ -14,7 +14,7 @@ from pileus.compute.drivers.qemu_devices import assign_slots, place
 from pileus.compute.drivers.qemu_guest import Guest
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
 
-UNPLUG_SECONDS, ASK_AGAIN_SECONDS, POLL_SECONDS = 60.0, 5.0, 0.1
+UNPLUG_SECONDS, GROW_SECONDS, ASK_AGAIN_SECONDS, POLL_SECONDS = 60.0, 30.0, 5.0, 0.1
 
 
 async def adjust_volumes(guest: Guest, before: GuestState, spec: GuestSpec) -> None:
@@ -49,8 +49,26 @@ async def plug(process: QemuProcess, volume: GuestVolume, place: JsonObject) -> 
     there = await present(process)
     if node_name(volume.volume_id) not in there:
         await process.execute("blockdev-add", node(volume))
+    elif volume.size_gb is not None:
+        await grow(process, volume, volume.size_gb << 30)
     if device_id(volume.volume_id) not in there:
         await process.execute("device_add", device(volume) | {"id": device_id(volume.volume_id)} | place)
+
+
+async def grow(process: QemuProcess, volume: GuestVolume, size: int) -> None:
+    """Whoever serves the volume had to cut the connection to make it larger; QEMU takes the size that it hears of when
+    it is connected again, which it is when something is read."""
+    give_up = time.monotonic() + GROW_SECONDS
+    read = f'qemu-io {node_name(volume.volume_id)} "read 0 512"'
+    while True:
+        await process.execute("human-monitor-command", {"command-line": read})
+        try:
+            await process.execute("block_resize", {"node-name": node_name(volume.volume_id), "size": size})
+            return
+        except QemuFailed:
+            if time.monotonic() > give_up:
+                raise
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def unplug(process: QemuProcess, volume_id: str) -> None:

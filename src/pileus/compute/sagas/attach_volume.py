@@ -1,4 +1,4 @@
-"""Attach a volume to a server that is there, or detach it."""
+"""Attach a volume to a server that is there, or detach it; let its guest see that one has grown."""
 
 from __future__ import annotations
 
@@ -29,9 +29,13 @@ class AttachVolume(Saga, kw_only=True):
 
     @step
     async def connect(self, turn: Turn) -> None:
-        server = await guests.server_of(turn, self.server_id)
+        """A server that is on no host has it served when it is on one again."""
+        server, volume = await guests.server_of(turn, self.server_id), turn.services.volume
         try:
-            await turn.services.volume.connect(self.attachment_id, {**self.wish.connector, "host": server.host})
+            if server.host:
+                await volume.connect(self.attachment_id, {**self.wish.connector, "host": server.host})
+            else:
+                await volume.keep(self.attachment_id, self.wish.connector)
         except Refused as error:
             if error.status == 404:
                 raise Abort("The volume was detached meanwhile.") from error
@@ -76,3 +80,24 @@ class DetachVolume(Saga, kw_only=True):
     @step(pivot=True)
     async def detach(self, turn: Turn) -> None:
         await turn.services.volume.detach(self.attachment_id)
+
+
+@saga("compute.grow_volume")
+class GrowVolume(Saga, kw_only=True):
+    server_id: str
+    volume_id: str
+
+    @step(local=True)
+    async def accept(self, turn: Turn) -> None:
+        """Nothing to do; the undo is what the user gets to see."""
+
+    @accept.undo
+    async def tell(self, turn: Turn) -> None:
+        await guests.tell(turn, self.server_id)
+
+    @step(timeout=120)
+    async def grow(self, turn: Turn) -> None:
+        """To the size it has now, which may be more than the one that was told of."""
+        volume = await turn.services.volume.find(self.volume_id)
+        if volume is not None:
+            await guests.adjust(turn, self.server_id, grown={volume.id: volume.size})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from pileus.compute import guest_spec
 from pileus.compute.messages import AdjustGuest, EnsureGuest, PowerGuest, RunGuest
 from pileus.compute.model import servers
@@ -49,11 +51,16 @@ async def define(compute: Compute, server: Server, *, image: ImageFacts | None =
     await ask(compute, EnsureGuest(spec=spec), host=host_of(server), seconds=590)
 
 
-async def adjust(turn: Turn, server_id: str, *, without: str | None = None) -> None:
-    """Its guest with the cards and volumes it is to have now, but for those of the attachment `without`."""
+async def adjust(turn: Turn, server_id: str, *, without: str | None = None,
+                 grown: dict[str, int] | None = None) -> None:
+    """Its guest with the cards and volumes it is to have now, but for that of the attachment `without`. `grown`: the
+    sizes in GiB of volumes that were extended."""
     server = await server_of(turn, server_id)
     if server.host:
         spec = await guest_spec.build(turn.services, server, without=without)
+        if grown:
+            spec = msgspec.structs.replace(spec, volumes=tuple(
+                msgspec.structs.replace(each, size_gb=grown.get(each.volume_id)) for each in spec.volumes))
         await ask(turn.services, AdjustGuest(spec=spec), host=server.host, seconds=ADJUST_SECONDS)
 
 

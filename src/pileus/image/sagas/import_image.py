@@ -7,15 +7,16 @@ from typing import Any
 
 import msgspec
 
-from pileus.image import copying, fetching
+from pileus.image import copying, fetching, signatures
 from pileus.image.conversion import NotConvertible
 from pileus.image.decompression import NotDecompressible
 from pileus.image.faults import BadFormat, BadRequest, TooBig
 from pileus.image.model import images, tasks
 from pileus.image.model.images import ACTIVE, IMPORTING, NO_DATA, QUEUED, UPLOADING, Image
 from pileus.image.runtime import Images
+from pileus.image.signatures import BadSignature
 from pileus.image.stores.base import NoSuchData, Reading, Store, StoreFull
-from pileus.image.transforming import Transforming, transform
+from pileus.image.transforming import Transforming, clear, transform
 from pileus.image.uploads import Taken, take
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
 
@@ -89,7 +90,7 @@ class ImportImage(Saga, kw_only=True):
                     self.taken = await self._take(app, image, pieces, length)
             elif self.method == REGION:
                 self.taken = await self._take_over(app, image)
-        except (fetching.NotAllowed, fetching.FetchFailed, BadFormat, BadRequest, TooBig) as error:
+        except (fetching.NotAllowed, fetching.FetchFailed, BadFormat, BadRequest, BadSignature, TooBig) as error:
             raise Abort(str(error)) from error
         except StoreFull as error:
             raise Abort(NO_ROOM) from error
@@ -154,6 +155,7 @@ class ImportImage(Saga, kw_only=True):
     async def drop_made(self, turn: Turn) -> None:
         if self.made_id:
             await turn.services.forget(self.made_id)
+            await clear(turn.services, self.made_id)
 
     @step(timeout=LONGEST)
     async def copy(self, turn: Turn) -> None:
@@ -195,8 +197,11 @@ class ImportImage(Saga, kw_only=True):
             raise Abort(GONE)
         held = [name for name in turn.services.stores if name in self.had or name in self.done]
         more = self.columns | (self.taken.columns if self.taken else {}) | ({} if self.copies else {"status": ACTIVE})
-        if self.injected:
-            more["properties"] = found.properties | self.injected
+        properties = found.properties | self.injected
+        if self.made_id:                             # another content: what was signed is gone
+            properties = {name: value for name, value in properties.items() if name not in signatures.NAMES}
+        if properties != found.properties:
+            more["properties"] = properties
         await images.change(turn.tx, found, now, store=held[0], stores=held, importing_to=[], made_id=None,
                             data_id=self.content_id, failed_import=self.failed, **more)
         await tasks.tell(turn.tx, self.task_id, now, status=tasks.SUCCESS, result={"image_id": self.image_id})

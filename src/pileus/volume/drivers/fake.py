@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import msgspec
 
-from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Origin, VolumeFailed
+from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Key, Origin, VolumeFailed
 
 BLOCK = 1 << 16
 GIB = 1 << 30
@@ -23,6 +23,7 @@ class FakeVolume(msgspec.Struct, kw_only=True):
     size_gb: int
     blocks: Blocks = {}
     snapshots: dict[str, Blocks] = {}
+    encrypted: bool = False
     export: ExportOptions | None = None
 
 
@@ -62,11 +63,12 @@ class FakeDriver:
             raise VolumeFailed(volume_id, what, f"there is no snapshot {snapshot_id}")
         return volume.snapshots[snapshot_id]
 
-    async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None) -> None:
+    async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None, key: Key | None = None) -> None:
         self._check("created", volume_id)
         if volume_id not in self.known:
             blocks = self._content("copied", origin.volume_id, origin.snapshot_id) if origin else {}
-            self.known[volume_id] = FakeVolume(size_gb=size_gb, blocks=dict(blocks))
+            encrypted = self.known[origin.volume_id].encrypted if origin else key is not None
+            self.known[volume_id] = FakeVolume(size_gb=size_gb, blocks=dict(blocks), encrypted=encrypted)
             self._keep(volume_id)
 
     async def remove(self, volume_id: str) -> None:
@@ -98,10 +100,12 @@ class FakeDriver:
         volume.blocks = dict(blocks)
         self._keep(volume_id)
 
-    async def export(self, volume_id: str, options: ExportOptions | None) -> Export | None:
+    async def export(self, volume_id: str, options: ExportOptions | None, key: Key | None = None) -> Export | None:
         if options is None and volume_id not in self.known:
             return None
-        self._get("exported", volume_id).export = options
+        volume = self._get("exported", volume_id)
+        self._must_have(volume, volume_id, key, options is not None and options.encrypted)
+        volume.export = options
         self._keep(volume_id)
         return Export(socket=f"{self.folder}/{volume_id}.nbd", name=volume_id) if options is not None else None
 
@@ -110,8 +114,14 @@ class FakeDriver:
         for number in sorted(blocks):
             yield number * BLOCK, blocks[number]
 
-    async def fill(self, volume_id: str, source: str, disk_format: str) -> None:
+    @staticmethod
+    def _must_have(volume: FakeVolume, volume_id: str, key: Key | None, wanted: bool) -> None:
+        if wanted and (key is None or not volume.encrypted):
+            raise VolumeFailed(volume_id, "opened", "its key is needed")
+
+    async def fill(self, volume_id: str, source: str, disk_format: str, key: Key | None = None) -> None:
         volume = self._get("filled", volume_id)
+        self._must_have(volume, volume_id, key, key is not None)
         if source.startswith("nbd"):
             other = self._beside(Path(source.partition("socket=")[2]))
             volume.blocks = dict(other.blocks)
@@ -131,7 +141,8 @@ class FakeDriver:
         return self.known[new_id].size_gb
 
     async def held(self) -> list[HeldVolume]:
-        return [HeldVolume(id=volume_id, size_gb=volume.size_gb, snapshots=tuple(volume.snapshots))
+        return [HeldVolume(id=volume_id, size_gb=volume.size_gb, snapshots=tuple(volume.snapshots),
+                           served=volume.export is not None)
                 for volume_id, volume in self.known.items()]
 
     async def facts(self) -> BackEndFacts:
