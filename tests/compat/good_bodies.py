@@ -141,6 +141,9 @@ def _network(known: Mapping[str, str]) -> dict[str, Any]:
             "target_tenant": known["project_id"]}},
         "POST /v2.0/default-security-group-rules": {"default_security_group_rule": {
             "direction": "ingress", "protocol": "tcp", "port_range_min": 7, "port_range_max": 7}},
+        "POST /v2.0/flavors": {"flavor": {"name": "f", "service_type": "FLAVORS"}},
+        "POST /v2.0/flavors/{flavor_id}/service_profiles": {"service_profile": {"id": known["service_profile_id"]}},
+        "POST /v2.0/service_profiles": {"service_profile": {"metainfo": "m"}},
         "POST /v2.0/address-scopes": {"address_scope": {"name": "s", "ip_version": 4}},
         "POST /v2.0/trunks": {"trunk": {"port_id": known["parent_id"]}},
         "PUT /v2.0/trunks/{trunk_id}/add_subports": {"sub_ports": [{

@@ -204,6 +204,10 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     ids["agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=DHCP%20agent"))[0]["id"]
     ids["metering_label"] = await made(cloud, f"{network}/metering/metering-labels", "metering_label", name="m")
     policy = await made(cloud, f"{network}/qos/policies", "policy", name="q")
+    flavor = await made(cloud, f"{network}/flavors", "flavor", name="f", service_type="FLAVORS")
+    ids["service_profile"], bound = [await made(
+        cloud, f"{network}/service_profiles", "service_profile", metainfo="m") for _ in range(2)]
+    await made(cloud, f"{network}/flavors/{flavor}/service_profiles", "service_profile", id=bound)
     aliased = await made(cloud, f"{network}/qos/policies", "policy", name="a")
     rules = {kind: await made(cloud, f"{network}/qos/policies/{aliased}/{kind}_rules", f"{kind}_rule", **{how: 8})
              for kind, how in (("bandwidth_limit", "max_kbps"), ("dscp_marking", "dscp_mark"),
@@ -218,6 +222,8 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     return {f"{name}_id": value for name, value in ids.items()} | {
         **{f"/v2.0/qos/alias_{kind}_rules/{{rule_id}}": rule_id for kind, rule_id in rules.items()},
         "/v2.0/qos/rule-types/{kind}": "dscp_marking",
+        "/v2.0/flavors/{flavor_id}": flavor,
+        "/v2.0/flavors/{flavor_id}/service_profiles/{service_profile_id}": bound,
         "/v2.0/qos/policies/{policy_id}": policy, "forwarding_port_id": forwarding, "source": ids["port"],
         "destination": "10.9.0.250", "external_id": external, "alias": "router",
         "resource": "networks", "resource_id": ids["network"],

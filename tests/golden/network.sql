@@ -88,6 +88,31 @@ CREATE TABLE dhcp_exclusion (
     CONSTRAINT dhcp_exclusion_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id) ON DELETE CASCADE
 );
 
+CREATE TABLE flavor (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    service_type VARCHAR(36) NOT NULL,
+    enabled BOOLEAN NOT NULL,
+    CONSTRAINT flavor_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX flavor_by_project ON flavor (project_id, id);
+
+CREATE TABLE flavor_service_profile (
+    flavor_id VARCHAR(36) NOT NULL,
+    service_profile_id VARCHAR(36) NOT NULL,
+    CONSTRAINT flavor_service_profile_pk PRIMARY KEY (flavor_id, service_profile_id),
+    CONSTRAINT flavor_service_profile_flavor_id_fk FOREIGN KEY(flavor_id) REFERENCES flavor (id) ON DELETE CASCADE,
+    CONSTRAINT flavor_service_profile_service_profile_id_fk FOREIGN KEY(service_profile_id) REFERENCES service_profile (id)
+);
+
+CREATE INDEX flavor_service_profile_service_profile_id_ix ON flavor_service_profile (service_profile_id);
+
 CREATE TABLE floatingip (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,
@@ -429,6 +454,22 @@ CREATE INDEX security_group_rule_by_project ON security_group_rule (project_id, 
 CREATE INDEX security_group_rule_remote_address_group_id_ix ON security_group_rule (remote_address_group_id);
 
 CREATE INDEX security_group_rule_remote_group_id_ix ON security_group_rule (remote_group_id);
+
+CREATE TABLE service_profile (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    driver VARCHAR(255) NOT NULL,
+    metainfo VARCHAR(4095) NOT NULL,
+    enabled BOOLEAN NOT NULL,
+    CONSTRAINT service_profile_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX service_profile_by_project ON service_profile (project_id, id);
 
 CREATE TABLE subnet (
     id VARCHAR(36) NOT NULL,

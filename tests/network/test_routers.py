@@ -160,7 +160,8 @@ async def test_groups(world):
     same = {"security_group_id": group["id"], "direction": "ingress", "protocol": "tcp"}
     rule = await world.http.make("security_group_rule", **same, port_range_min=80, port_range_max=80,
                                  remote_ip_prefix="10.0.0.5/8")
-    assert rule["remote_ip_prefix"] == "10.0.0.0/8" and rule["ethertype"] == "IPv4"
+    assert rule["remote_ip_prefix"] == "10.0.0.5/8" and rule["normalized_cidr"] == "10.0.0.0/8"
+    assert rule["ethertype"] == "IPv4"
     found = await world.http.make("security_group_rule", 409, **same, port_range_min=80, port_range_max=80,
                                   remote_ip_prefix="10.0.0.0/8")
     assert found["type"] == "SecurityGroupRuleExists" and rule["id"] in found["message"]

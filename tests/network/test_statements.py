@@ -1,7 +1,8 @@
 """How many statements a list costs, whoever asks and however many rows there are."""
 
 import pytest
-import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from tests.network.test_networks import plain
 from tests.network.test_routers import outside
@@ -43,7 +44,7 @@ async def test_lists_take_three_statements(world):
     def note(connection, cursor, statement, *_) -> None:
         if statement.lstrip().upper().startswith(("SELECT", "INSERT", "UPDATE", "DELETE")):
             said.append(statement)
-    sa.event.listen(sa.engine.Engine, "before_cursor_execute", note)
+    event.listen(Engine, "before_cursor_execute", note)
     try:
         for speaker in (world.http, world.admin):
             for name in LISTS:
@@ -54,4 +55,4 @@ async def test_lists_take_three_statements(world):
                 assert rows or name in ("metering/metering-labels", "rbac-policies"), name
                 assert len(said) <= MOST, (name, said)
     finally:
-        sa.event.remove(sa.engine.Engine, "before_cursor_execute", note)
+        event.remove(Engine, "before_cursor_execute", note)

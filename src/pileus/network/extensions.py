@@ -19,6 +19,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "extraroute": ("Neutron Extra Route", "Routers have static routes"),
     "extraroute-atomic": (
         "Atomically add/remove extra routes", "Routes are added and removed without a word of the others"),
+    "flavors": ("Neutron Service Flavors", "Administrators offer flavors of services"),
     "filter-validation": ("Filter parameters validation", "Unknown filters are refused"),
     "fip-port-details": ("Floating IP Port Details Extension", "Floating IPs tell of the port behind them"),
     "floating-ip-port-forwarding": ("Floating IP Port Forwarding", "Ports of a floating IP lead to several guests"),

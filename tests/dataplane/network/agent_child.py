@@ -13,15 +13,15 @@ from pileus.network.engine.records import Snapshot
 from tests.dataplane.network.lab import answer_metadata
 
 
-async def main(host: str, outside: str, file: str) -> None:
+async def main(host: str, outside: str, packed: bytes) -> None:
     agent = HostAgent(HostSettings(
         name=host, namespace=host, physical={"public": PhysicalBridge(bridge="br-ex", namespace=outside)}),
         answer_metadata)
     await agent.start()
-    report = await agent.resync(msgspec.msgpack.decode(Path(file).read_bytes(), type=Snapshot))
+    report = await agent.resync(msgspec.msgpack.decode(packed, type=Snapshot))
     print(json.dumps(report.changes), flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(main(*sys.argv[1:3], Path(sys.argv[3]).read_bytes()))

@@ -77,8 +77,9 @@ async def views(ctx: Ctx, conn: Connection, rows: Sequence[QosPolicy]) -> list[P
     rules = await qos.rules_of(conn, ids)
     beside = await sides(conn, ids, shared=rbac.granted("qos_policy", ctx.caller.project_id).where(
         rbac.policies.c.object_id.in_(ids)))
-    return [PolicyView(**standard(row, beside.tags[row.id]), shared=row.id in beside.shared, is_default=row.default_of is not None,
-                       rules=[rule_view(rule) | {"type": rule.kind} for rule in rules[row.id]]) for row in rows]
+    return [PolicyView(**standard(row, beside.tags[row.id]), shared=row.id in beside.shared,
+                       is_default=row.default_of is not None, rules=[
+                           rule_view(rule) | {"type": rule.kind} for rule in rules[row.id]]) for row in rows]
 
 
 def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:

@@ -190,7 +190,10 @@ async def _may_add_to(ctx: Ctx, tx: Connection, network: Network) -> None:
 async def _row(tx: Connection, body: SubnetCreate, project_id: str, now: float) -> Subnet:
     asked = None if body.ip_version is None else int(body.ip_version)
     pool = await _pool(tx, body, project_id)
-    cidr = await pool_choice.cidr_from(tx, pool, body.cidr, None if body.prefixlen is None else int(body.prefixlen)) if pool is not None else body.cidr
+    cidr = body.cidr
+    if pool is not None:
+        length = None if body.prefixlen is None else int(body.prefixlen)
+        cidr = await pool_choice.cidr_from(tx, pool, body.cidr, length)
     version = pool.ip_version if pool is not None else asked
     if cidr is None:
         raise faults.BadSubnetRequest(reason="a subnetpool must be specified in the absence of a cidr")
