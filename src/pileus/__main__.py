@@ -47,7 +47,8 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
     if name in ("up", "demo"):
         each.add_argument("--port", type=int, help="port of all APIs on 127.0.0.1 (default: 5000, or as last time)")
         each.add_argument("--hosts", type=int, help="how many hypervisor hosts (default: 1, or as last time)")
-        each.add_argument("--driver", choices=["qemu", "fake"], help="real guests, or hosts that only pretend")
+        each.add_argument("--driver", choices=["qemu", "libvirt", "fake"],
+                          help="real guests by QEMU or by libvirt, or hosts that only pretend")
     if name == "up":
         each.add_argument("--detach", action="store_true", help="return as soon as the cloud answers")
     if name == "demo":

@@ -57,12 +57,18 @@ TESTS = (
     Need("nodejs", "node", "runs the identity provider of the tests"),
     Need("npm", "npm", "brings the identity provider of the tests"),
     Need("openssl", "openssl", "makes the directory's certificate"),
+    Need("xmlsec1", "xmlsec1", "signs what identity says by SAML, and checks what others say"),
     Need("rabbitmq-server", "rabbitmq-server", "the message bus at scale"),
     Need("util-linux", "setpriv", "runs tests as an ordinary user"),
     Need("iputils-ping", "ping", "sends packets between networks"),
     Need("busybox-static", "busybox", "brings the DHCP client of the tests"),
+    Need("bind9-dnsutils", "dig", "asks networks' name servers"),
     Need("procps", "sysctl", "reads the kernel's settings"),
     Need("ovmf", "/usr/share/OVMF/*CODE_4M.fd", "UEFI firmware for guests"),
+    Need("libvirt-daemon", "libvirtd", "the other way to guests"),
+    Need("libvirt-clients", "virsh", "speaks to libvirt"),
+    Need("libxml2-utils", "xmllint", "holds domains against libvirt's schema"),
+    Need("swtpm", "swtpm", "a TPM for each guest that wants one"),
 )
 TASKS: dict[str, tuple[Need, ...]] = {"run": RUN, "image": IMAGE, "demo": RUN + IMAGE, "tests": RUN + IMAGE + TESTS}
 

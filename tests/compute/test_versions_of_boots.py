@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pileus.compute import guest_data, versions
+from pileus.compute import guest_data, guest_spec, versions
 from pileus.compute.model import servers
 from pileus.identity.service_tokens import fixed_id
 from pileus.processes.databases import DatabaseConfig
@@ -297,3 +297,31 @@ async def test_security_groups_of_a_server(cloud):
     alone = await cloud.server("2.37", networks="none")
     assert (await cloud.compute("POST", f"/servers/{alone}/action", {"addSecurityGroup": {"name": "web"}})
             ).status_code == 400
+
+
+async def test_image_and_flavor_make_the_machine(cloud):
+    async def compute(method: str, path: str, body: Any):
+        answer = await cloud.compute(method, path, body, "2.96", "admin")
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+    specs = {"hw:tpm_version": "2.0", "hw:numa_nodes": "1"}
+    await compute("POST", "/flavors/42/os-extra_specs", {"extra_specs": specs})
+    patch = await cloud.http.patch(f"/image/v2/images/{cloud.image}", json=[
+        {"op": "add", "path": f"/{name}", "value": value} for name, value in (
+            ("hw_disk_bus", "scsi"), ("hw_watchdog_action", "reset"), ("img_config_drive", "mandatory"))],
+        headers={"x-auth-token": cloud.tokens["admin"],
+                 "content-type": "application/openstack-images-v2.1-json-patch"})
+    assert patch.status_code == 200, patch.text
+    server_id = await cloud.server("2.96")
+    spec = await guest_spec.build(cloud.cloud.compute, await cloud.row(server_id))
+    assert spec.hardware is not None
+    assert (spec.hardware.tpm, spec.hardware.disk_bus, spec.hardware.watchdog) == ("tpm-tis", "scsi", "reset")
+    assert [(node.cpus, node.memory_mb) for node in spec.hardware.numa] == [((0,), 192)]
+    assert (await cloud.row(server_id)).config_drive
+
+    await compute("POST", "/flavors/1/os-extra_specs", {"extra_specs": {"hw:numa_nodes": "5"}})
+    for refused in (await cloud.boot("2.96", flavorRef="1"),
+                    await cloud.compute("POST", f"/servers/{server_id}/action", {"resize": {"flavorRef": "1"}})):
+        assert refused.status_code == 400
+        assert "cannot be evenly distributed" in refused.json()["badRequest"]["message"]

@@ -12,6 +12,7 @@ import msgspec
 
 from pileus.compute.drivers.base import GuestSpec
 from pileus.compute.drivers.fake import FakeDriver
+from pileus.compute.drivers.libvirt import LibvirtDriver, LibvirtSettings
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 
 
@@ -23,6 +24,10 @@ async def main(task: dict[str, str]) -> None:
     folder = Path(task["folder"])
     if task["kind"] == "fake":
         driver = FakeDriver("host-1", folder, on_step=on_step)
+    elif task["kind"] == "libvirt":
+        libvirt = LibvirtSettings(instances=folder, sockets=Path(task["sockets"]), hostname="host-1", uri=task["uri"],
+                                  namespace=Path(task["namespace"]))  # fmt: skip
+        driver = LibvirtDriver(libvirt, on_step=on_step)
     else:
         settings = QemuSettings(instances=folder, hostname="host-1", namespace=Path(task["namespace"]))
         driver = QemuDriver(settings, on_step=on_step)

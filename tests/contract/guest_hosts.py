@@ -19,6 +19,8 @@ import msgspec
 from pileus.compute.drivers.base import Disk, DiskKind, GuestDriver, GuestSpec, Image, Nic
 from pileus.compute.drivers.fake import FakeDriver
 from pileus.compute.drivers.guest_folder import GuestFolder
+from pileus.compute.drivers.libvirt import LibvirtDriver, LibvirtSettings
+from pileus.compute.drivers.libvirt_daemon import ensure_daemon
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 from pileus.compute.drivers.taps import in_namespace
 
@@ -177,7 +179,7 @@ class QemuHost(Host):
         other.mkdir()
         return QemuHost(other, self.namespace)
 
-    def make(self) -> QemuDriver:
+    def make(self) -> GuestDriver:
         return QemuDriver(QemuSettings(instances=self.folder, hostname="host-1", namespace=self.namespace))
 
     def spec(self, system: bytes | None = None) -> GuestSpec:
@@ -213,6 +215,35 @@ class QemuHost(Host):
         interfaces = in_namespace(self.namespace, lambda: Path("/proc/thread-self/net/dev").read_text())
         found += [nic.tap for spec in specs for nic in spec.nics if f"{nic.tap}:" in interfaces]
         return found + [f"process {pid}" for spec in specs for pid in processes_with(spec.id)]
+
+
+class LibvirtHost(QemuHost):
+    """The same guests as domains of a libvirtd of our own."""
+
+    kind = "libvirt"
+
+    def __init__(self, folder: Path, namespace: Path, daemon: Path) -> None:
+        super().__init__(folder, namespace)
+        self.folder = folder / "instances"
+        self.daemon = daemon
+        self.uri = ensure_daemon(daemon, namespace)
+
+    def settings(self) -> dict[str, str]:
+        return super().settings() | {"uri": self.uri, "sockets": str(self.daemon / "sockets")}
+
+    def beside(self) -> "LibvirtHost":
+        other = self.images / "other"
+        other.mkdir()
+        return LibvirtHost(other, self.namespace, self.daemon)
+
+    def make(self) -> GuestDriver:
+        return LibvirtDriver(LibvirtSettings(
+            instances=self.folder, sockets=self.daemon / "sockets", hostname="host-1", uri=self.uri,
+            namespace=self.namespace))  # fmt: skip
+
+    def life(self, driver: GuestDriver, guest_id: str) -> int | None:
+        """The number of its QEMU."""
+        return next((pid for pid in processes_with(guest_id) if "qemu" in os.readlink(f"/proc/{pid}/exe")), None)
 
 
 def processes_with(word: str) -> list[int]:

@@ -2,14 +2,27 @@
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from guest_hosts import GREETING, FakeHost, Host, QemuHost, add_namespace, boot_sector, remove_namespace, until
+from guest_hosts import (
+    GREETING,
+    FakeHost,
+    Host,
+    LibvirtHost,
+    QemuHost,
+    add_namespace,
+    boot_sector,
+    remove_namespace,
+    until,
+)
 
 from pileus.compute.drivers.base import GuestDriver, GuestFailed, GuestSpec, GuestStopped, Image, Nic, Power
+from pileus.compute.drivers.libvirt_daemon import stop_daemon
 from pileus.compute.drivers.sockets import connected
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -22,12 +35,37 @@ def namespace() -> Iterator[Path]:
     remove_namespace(name)
 
 
-@pytest.fixture(params=["fake", "qemu"])
-async def host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Host]:
-    if request.param == "fake":
+# What of the suite is run with libvirt every time; PILEUS_WHOLE_CONTRACT=1 runs all of it.
+WITH_LIBVIRT = (
+    "test_a_guest_is_made_paused_and_runs_when_told", "test_a_guest_whose_hypervisor_dies_is_reported",
+    "test_suspending_keeps_the_memory_and_lets_go_of_the_rest",
+    "test_a_killed_process_leaves_guests_to_the_next", "test_network_cards_come_to_a_running_guest",
+    "test_what_goes_on_inside", "test_the_screen_speaks_rfb")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "host" in metafunc.fixturenames:
+        whole = os.environ.get("PILEUS_WHOLE_CONTRACT") == "1" or metafunc.function.__name__ in WITH_LIBVIRT
+        metafunc.parametrize("kind", ["fake", "qemu", *(["libvirt"] if whole else [])])
+
+
+@pytest.fixture(scope="module")
+def daemon(namespace: Path) -> Iterator[Path]:
+    """The folder of a libvirtd. Its path is short, for sockets are in it."""
+    folder = Path(tempfile.mkdtemp(prefix="lv-"))
+    yield folder
+    stop_daemon(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def host(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Host]:
+    if kind == "fake":
         chosen: Host = FakeHost(tmp_path / "guests")
-    else:
+    elif kind == "qemu":
         chosen = QemuHost(tmp_path, request.getfixturevalue("namespace"))
+    else:
+        chosen = LibvirtHost(tmp_path, request.getfixturevalue("namespace"), request.getfixturevalue("daemon"))
     yield chosen
     await chosen.clean()
 
@@ -38,7 +76,7 @@ async def power_of(driver: GuestDriver, guest_id: str) -> Power | None:
 
 async def started_times(driver: GuestDriver, spec: GuestSpec, times: int) -> None:
     """Wait until the guest has greeted that often."""
-    greeting = GREETING if driver.name == "qemu" else b"start"
+    greeting = GREETING if driver.name != "fake" else b"start"
 
     async def greeted() -> bool:
         return (await driver.console_log(spec.id)).count(greeting) >= times
@@ -360,7 +398,7 @@ async def test_suspending_keeps_the_memory_and_lets_go_of_the_rest(host: Host) -
         await driver.power(spec.id, "paused")
     assert (await driver.power(spec.id, "on")).power is Power.RUNNING
     assert await power_of(driver, spec.id) is Power.RUNNING
-    greeting = GREETING if driver.name == "qemu" else b"start"
+    greeting = GREETING if driver.name != "fake" else b"start"
     assert (await driver.console_log(spec.id)).count(greeting) == 1
     # Where it went on from is gone: the next start begins at the beginning.
     await driver.power(spec.id, "off")
@@ -444,7 +482,7 @@ async def test_a_guest_moves_to_another_host(host: Host, tmp_path: Path) -> None
     assert await power_of(there, spec.id) is Power.OFF
     await there.ensure(spec)
     await there.run(spec.id)
-    await started_times(there, spec, 1 if there.name == "qemu" else 2)
+    await started_times(there, spec, 1 if there.name != "fake" else 2)
     await there.remove(spec.id)
     await other.clean()
 

@@ -22,6 +22,7 @@ from pileus.kit.service import Service
 from pileus.kit.versions import Version
 from pileus.network import messages as network_messages
 from pileus.volume import messages as volume_messages
+from tests.golden.guests import libvirt_text, qemu_text
 from tests.golden.personas import matrix
 from tests.golden.services import SERVICES, fields_of, spell, structs_in
 
@@ -37,7 +38,9 @@ def documents() -> dict[str, Callable[[], str]]:
     """File name below tests/golden/ -> what makes its text."""
     found: dict[str, Callable[[], str]] = {
         "sagas.txt": sagas_text, "messages.txt": messages_text, "policy-matrix.txt": matrix,
-        "config.txt": partial(output, "config"), "cli.txt": cli_text, "kit.sql": partial(tables, kit_migrations)}
+        "config.txt": partial(output, "config"), "cli.txt": cli_text, "guests-qemu.txt": qemu_text,
+        "guests-libvirt.txt": libvirt_text,
+        "kit.sql": partial(tables, kit_migrations)}
     for service in SERVICES:
         found[f"{service.name}.sql"] = partial(tables, service.migrations, without=kit_migrations)
         for version in (service.ledger.oldest, service.ledger.newest):

@@ -39,7 +39,9 @@ HARDWARE = {
     "hw:mem_page_size": r"(large|small|any|\d+([kKMGT]i?)?(b|bit|B)?)", "hw:numa_nodes": AT_LEAST_ONE,
     r"hw:numa_cpus\.\d+": CPU_SET, r"hw:numa_mem\.\d+": AT_LEAST_ONE,
     "hw:pci_numa_affinity_policy": _of("required preferred legacy socket"), "hw:vif_multiqueue_enabled": SWITCH,
-    **{f"hw:{most}cpu_{part}": AT_LEAST_ONE for most in ("", "max_") for part in ("sockets", "cores", "threads")},
+    # Upstream checks the most of a part under one name, and goes by another.
+    **{f"hw:{name}{part}": AT_LEAST_ONE for name in ("cpu_", "max_cpu_", "cpu_max_")
+       for part in ("sockets", "cores", "threads")},
     "hw:boot_menu": SWITCH, "hw:mem_encryption": SWITCH, "hw:mem_encryption_model": _of("amd-sev amd-sev-es"),
     "hw:locked_memory": SWITCH, "hw:maxphysaddr_mode": _of("passthrough emulate"), "hw:maxphysaddr_bits": COUNT,
     "hw:pmem": "([a-zA-Z0-9_]+(,)?)+", "hw:pmu": SWITCH, "hw:serial_port_count": COUNT,

@@ -12,13 +12,18 @@ from typing import Any
 
 import msgspec
 
+from pileus.compute.guest_topology import pinned_cpus
 from pileus.compute.model.servers import Nic, Server
 
 OPENSTACK_VERSIONS = ("2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06", "2017-02-22",
                       "2018-08-27", "2020-10-14", "latest")
 EC2_VERSIONS = ("1.0", "2007-01-19", "2007-03-01", "2007-08-29", "2007-10-10", "2007-12-15", "2008-02-01", "2008-09-01",
                 "2009-04-04", "latest")
-NETWORK_DATA_SINCE = "2015-10-15"
+# What there is since which version; all the others have always been there.
+FILES_SINCE = {"password": "2013-04-04", "vendor_data.json": "2013-10-17", "network_data.json": "2015-10-15",
+               "vendor_data2.json": "2016-10-06"}
+FIELDS_SINCE = {"random_seed": "2013-04-04", "project_id": "2015-10-15", "devices": "2016-06-30",
+                "dedicated_cpus": "2020-10-14"}
 
 
 class Subnet(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,11 +45,17 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     subnets: tuple[Subnet, ...] = ()
 
 
-def meta_data(server: Server, zone: str, *, admin_password: str | None = None) -> dict[str, Any]:
+def meta_data(server: Server, zone: str, *, admin_password: str | None = None,
+              version: str = "latest") -> dict[str, Any]:
+    """As of a version of the metadata."""
     found: dict[str, Any] = {
         "uuid": server.id, "name": server.name, "hostname": full_hostname(server),
         "launch_index": server.launch_index, "availability_zone": zone, "project_id": server.project_id,
-        "random_seed": base64.b64encode(os.urandom(512)).decode(), "devices": devices(server), "dedicated_cpus": []}
+        "random_seed": base64.b64encode(os.urandom(512)).decode(),
+        "devices": devices(server),
+        "dedicated_cpus": pinned_cpus(server.image.properties if server.image else {}, server.flavor.extra_specs,
+                                      server.vcpus)}
+    found = {name: value for name, value in found.items() if FIELDS_SINCE.get(name, "") <= version}
     if server.metadata:
         found["meta"] = server.metadata
     if server.key is not None and server.key_name is not None:
@@ -100,15 +111,14 @@ def _network(name: str, link: Link, address: str, subnet: Subnet) -> dict[str, A
     base = {"id": name, "link": tap_name(link.nic.port_id), "network_id": link.nic.network_id}
     if subnet.enable_dhcp and block.version == 4:
         return base | {"type": "ipv4_dhcp"}
-    if block.version == 6 and subnet.ipv6_address_mode:
-        return base | {"type": f"ipv6_{subnet.ipv6_address_mode}"}
+    mode = f"_{subnet.ipv6_address_mode}" if block.version == 6 and subnet.ipv6_address_mode else ""
     any_net, any_mask = ("0.0.0.0", "0.0.0.0") if block.version == 4 else ("::", "::")
     routes = [{"network": any_net, "netmask": any_mask, "gateway": subnet.gateway_ip}] if subnet.gateway_ip else []
     for route in subnet.host_routes:
         target = ipaddress.ip_network(route["destination"])
         routes.append({"network": str(target.network_address), "netmask": str(target.netmask),
                        "gateway": route["nexthop"]})
-    return base | {"type": f"ipv{block.version}", "ip_address": address, "netmask": str(block.netmask),
+    return base | {"type": f"ipv{block.version}{mode}", "ip_address": address, "netmask": str(block.netmask),
                    "routes": routes,
                    "services": [{"type": "dns", "address": server} for server in subnet.dns_nameservers]}
 
@@ -145,16 +155,24 @@ def file_content(each: dict[str, str]) -> bytes:
     return base64.b64decode(each["contents"])
 
 
-def config_drive(server: Server, zone: str, links: list[Link], *,
+class Vendor(msgspec.Struct, frozen=True):
+    """What the operator tells: from a file, and from all sources."""
+
+    static: dict[str, Any] = {}
+    all: dict[str, Any] = {}
+
+
+def config_drive(server: Server, zone: str, links: list[Link], *, vendor: Vendor,
                  admin_password: str | None = None) -> dict[str, bytes]:
     """The files of the drive labelled config-2, by path."""
-    described = msgspec.json.encode(meta_data(server, zone, admin_password=admin_password))
+    encode = msgspec.json.encode
     files: dict[str, bytes] = {}
-    for version in ("2012-08-10", "2015-10-15", "2018-08-27", "latest"):
-        files[f"openstack/{version}/meta_data.json"] = described
-        if version >= NETWORK_DATA_SINCE:
-            files[f"openstack/{version}/network_data.json"] = msgspec.json.encode(network_data(links))
-            files[f"openstack/{version}/vendor_data.json"] = b"{}"
+    for version in OPENSTACK_VERSIONS:
+        described = meta_data(server, zone, admin_password=admin_password, version=version)
+        made = {"meta_data.json": encode(described), "network_data.json": encode(network_data(links)),
+                "vendor_data.json": encode(vendor.static), "vendor_data2.json": encode(vendor.all)}
+        files |= {f"openstack/{version}/{name}": content for name, content in made.items()
+                  if FILES_SINCE.get(name, "") <= version}
         if (own := user_data(server)) is not None:
             files[f"openstack/{version}/user_data"] = own
     for number, each in enumerate(server.personality or ()):

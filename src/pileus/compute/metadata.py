@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pileus.compute import guest_data, nics
-from pileus.compute.guest_data import EC2_VERSIONS, NETWORK_DATA_SINCE, OPENSTACK_VERSIONS
+from pileus.compute import guest_data, nics, vendor_data
+from pileus.compute.guest_data import EC2_VERSIONS, FILES_SINCE, OPENSTACK_VERSIONS
 from pileus.compute.model import hosts, passwords, servers
 from pileus.compute.model.servers import Server
 from pileus.compute.runtime import Compute
@@ -100,19 +100,17 @@ class MetadataApp:
             return _content(server, parts[1])
         if parts[0] not in OPENSTACK_VERSIONS:
             return None
-        with_network = parts[0] >= NETWORK_DATA_SINCE
-        names = ["meta_data.json", "password", "vendor_data.json",
-                 *(["network_data.json", "vendor_data2.json"] if with_network else []),
+        names = ["meta_data.json", *(name for name, since in FILES_SINCE.items() if since <= parts[0]),
                  *(["user_data"] if server.user_data is not None else [])]
         if len(parts) == 1:
             return "\n".join(names).encode(), "text/plain"
         if len(parts) != 2 or parts[1] not in names:
             return None
-        return await self._file(server, zone, parts[1])
+        return await self._file(server, zone, *parts)
 
-    async def _file(self, server: Server, zone: str, name: str) -> tuple[bytes, str]:
+    async def _file(self, server: Server, zone: str, version: str, name: str) -> tuple[bytes, str]:
         if name == "meta_data.json":
-            return msgspec.json.encode(guest_data.meta_data(server, zone)), "application/json"
+            return msgspec.json.encode(guest_data.meta_data(server, zone, version=version)), "application/json"
         if name == "network_data.json":
             links = await nics.links(self.compute, server)
             return msgspec.json.encode(guest_data.network_data(links)), "application/json"
@@ -121,7 +119,9 @@ class MetadataApp:
         if name == "password":
             async with self.compute.db.read() as reader:
                 return (await passwords.find(reader, server.id)).encode(), "text/plain"
-        return b"{}", "application/json"
+        vendor = await (vendor_data.from_file(self.compute) if name == "vendor_data.json"
+                        else vendor_data.of_all(self.compute, server))
+        return msgspec.json.encode(vendor), "application/json"
 
 
 def _is_password(parts: list[str]) -> bool:

@@ -24,12 +24,12 @@ Free = dict[str, dict[str, float]]  # provider id -> what is free of each resour
 
 
 def resources_of(server: Server) -> dict[str, int]:
-    """What the server takes of each resource class."""
-    return as_claim(server.flavor)
+    """What the server takes of each resource class. The volume that one boots from is on no host."""
+    return as_claim(server.flavor, has_root_disk=server.image is not None)
 
 
-def as_claim(flavor: FlavorCopy) -> dict[str, int]:
-    disk = flavor.disk_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
+def as_claim(flavor: FlavorCopy, *, has_root_disk: bool = True) -> dict[str, int]:
+    disk = (flavor.disk_gb if has_root_disk else 0) + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
     found = {"VCPU": flavor.vcpus, "MEMORY_MB": flavor.memory_mb, "DISK_GB": disk}
     for key, value in flavor.extra_specs.items():
         if key.startswith("resources:") and value.isdigit():

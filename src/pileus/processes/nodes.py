@@ -12,10 +12,14 @@ import msgspec
 
 from pileus.compute.agent.agent import Agent, HostIdentity
 from pileus.compute.agent.handlers import handlers as compute_handlers
+from pileus.compute.drivers import host_facts
 from pileus.compute.drivers.base import GuestDriver, GuestFailed, HostFacts, Power
 from pileus.compute.drivers.fake import FakeDriver
 from pileus.compute.drivers.image_cache import ImageCache
+from pileus.compute.drivers.libvirt import LibvirtDriver, LibvirtSettings
+from pileus.compute.drivers.libvirt_daemon import ensure_daemon
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
+from pileus.compute.guest_topology import cpu_numbers
 from pileus.compute.messages import AGENT
 from pileus.compute.metadata import signed_headers
 from pileus.image.client import ImageClient
@@ -76,18 +80,29 @@ class Nodes:
     async def _compute(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
         state, bus = self.services.state, self.services.bus
         agent = Agent(
-            HostIdentity(name=host.name, address=host.address, boot_id=host.boot_id), driver=self._driver(host),
+            HostIdentity(name=host.name, address=host.address, boot_id=host.boot_id), driver=await self._driver(host),
             bus=bus, images=self.services.client(ImageClient, "/image", "compute"),
             cache=ImageCache(state.cache / host.name))
         self.agents.append(agent)
         await bus.listen(AGENT, compute_handlers, agent, host=host.name)
         return agent.run()
 
-    def _driver(self, host: EmbeddedHost) -> GuestDriver:
+    async def _driver(self, host: EmbeddedHost) -> GuestDriver:
         folder = self.services.state.instances / host.name
         if self.choices.driver == "fake":
             return FakeDriver(host.name, folder, facts=msgspec.structs.replace(FAKE, hostname=host.name))
-        return QemuDriver(QemuSettings(instances=folder, hostname=host.name, namespace=hosts.path_of(host)))
+        config = self.services.settings.compute
+        if self.choices.driver == "libvirt":
+            own = self.services.state.run / host.name
+            uri = config.libvirt_uri or await asyncio.to_thread(ensure_daemon, own, hosts.path_of(host))
+            return LibvirtDriver(LibvirtSettings(
+                instances=folder, sockets=own / "sockets", hostname=host.name, namespace=hosts.path_of(host), uri=uri,
+                kind="kvm" if host_facts.acceleration() == "kvm" else "qemu", raw_disks=config.root_disks == "raw"))
+        model, *flags = config.cpu_model.split(",")
+        return QemuDriver(QemuSettings(
+            instances=folder, hostname=host.name, namespace=hosts.path_of(host), cpu_model=model,
+            cpu_flags=tuple(flags), raw_disks=config.root_disks == "raw",
+            dedicated_cpus=frozenset(cpu_numbers(config.dedicated_cpus) if config.dedicated_cpus else ())))
 
     async def _network(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
         if self.services.settings.network.engine == "fake":

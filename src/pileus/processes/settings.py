@@ -8,6 +8,7 @@ from pileus.compute.config import ComputeConfig, SchedulerConfig
 from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.federation.settings import FederationConfig
 from pileus.image.config import ImageConfig
+from pileus.kit.certificates import ProxyConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
 from pileus.processes.databases import DatabaseConfig
@@ -24,6 +25,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     placement: PlacementConfig = PlacementConfig()
     volume: VolumeConfig = VolumeConfig()
     federation: FederationConfig = FederationConfig()
+    proxy: ProxyConfig = ProxyConfig()
     database: DatabaseConfig = DatabaseConfig()
 
 

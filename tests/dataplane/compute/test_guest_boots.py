@@ -15,6 +15,7 @@ from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image, Nic, P
 from pileus.compute.drivers.guest_folder import AGENT, GuestFolder
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 from pileus.compute.drivers.taps import in_namespace
+from pileus.compute.hardware import hardware_of
 from pileus.guest_image import GuestImage
 
 
@@ -116,8 +117,40 @@ async def test_a_kernel_and_its_ramdisk_are_started_directly(guest: GuestImage, 
         ramdisk_path=str(guest.ramdisk),
         properties={"os_command_line": f"{guest.command_line} marked=yes"},
     )
-    spec = spec_of(image)
+    spec = msgspec.structs.replace(spec_of(image), config_drive_format="vfat")
     await driver.ensure(spec)
     await driver.run(spec.id)
-    log = await printed(driver, spec, "Run /init as init process", "EXT4-fs (vda): mounted")
+    log = await printed(driver, spec, "Run /init as init process", "EXT4-fs (vda): mounted", "user-data script ended")
     assert "marked=yes" in log
+    assert "cloud: metadata from config drive /dev/vdb" in log
+
+
+INSIDE = b"""#!/bin/sh
+echo inside secure=$(od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-* | tr -d " ") \
+  tpm=$(cat /sys/class/tpm/tpm0/tpm_version_major) cpus=$(nproc) \
+  packages=$(grep "physical id" /proc/cpuinfo | sort -u | wc -l) \
+  nodes=$(ls -d /sys/devices/system/node/node? | wc -l) random=$(cat /sys/class/misc/hw_random/rng_current) \
+  disks=$(lsblk -dno NAME | sort | tr "\n" " ") watchdog=$(cat /sys/bus/pci/devices/*/device | grep -c 0x25ab) end
+"""
+
+
+async def test_a_machine_with_everything(guest: GuestImage, driver: QemuDriver, tmp_path: Path) -> None:
+    image = {"hw_firmware_type": "uefi", "os_secure_boot": "required", "hw_disk_bus": "scsi",
+             "hw_video_model": "virtio",
+             "hw_watchdog_action": "reset", "hw_pointer_model": "usbtablet", "os_require_quiesce": "yes"}
+    flavor = {"hw:tpm_version": "2.0", "hw:tpm_model": "tpm-crb", "hw:cpu_sockets": "2", "hw:numa_nodes": "2",
+              "quota:disk_total_iops_sec": "5000"}
+    spec = spec_of(Image(id="guest", disk_format="qcow2", path=str(guest.disk)))
+    spec = msgspec.structs.replace(
+        spec, vcpus=2, memory_mb=512, hardware=hardware_of(image, flavor, vcpus=2, memory_mb=512),
+        config_drive=spec.config_drive | {"openstack/latest/user_data": INSIDE},
+    )  # fmt: skip
+    await driver.ensure(spec)
+    await driver.run(spec.id)
+    log = await printed(driver, spec, "user-data script ended with 0")
+    told = next(line for line in log.splitlines() if line.startswith("inside "))
+    assert "secure=1 tpm=2 cpus=2 packages=2 nodes=2 random=virtio_rng.0 disks=sda sdb" in told
+    assert "watchdog=1" in told
+    copy = tmp_path / "copy"
+    assert await driver.snapshot(spec.id, copy) == "qcow2"     # quiesced, and awake again afterwards
+    assert (await driver.power(spec.id, "off", soft_seconds=60)).power is Power.OFF

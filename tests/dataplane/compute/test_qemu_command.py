@@ -6,15 +6,9 @@ import msgspec
 import pytest
 
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image, Nic
-from pileus.compute.drivers.qemu_command import (
-    ROOT_PORTS,
-    BadSpec,
-    DiskFile,
-    Launch,
-    assign_slots,
-    command,
-    disk_names,
-)
+from pileus.compute.drivers.qemu_command import command
+from pileus.compute.drivers.qemu_devices import ROOT_PORTS, assign_slots, disk_names
+from pileus.compute.drivers.qemu_launch import BadSpec, DiskFile, Launch
 
 SPEC = GuestSpec(
     id="2b3c0c1e-4d1a-4a0e-9f0b-6f3a5b9c7d01",

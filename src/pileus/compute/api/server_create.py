@@ -7,6 +7,7 @@ import binascii
 import re
 import secrets
 import string
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -31,6 +32,7 @@ from pileus.compute.faults import (
     QuotaExceeded,
     UserDataTooLarge,
 )
+from pileus.compute.hardware import BadHardware, hardware_of, wants_config_drive
 from pileus.compute.links import Link, links_to
 from pileus.compute.model import flavors, hosts, keypairs, quotas, servers
 from pileus.compute.model.servers import FlavorCopy, ImageFacts, Server
@@ -134,15 +136,15 @@ class Made(msgspec.Struct, kw_only=True):
 async def create_server(ctx: Ctx, body: CreateBody) -> Made:
     """Record the servers and their boot sagas in one transaction; the sagas do the rest."""
     asked = body.server
-    first, count_min, count_max = await _first_server(ctx, body)
+    first, count_min, count_max, asked_volumes = await _first_server(ctx, body)
     zone_host = await _zone_and_host(ctx, asked)
     async with ctx.db.read() as reader:
         group_id = await group_of_hint(reader, ctx, first.hints or {})
     first = msgspec.structs.replace(first, zone=zone_host[0], group_id=group_id)
-    if count_max > 1 and _wishes(asked):
+    if count_max > 1 and asked_volumes:
         raise BadRequest(reason="Volumes are attached to one server at a time: ask for them one by one.")
     wishes = await nics.wishes_of(ctx, asked.networks, asked.security_groups)
-    disks = await block_devices.made(ctx, _wishes(asked))
+    disks = await block_devices.made(ctx, asked_volumes)
     ctx.span("validate")
     password = asked.admin_password or new_password()
     async with ctx.db.write() as tx:
@@ -176,8 +178,8 @@ def new_password() -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
 
 
-async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
-    """The server as asked for, with what its references stand for; and how many of it."""
+async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int, list[VolumeWish]]:
+    """The server as asked for, with what its references stand for; how many of it, and with which volumes."""
     asked = body.server
     _must_have_networks(ctx, asked)
     _must_not_be_tagged(ctx, asked)
@@ -189,8 +191,9 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
     if asked.hostname is not None and high > 1:
         raise BadRequest(reason="A hostname cannot be given to several servers at once.")
     flavor = await flavor_of(ctx, str(asked.flavor_id))
-    of_volume = any(wish.boot_index == 0 for wish in _wishes(asked))
-    image = None if of_volume else await image_of(ctx, _image_id(asked), flavor)
+    image, wishes = await _image_and_volumes(ctx, asked, flavor)
+    if image is None:
+        must_make_a_machine(flavor, {})
     if len(asked.metadata) > quotas.METADATA_ITEMS:
         raise MetadataQuota(limit=quotas.METADATA_ITEMS)
     now = ctx.clock()
@@ -199,7 +202,8 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
         flavor_id=flavor.id, vcpus=flavor.vcpus,
         hostname=hostname_of(name) if asked.hostname is None else hostname(ctx, asked.hostname),
         memory_mb=flavor.memory_mb, flavor=flavor, image_id=image.id if image else None, image=image,
-        key_name=asked.key_name, user_data=user_data_of(asked.user_data), config_drive=_truth(asked.config_drive),
+        key_name=asked.key_name, user_data=user_data_of(asked.user_data),
+        config_drive=_truth(asked.config_drive) or image is not None and wants_config_drive(image.properties),
         metadata=dict(asked.metadata),
         security_groups=tuple(group.name for group in asked.security_groups) or ("default",),
         personality=personality_of(asked.personality),
@@ -208,7 +212,7 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
         disk_config=asked.disk_config, reservation_id=f"r-{secrets.token_hex(4)}",
         hints=body.hints or body.more_hints or None, description=_description(ctx, asked, name),
         certificates=_certificates(asked), disk_tags=_disk_tags(asked.block_devices),
-        created_at=now, updated_at=now), low, high
+        created_at=now, updated_at=now), low, high, wishes
 
 
 def _description(ctx: Ctx, asked: ServerCreate, name: str) -> str | None:
@@ -284,11 +288,21 @@ async def flavor_of(ctx: Ctx, flavor_id: str) -> FlavorCopy:
                       extra_specs=found.extra_specs)
 
 
-def _wishes(asked: ServerCreate) -> list[VolumeWish]:
-    """Its volumes; one that boots from a volume is no copy of an image."""
+async def _image_and_volumes(ctx: Ctx, asked: ServerCreate,
+                             flavor: FlavorCopy) -> tuple[ImageFacts | None, list[VolumeWish]]:
+    """One that boots from a volume is no copy of an image: the request says so, or the image, which is then one of
+    another server's volumes."""
     if asked.block_devices and asked.old_devices:
         raise BadRequest(reason="Using different block_device_mapping syntaxes is not allowed in the same request.")
-    return block_devices.wishes(asked.block_devices, asked.old_devices, has_image=bool(_image_id(asked)))
+    wishes = block_devices.wishes(asked.block_devices, asked.old_devices, has_image=bool(_image_id(asked)))
+    if any(wish.boot_index == 0 for wish in wishes):
+        return None, wishes
+    image = await image_of(ctx, _image_id(asked), flavor)
+    of_image = block_devices.of_image(image.properties)
+    if of_image:
+        others = [each for each in asked.block_devices if block_devices.is_volume(each)]
+        return None, block_devices.wishes([*of_image, *others], asked.old_devices, has_image=True)
+    return image, wishes
 
 
 def _image_id(asked: ServerCreate) -> str:
@@ -310,12 +324,22 @@ async def image_of(ctx: Ctx, image_id: str, flavor: FlavorCopy | None) -> ImageF
         raise
     if found.status != "active":
         raise ImageNotActive(image_id=image_id)
+    properties = {key: str(value) for key, value in found.properties.items()}
     if flavor is not None:
         _must_be_large_enough(flavor, found)
+        must_make_a_machine(flavor, properties)
     return ImageFacts(
         id=found.id, name=found.name or "", disk_format=found.disk_format or "raw", size_bytes=found.size or 0,
         sha512=found.os_hash_value or "", min_disk_gb=found.min_disk, min_memory_mb=found.min_ram,
-        properties={key: str(value) for key, value in found.properties.items()})
+        properties=properties)
+
+
+def must_make_a_machine(flavor: FlavorCopy, properties: Mapping[str, str]) -> None:
+    """What flavor and image ask for together. Raises BadRequest."""
+    try:
+        hardware_of(properties, flavor.extra_specs, vcpus=flavor.vcpus, memory_mb=flavor.memory_mb)
+    except BadHardware as error:
+        raise BadRequest(reason=str(error)) from None
 
 
 def _must_be_large_enough(flavor: FlavorCopy, image: Image) -> None:

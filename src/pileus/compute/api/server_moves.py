@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from pileus.compute import times, versions
 from pileus.compute.api.begin import begin, must_allow
 from pileus.compute.api.server_actions import PATH
-from pileus.compute.api.server_create import flavor_of
+from pileus.compute.api.server_create import flavor_of, must_make_a_machine
 from pileus.compute.api.servers import SERVER
 from pileus.compute.api.values import MOST
 from pileus.compute.faults import BadHost, QuotaExceeded, SameFlavor
@@ -75,8 +75,10 @@ async def resize_server(ctx: Ctx, seen: Seen, body: Resize) -> None:
     flavor = await flavor_of(ctx, str(body.flavor_id))
     if flavor.id == seen.server.flavor_id:
         raise SameFlavor()
-    if 0 < flavor.disk_gb < seen.server.flavor.disk_gb or not flavor.disk_gb and seen.server.flavor.disk_gb:
+    before = seen.server.flavor.disk_gb if seen.server.image else 0
+    if 0 < flavor.disk_gb < before or not flavor.disk_gb and before:
         raise BadRequest(reason="Resize to a smaller disk is not supported: what is on it would not fit.")
+    must_make_a_machine(flavor, seen.server.image.properties if seen.server.image else {})
     await _begin(ctx, seen, "resize", ResizeServer(
         server_id=seen.id, migration_id=new_uuid(), flavor=flavor, old_flavor=seen.server.flavor,
         source=seen.server.host or "", state=seen.server.state), body.disk_config)

@@ -7,11 +7,15 @@ from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
+from pileus.compute.drivers.hardware import Hardware
+
 
 class Can(StrEnum):
     """Optional abilities. Placement publishes them as traits; routes refuse what no host can."""
 
     BOOT_UEFI = "boot-uefi"
+    BOOT_SECURE = "boot-secure"
+    TPM = "tpm"
     BOOT_KERNEL = "boot-kernel"
     HOTPLUG_PORT = "hotplug-port"
     HOTPLUG_VOLUME = "hotplug-volume"
@@ -36,6 +40,7 @@ class DiskKind(StrEnum):
     SWAP = "swap"
     CONFIG = "config"
     RESCUE = "rescue"
+    CDROM = "cdrom"  # the image itself, as it is, which nothing is written to
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +62,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     kernel_path: str = ""
     ramdisk_id: str | None = None
     ramdisk_path: str = ""
-    properties: dict[str, str] = {}  # hw_disk_bus, hw_vif_model, hw_machine_type, hw_firmware_type, os_command_line
+    properties: dict[str, str] = {}  # os_command_line; of an older conductor also what `hardware` says now
 
 
 class Nic(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,13 +75,15 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GuestVolume(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume the guest is to have: an NBD export on a unix socket of the host. The guest sees its id as serial."""
+    """A volume the guest is to have: an NBD export on a unix socket of the host. The guest sees its id as serial.
+    `size_gb` is given where it has grown since the guest got it."""
 
     volume_id: str
     socket: str
     export: str
     read_only: bool = False
     boot_order: int | None = None
+    size_gb: int | None = None
 
 
 class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +101,8 @@ class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
     serial: str = ""  # what the guest's firmware tells as serial number; the id if empty
     root: int = 0  # which root disk: under another number it is made anew from the image, and the older one goes
     rescue: Image | None = None  # what a rescue disk starts as, where `disks` has one
+    hardware: Hardware | None = None  # None: what the properties of the image say
+    config_drive_format: Literal["iso9660", "vfat"] = "iso9660"
 
 
 class Power(StrEnum):
@@ -238,9 +247,10 @@ class GuestDriver(GuestDisks, GuestInsides, Protocol):
         ...
 
     async def adjust(self, spec: GuestSpec) -> GuestSeen:
-        """Give the guest the network cards that `spec` names, and no other: at once if it runs, else when it starts.
+        """Give the guest the network cards and volumes that `spec` names, and no other: at once if it runs, else when
+        it starts.
 
-        Already so: do nothing. Raises GuestFailed.
+        Already so: do nothing. Raises GuestFailed, also where a guest does not let go of one; ask again then.
         """
         ...
 
@@ -264,13 +274,6 @@ class GuestDriver(GuestDisks, GuestInsides, Protocol):
         """Restart the guest; hard, or when it did not go down in time, as a new start from its latest spec.
 
         One that is off is started. Said twice is rebooted twice. Raises GuestFailed.
-        """
-        ...
-
-    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
-        """Have exactly these volumes in the guest: now where it lives, and whenever it starts.
-
-        Already so: do nothing. Raises GuestFailed, also where a guest does not let go of one; ask again then.
         """
         ...
 

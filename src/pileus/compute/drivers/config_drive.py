@@ -1,4 +1,4 @@
-"""Configuration drives: an ISO 9660 image, with Joliet names, written from a mapping of names to contents."""
+"""Configuration drives: an ISO 9660 image, with Joliet names, or a FAT one, written from names and contents."""
 
 import struct
 import time
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pileus.compute.drivers.disks import BadDisk
+from pileus.compute.drivers.fat import fat_image
 
 SECTOR = 2048
 SYSTEM_SECTORS = 16
@@ -188,8 +189,8 @@ class Writer:
         return padded(data + stamp + stamp + never + never + b"\x01\0")
 
 
-def write_config_drive(path: Path, files: Mapping[str, bytes]) -> None:
-    path.write_bytes(config_drive(files))
+def write_config_drive(path: Path, files: Mapping[str, bytes], kind: str = "iso9660") -> None:
+    path.write_bytes(fat_image(files, LABEL) if kind == "vfat" else config_drive(files))
 
 
 def sectors(size: int) -> int:

@@ -87,6 +87,23 @@ async def grow(path: Path, size_mb: int, *, lock: int) -> None:
         await qemu_img("resize", "-q", "-f", "qcow2", path.name, str(size_mb * MIB), folder=path.parent, keep=(lock,))
 
 
+async def make_raw(path: Path, image: tuple[Path, str] | None, size: int, *, lock: int) -> None:
+    """A raw disk with what is in an image (path, format), if any, as large as asked for. It never shrinks."""
+    found = None if image is None else inspect(*image)
+    if found is not None and image is not None:
+        if size and size < found.bytes:
+            raise BadDisk(f"a root disk of {size // MIB} MiB is too small for an image of {-(-found.bytes // MIB)} MiB")
+        source = str(image[0].absolute())
+        await make_whole(path, "convert", "-q", "-f", found.format, "-O", "raw", source, "{path}", lock=lock)
+    await asyncio.to_thread(_stretch, path, size)
+
+
+def _stretch(path: Path, size: int) -> None:
+    with open(path, "ab") as file:
+        if file.tell() < size:
+            file.truncate(size)
+
+
 async def make_empty(path: Path, size_mb: int, *, lock: int) -> None:
     await make_whole(path, "create", "-q", "-f", "qcow2", "{path}", str(size_mb * MIB), lock=lock)
 

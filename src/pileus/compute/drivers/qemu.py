@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import which
 from typing import ClassVar, Literal
 
 import msgspec
@@ -18,28 +19,22 @@ from pileus.compute.drivers.base import (
     GuestSeen,
     GuestSpec,
     GuestStopped,
-    GuestVolume,
     HostFacts,
     Power,
     Wanted,
 )
-from pileus.compute.drivers.guest_folder import CONSOLE, ID, MEMORY, SCREEN, GuestFolder, GuestState, guest_folders
-from pileus.compute.drivers.qemu_command import (
-    UEFI_CODE,
-    UEFI_VARIABLES,
-    Launch,
-    assign_slots,
-    command,
-    must_be_possible,
-)
+from pileus.compute.drivers.guest_folder import CONSOLE, ID, SCREEN, GuestFolder, GuestState, guest_folders
+from pileus.compute.drivers.qemu_devices import assign_slots
 from pileus.compute.drivers.qemu_disks import copy_root, make_disks, moving_files, read_piece, write_piece
 from pileus.compute.drivers.qemu_guest import Guest, failing, qemu_version, take_charge
-from pileus.compute.drivers.qemu_nics import adjust_nics
+from pileus.compute.drivers.qemu_launch import hardware_of, must_be_possible
+from pileus.compute.drivers.qemu_machine import SECURE_CODE, UEFI_CODE
+from pileus.compute.drivers.qemu_nics import adjust_nics, drop_tap
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess, kill_stray
 from pileus.compute.drivers.qemu_snapshots import copy_while_running
+from pileus.compute.drivers.qemu_start import QemuSettings, Start
 from pileus.compute.drivers.qemu_volumes import adjust_volumes
 from pileus.compute.drivers.stops import Stops
-from pileus.compute.drivers.taps import ensure_tap, remove_tap
 
 PAUSED_STATUSES = {"paused", "prelaunch", "inmigrate", "postmigrate", "save-vm", "restore-vm", "finish-migrate"}
 BAD_STATUSES = {
@@ -50,16 +45,6 @@ BAD_STATUSES = {
 }
 LOOK_SECONDS = 5.0
 SHUT_DOWN = "shut down by the guest"
-
-
-class QemuSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One host. `namespace` is the network namespace its guests live in; None is that of this process."""
-
-    instances: Path
-    hostname: str
-    namespace: Path | None = None
-    virt_type: Literal["auto", "kvm", "tcg"] = "auto"
-    program: str = "qemu-system-x86_64"
 
 
 class QemuDriver:
@@ -75,6 +60,7 @@ class QemuDriver:
             host_facts.acceleration() if settings.virt_type == "auto" else settings.virt_type
         )
         self.on_step = on_step
+        self._starting = Start(settings, self.accel, on_step)
         self._guests: dict[str, Guest] = {}
         self._stops = Stops()
         self._version = ""
@@ -83,8 +69,10 @@ class QemuDriver:
 
     @property
     def can(self) -> frozenset[Can]:
-        uefi = {Can.BOOT_UEFI} if UEFI_CODE.exists() and UEFI_VARIABLES.exists() else set()
-        return frozenset({Can.BOOT_KERNEL, Can.HOTPLUG_PORT, Can.RESCUE, Can.SUSPEND} | uefi)
+        found = {Can.BOOT_KERNEL, Can.HOTPLUG_PORT, Can.RESCUE, Can.SUSPEND}
+        here = {Can.BOOT_UEFI: UEFI_CODE.exists(), Can.BOOT_SECURE: SECURE_CODE.exists(),
+                Can.TPM: which("swtpm") is not None}  # fmt: skip
+        return frozenset(found | {ability for ability, there in here.items() if there})
 
     async def prepare(self, spec: GuestSpec) -> None:
         guest = self._guest(spec.id, "prepared")
@@ -98,7 +86,7 @@ class QemuDriver:
                 if guest.folder.read() is None:
                     guest.folder.write(GuestState(spec=spec, slots=assign_slots(spec, {}), started=False))
                 with self._work_on(guest) as lock:
-                    await make_disks(guest.folder, spec, lock, uefi=Can.BOOT_UEFI in self.can)
+                    await make_disks(guest.folder, spec, lock, raw=self.settings.raw_disks)
 
     async def ensure(self, spec: GuestSpec) -> GuestSeen:
         guest = self._guest(spec.id, "made")
@@ -143,7 +131,7 @@ class QemuDriver:
                     await kill_stray(guest.folder)
                     state = guest.folder.read()
                     for tap in state.taps if state else []:
-                        await asyncio.to_thread(remove_tap, tap, self.settings.namespace)
+                        await drop_tap(state.spec if state else None, tap, self.settings.namespace)
                     await asyncio.to_thread(guest.folder.delete)
         self._guests.pop(guest_id, None)
 
@@ -193,22 +181,15 @@ class QemuDriver:
                     await self._start_and_run(guest)
                 return await self._seen(guest)
 
-    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
-        guest = self._guest(guest_id, "given volumes")
-        async with guest.lock:
-            with failing(guest_id, "given volumes"):
-                state = self._state(guest)
-                await self._adopt(guest)
-                await adjust_volumes(guest, state, wanted)
-
     async def adjust(self, spec: GuestSpec) -> GuestSeen:
-        guest = self._guest(spec.id, "given its network cards")
+        guest = self._guest(spec.id, "given its cards and volumes")
         async with guest.lock:
-            with failing(spec.id, "given its network cards"):
+            with failing(spec.id, "given its cards and volumes"):
                 must_be_possible(spec)
                 state = self._state(guest)
                 await self._adopt(guest)
                 await adjust_nics(guest, state, spec, self.settings.namespace)
+                await adjust_volumes(guest, self._state(guest), spec)
                 return await self._seen(guest)
 
     async def snapshot(self, guest_id: str, into: Path) -> str:
@@ -220,7 +201,7 @@ class QemuDriver:
                 if guest.process is None:
                     await copy_root(guest.folder, state.spec, into)
                 else:
-                    await copy_while_running(guest.process, into)
+                    await copy_while_running(guest.process, hardware_of(state.spec), into)
         return "qcow2"
 
     async def files(self, guest_id: str) -> dict[str, int]:
@@ -452,37 +433,7 @@ class QemuDriver:
 
     async def _start(self, guest: Guest, state: GuestState) -> None:
         with self._work_on(guest) as lock:
-            await self._start_locked(guest, state, lock)
-
-    async def _start_locked(self, guest: Guest, state: GuestState, lock: int) -> None:
-        spec = state.spec
-        disks = await make_disks(guest.folder, spec, lock, uefi=Can.BOOT_UEFI in self.can)
-        self.on_step(spec.id, "disks")
-        wanted = {nic.tap for nic in spec.nics}
-        for tap in state.taps:
-            if tap not in wanted:
-                await asyncio.to_thread(remove_tap, tap, self.settings.namespace)
-        for nic in spec.nics:
-            await asyncio.to_thread(ensure_tap, nic.tap, nic.mtu, self.settings.namespace)
-        latest = msgspec.structs.replace(state, started=True, stopped="", taps=[nic.tap for nic in spec.nics])
-        if latest != state:
-            guest.folder.write(latest)
-        self.on_step(spec.id, "taps")
-        memory = os.open(guest.folder.path / MEMORY, os.O_RDONLY | os.O_CLOEXEC) if state.saved else None
-
-        def arguments(sockets: dict[str, int]) -> list[str]:
-            launch = Launch(
-                program=self.settings.program, accel=self.accel, sockets=sockets, disks=disks, slots=state.slots,
-                memory=memory,
-            )  # fmt: skip
-            return command(spec, launch)
-
-        try:
-            keep = [lock] if memory is None else [lock, memory]
-            process = await QemuProcess.start(guest.folder, keep, arguments, self.settings.namespace)
-        finally:
-            if memory is not None:
-                os.close(memory)
-        self._take_charge(guest, process)
-        self.on_step(spec.id, "started")
-        await self._restored(guest, process)
+            self._take_charge(guest, await self._starting.start(guest.folder, state, lock))
+            self.on_step(guest.id, "started")
+            assert guest.process is not None
+            await self._restored(guest, guest.process)

@@ -12,7 +12,7 @@ from typing import IO
 from pileus.compute.drivers.base import GuestFailed
 from pileus.compute.drivers.disks import BadDisk
 from pileus.compute.drivers.guest_folder import GuestFolder
-from pileus.compute.drivers.qemu_command import BadSpec
+from pileus.compute.drivers.qemu_launch import BadSpec
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
 
 # A process that was killed just now may have left a child that has yet to become another program.

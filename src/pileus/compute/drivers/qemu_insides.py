@@ -2,17 +2,22 @@
 
 import asyncio
 import base64
+import logging
 import os
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
 from pileus.compute.drivers.base import Diagnostics, DiskUse, GuestSpec, NicUse, Power
 from pileus.compute.drivers.guest_folder import AGENT, GuestFolder
+from pileus.compute.drivers.hardware import Hardware
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
 from pileus.compute.drivers.taps import in_namespace
 
+log = logging.getLogger(__name__)
 AGENT_SECONDS = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -45,6 +50,30 @@ async def ask_agent(folder: GuestFolder, command: str, arguments: dict[str, obje
 async def set_password(folder: GuestFolder, user: str, password: str) -> None:
     encoded = base64.b64encode(password.encode()).decode()
     await ask_agent(folder, "guest-set-user-password", {"username": user, "password": encoded, "crypted": False})
+
+
+@asynccontextmanager
+async def quiet(folder: GuestFolder, hardware: Hardware) -> AsyncIterator[None]:
+    """The guest writes nothing meanwhile, and has written all it held back, as far as its agent can do that.
+
+    Where an image demands it: raises QemuFailed if it cannot be had.
+    """
+    if not (hardware.quiesce or hardware.agent):
+        yield
+        return
+    frozen = False
+    try:
+        await ask_agent(folder, "guest-fsfreeze-freeze", {})
+        frozen = True
+    except QemuFailed as error:
+        if hardware.quiesce:
+            raise QemuFailed(f"it could not be quiesced: {error}") from error
+        log.info("guest %s is copied without being quiesced: %s", folder.id, error)
+    try:
+        yield
+    finally:
+        if frozen:
+            await ask_agent(folder, "guest-fsfreeze-thaw", {})
 
 
 async def diagnostics(process: QemuProcess, spec: GuestSpec, power: Power, namespace: Path | None) -> Diagnostics:

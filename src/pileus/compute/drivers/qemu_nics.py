@@ -6,11 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.compute.drivers.base import GuestSpec
+from pileus.compute.drivers.base import GuestSpec, Nic
 from pileus.compute.drivers.guest_folder import GuestState
-from pileus.compute.drivers.qemu_command import assign_slots, nic_backend, nic_device
+from pileus.compute.drivers.qemu_devices import assign_slots, nic_backend, nic_device, queues_of
 from pileus.compute.drivers.qemu_guest import Guest
+from pileus.compute.drivers.qemu_launch import hardware_of
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
+from pileus.compute.drivers.tap_limits import forget_limits, limit_tap
 from pileus.compute.drivers.taps import ensure_tap, remove_tap
 
 UNPLUG_SECONDS = 30.0
@@ -31,8 +33,25 @@ async def adjust_nics(guest: Guest, before: GuestState, spec: GuestSpec, namespa
         await unplug(guest.process, changed, before.spec)
     for tap in taps:
         if tap not in wanted:
-            await asyncio.to_thread(remove_tap, tap, namespace)
+            await drop_tap(changed, tap, namespace)
     guest.folder.write(msgspec.structs.replace(state, taps=wanted))
+
+
+async def make_tap(spec: GuestSpec, nic: Nic, namespace: Path | None) -> None:
+    """The card's interface on the host, and how much may go over it."""
+    hardware = hardware_of(spec)
+    await asyncio.to_thread(ensure_tap, nic.tap, nic.mtu, namespace, many_queues=queues_of(spec) > 1)
+    if hardware.inbound or hardware.outbound:
+        await limit_tap(nic.tap, hardware, namespace)
+
+
+async def drop_tap(spec: GuestSpec | None, tap: str, namespace: Path | None) -> None:
+    """Already gone, or its namespace is: do nothing."""
+    if namespace is not None and not await asyncio.to_thread(namespace.exists):
+        return
+    await asyncio.to_thread(remove_tap, tap, namespace)
+    if spec is not None:
+        await forget_limits(tap, hardware_of(spec), namespace)
 
 
 async def plugged(process: QemuProcess) -> set[str]:
@@ -49,8 +68,8 @@ async def plug(process: QemuProcess, spec: GuestSpec, slots: dict[str, int], nam
         if nic.port_id in there:
             continue
         await remove_backend(process, nic.port_id, 0)  # what a try left that ended half way
-        await asyncio.to_thread(ensure_tap, nic.tap, nic.mtu, namespace)
-        await process.execute("netdev_add", nic_backend(nic))
+        await make_tap(spec, nic, namespace)
+        await process.execute("netdev_add", nic_backend(spec, nic))
         try:
             await process.execute("device_add", nic_device(spec, nic, slots))
         except QemuFailed:

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 
 from pileus.compute.drivers.disks import qemu_img
+from pileus.compute.drivers.hardware import Hardware
+from pileus.compute.drivers.qemu_insides import quiet
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
 
 JOB = COPY = "snapshot"
@@ -12,15 +14,17 @@ COPY_SECONDS = 3600.0
 LOOK_SECONDS = 0.05
 
 
-async def copy_while_running(process: QemuProcess, into: Path) -> None:
-    """The guest's root disk as it is now, without what it lies over; the guest goes on meanwhile."""
+async def copy_while_running(process: QemuProcess, hardware: Hardware, into: Path) -> None:
+    """The guest's root disk as it is now, without what it lies over; the guest goes on meanwhile, and is quiet only
+    for the moment that the copy is of."""
     await _clear_up(process)  # what an earlier try left
     await qemu_img("create", "-q", "-f", "qcow2", str(into), str(await _root_bytes(process)))
     file = {"driver": "file", "filename": str(into)}
     await process.execute("blockdev-add", {"driver": "qcow2", "node-name": COPY, "file": file})
     try:
-        await process.execute("blockdev-backup", {
-            "job-id": JOB, "device": "disk-root", "target": COPY, "sync": "full", "auto-dismiss": False})  # fmt: skip
+        async with quiet(process.folder, hardware):
+            job = {"job-id": JOB, "device": "disk-root", "target": COPY, "sync": "full", "auto-dismiss": False}
+            await process.execute("blockdev-backup", job)
         await _copied(process)
     finally:
         await _clear_up(process)

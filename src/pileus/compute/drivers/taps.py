@@ -13,18 +13,18 @@ from typing import TypeVar
 
 TUN_DEVICE = "/dev/net/tun"
 TUNSETIFF, TUNSETPERSIST = 0x400454CA, 0x400454CB
-IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
+IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x4000, 0x0100
 SIOCGIFINDEX, SIOCSIFMTU = 0x8933, 0x8922
 CLONE_NEWNET = 0x40000000
 
 T = TypeVar("T")
 
 
-def ensure_tap(name: str, mtu: int, namespace: Path | None) -> None:
+def ensure_tap(name: str, mtu: int, namespace: Path | None, *, many_queues: bool = False) -> None:
     """A persistent tap of this name and MTU, down. One that is there keeps its state. Raises OSError."""
 
     def make() -> None:
-        if not persist(name, True):
+        if not persist(name, True, many_queues=many_queues):
             raise OSError(errno.EEXIST, "an interface of that name is there and is no tap", name)
         request = struct.pack("16si12x", name.encode(), mtu)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
@@ -40,8 +40,8 @@ def remove_tap(name: str, namespace: Path | None) -> None:
     """
 
     def unmake() -> None:
-        if interface_exists(name):
-            persist(name, False)
+        if interface_exists(name) and not persist(name, False):
+            persist(name, False, many_queues=True)
 
     if namespace is None or namespace.exists():
         in_namespace(namespace, unmake)
@@ -64,11 +64,12 @@ def interface_exists(name: str) -> bool:
     return True
 
 
-def persist(name: str, wanted: bool) -> bool:
-    """Attach to the tap, making it if need be, and say whether it stays when nobody is; False if it is no tap."""
+def persist(name: str, wanted: bool, *, many_queues: bool = False) -> bool:
+    """Attach to the tap, making it if need be, and say whether it stays when nobody is; False if it is no tap, or
+    not of that kind."""
     descriptor = os.open(TUN_DEVICE, os.O_RDWR | os.O_CLOEXEC)
     try:
-        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (IFF_MULTI_QUEUE if many_queues else 0)
         fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         fcntl.ioctl(descriptor, TUNSETPERSIST, int(wanted))
     except OSError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pileus.compute import guest_spec, nics, scheduling
+from pileus.compute import guest_spec, nics, scheduling, volumes
 from pileus.compute.messages import EnsureNoGuest, FetchGuest
 from pileus.compute.model import migrations, servers
 from pileus.compute.model.servers import FlavorCopy, Moved, Server
@@ -111,6 +111,16 @@ class ResizeServer(Saga, kw_only=True):
         if self._moves:
             await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.source)
 
+    @step
+    async def move_volumes(self, turn: Turn) -> None:
+        if self._moves:
+            await volumes.join_host(turn.services, self.server_id, self.host)
+
+    @move_volumes.undo
+    async def move_volumes_back(self, turn: Turn) -> None:
+        if self._moves:
+            await volumes.join_host(turn.services, self.server_id, self.source)
+
     @step(local=True)
     async def write_down(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
@@ -199,6 +209,11 @@ class RevertResize(Saga, kw_only=True):
     async def move_ports(self, turn: Turn) -> None:
         if self.host != self.moved.host:
             await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.moved.host)
+
+    @step
+    async def move_volumes(self, turn: Turn) -> None:
+        if self.host != self.moved.host:
+            await volumes.join_host(turn.services, self.server_id, self.moved.host)
 
     @step(local=True)
     async def write_down(self, turn: Turn) -> None:
