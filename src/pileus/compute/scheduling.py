@@ -149,8 +149,7 @@ async def _hinted(reader: Connection, hints: dict[str, Any], hint: str) -> tuple
     """The hosts of the servers a scheduler hint names."""
     wanted = hints.get(hint) or []
     named = [wanted] if isinstance(wanted, str) else list(wanted)
-    found = [await servers.find(reader, server_id) for server_id in named]
-    return tuple(other.host for other in found if other is not None and other.host)
+    return tuple(sorted(await servers.hosts_of(reader, named))) if named else ()
 
 
 def near(hints: dict[str, Any]) -> str | None:

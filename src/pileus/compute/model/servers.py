@@ -249,6 +249,12 @@ async def alive_among(conn: Connection, server_ids: list[str]) -> set[str]:
     return set(await db.scalars(conn, sa.select(servers.c.id).where(servers.c.id.in_(server_ids), servers.c.alive)))
 
 
+async def hosts_of(conn: Connection, server_ids: list[str]) -> set[str]:
+    """Where those of the servers are that are on a host."""
+    return set(await db.scalars(conn, sa.select(servers.c.host).where(
+        servers.c.id.in_(server_ids), servers.c.alive, servers.c.host.is_not(None))))
+
+
 async def change(tx: Connection, server: Server, now: float, **values: Any) -> Server:
     """Write `values` (fields of Server) if nobody changed the row since it was read."""
     values["updated_at"] = now

@@ -26,6 +26,7 @@ class BootServer(Saga, kw_only=True):
     candidates: dict[str, dict[str, float]] = {}  # provider id -> what is free of each resource class
     choices: list[str] = []                      # hosts, the best first
     host: str = ""
+    at_host: bool = False                        # what is left to do is the host's, until it waits for ports
     waiting_since: float = 0.0
 
     async def _server(self, turn: Turn) -> Server:
@@ -46,7 +47,7 @@ class BootServer(Saga, kw_only=True):
             fault = None
         await servers.change(turn.tx, server, now, state=State.ERROR, power=Power.NONE, fault=fault, host=None,
                              place=None)
-        if self.host and fault is not None:
+        if self.at_host and not self.waiting_since and fault is not None:
             await hosts.note_build(turn.tx, self.host, failed=True)
 
     @step
@@ -100,6 +101,7 @@ class BootServer(Saga, kw_only=True):
             if self.volumes else {}
         for wish in self.volumes:
             await volumes.attach(turn.services, self.server_id, self.host, wish, held.get(wish.volume_id or ""))
+        self.at_host = True
 
     @attach_volumes.undo
     async def release_volumes(self, turn: Turn) -> None:
