@@ -51,12 +51,12 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, seconds: float 
         await asyncio.sleep(0.1)
 
 
-async def printed(driver: QemuDriver, spec: GuestSpec, *texts: str) -> str:
+async def printed(driver: QemuDriver, spec: GuestSpec, *texts: str, seconds: float = 90) -> str:
     async def all_there() -> bool:
         log = (await driver.console_log(spec.id)).decode(errors="replace")
         return all(text in log for text in texts)
 
-    await until(all_there, f"{texts} on the console")
+    await until(all_there, f"{texts} on the console", seconds)
     return (await driver.console_log(spec.id)).decode(errors="replace")
 
 
@@ -147,7 +147,8 @@ async def test_a_machine_with_everything(guest: GuestImage, driver: QemuDriver, 
     )  # fmt: skip
     await driver.ensure(spec)
     await driver.run(spec.id)
-    log = await printed(driver, spec, "user-data script ended with 0")
+    # Firmware that checks signatures, on two emulated processors, takes several times as long as a BIOS.
+    log = await printed(driver, spec, "user-data script ended with 0", seconds=300)
     told = next(line for line in log.splitlines() if line.startswith("inside "))
     assert "secure=1 tpm=2 cpus=2 packages=2 nodes=2 random=virtio_rng.0 disks=sda sdb" in told
     assert "watchdog=1" in told
