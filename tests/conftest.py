@@ -1,46 +1,13 @@
-"""What all rings share: databases to run on, named by the environment, made once and emptied for each test."""
+"""What all rings share: databases to run on, named by the environment."""
 
 from __future__ import annotations
 
-import os
-import uuid
-from urllib.parse import urlsplit, urlunsplit
+import asyncio
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from pileus.kit.db import Db
-
-SERVERS = {"postgresql": "PILEUS_TEST_POSTGRESQL", "mariadb": "PILEUS_TEST_MARIADB"}
-
-
-def wanted_databases() -> list[str]:
-    """SQLite always; a server when the environment names one (tools/servers sets the variables)."""
-    return ["sqlite", *(name for name, variable in SERVERS.items() if os.environ.get(variable))]
-
-
-async def new_database(kind: str, tmp_path, name: str = "") -> tuple[str, str]:
-    """An empty database of its own: its URL, and the URL of the server to drop it on (empty for SQLite)."""
-    name = name or f"t{uuid.uuid4().hex[:16]}"
-    if kind == "sqlite":
-        return f"sqlite:///{tmp_path}/{name}.db", ""
-    server = os.environ[SERVERS[kind]]
-    encoding = " CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin" if kind == "mariadb" else ""
-    await on_server(server, f"CREATE DATABASE {name}{encoding}")
-    return urlunsplit(urlsplit(server)._replace(path=f"/{name}")), server
-
-
-async def drop_database(kind: str, url: str, server: str) -> None:
-    force = " WITH (FORCE)" if kind == "postgresql" else ""
-    await on_server(server, f"DROP DATABASE {urlsplit(url).path[1:]}{force}")
-
-
-async def on_server(url: str, statement: str) -> None:
-    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as raw:
-        await raw.execute(sa.text(statement))
-    await engine.dispose()
+from tests.databases import Spares, drop_database, new_database, wanted_databases
 
 
 @pytest.fixture(params=wanted_databases())
@@ -48,21 +15,31 @@ def database_kind(request) -> str:
     return request.param
 
 
-@pytest.fixture
-async def make_db(database_kind, tmp_path):
-    """Makes empty databases of the kind under test, and drops them."""
-    made: list[tuple[Db, str]] = []
+@pytest.fixture(scope="session")
+def spare_databases(tmp_path_factory):
+    spares = Spares(tmp_path_factory.mktemp("databases"))
+    yield spares
+    asyncio.run(spares.drop_all())
 
-    async def make() -> Db:
-        url, server = await new_database(database_kind, tmp_path)
-        made.append((Db(url), server))
+
+@pytest.fixture
+async def make_db(database_kind, tmp_path, spare_databases):
+    """Makes databases of the kind under test: with the schema that the migrations make, or without any tables."""
+    made = []
+
+    async def make(migrations=None) -> Db:
+        url = (await spare_databases.take(database_kind, tmp_path, migrations) if migrations else
+               await new_database(database_kind, tmp_path))
+        made.append((Db(url), migrations))
         return made[-1][0]
 
     yield make
-    for database, server in made:
+    for database, migrations in made:
         await database.close()
-        if server:
-            await drop_database(database_kind, database.url, server)
+        if migrations:
+            await spare_databases.give_back(database_kind, database.url, migrations)
+        else:
+            await drop_database(database_kind, database.url)
 
 
 def pytest_collection_modifyitems(config, items):

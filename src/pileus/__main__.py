@@ -21,7 +21,9 @@ COMMANDS = {
     "trace": ("operations", "tell the life of a request, a server or a port"),
     "saga": ("operations", "unfinished work: list, retry"),
     "network": ("network", "say why one server cannot reach another, or what lets it"),
+    "schedule": ("schedule", "say where a server would go, and of every other host why not"),
     "policy": ("policy", "say whether somebody may do something, and what decides it"),
+    "simulate": ("simulate", "try the control plane over fake hosts in virtual time, with failures"),
     "bootstrap": ("identity", "bring back what an administrator needs to log in"),
     "keys": ("identity", "rotate the keys that sign tokens and encrypt stored credentials"),
     "doctor": ("health", "say what is missing on this machine and how to cure it"),
@@ -60,26 +62,43 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
         each.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the server")
     if name == "trace":
         each.add_argument("id", help="a request id (req-…), or a server, by name or id")
-    if name == "network":
+    if name in ("network", "policy", "schedule"):
         each.add_argument("action", choices=["explain"])
+        _questions(name, each)
+    if name == "simulate":
+        each.add_argument("--hosts", type=int, default=50, help="default: 50")
+        each.add_argument("--hours", type=float, default=1.0, help="of virtual time (default: 1)")
+        each.add_argument("--seed", type=int, default=1, help="of the work and the failures (default: 1)")
+    if name == "keys":
+        each.add_argument("action", choices=["rotate"])
+        each.add_argument("which", nargs="?", choices=["all", "tokens", "credentials"], default="all")
+    if name == "saga":
+        each.add_argument("action", choices=["list", "retry"])
+        each.add_argument("id", nargs="?", help="of the saga to retry")
+        each.add_argument("--stuck", action="store_true", help="only those that wait for an operator")
+
+
+def _questions(name: str, each: argparse.ArgumentParser) -> None:
+    """What there is to explain."""
+    if name == "network":
         each.add_argument("source", help="a server by name or id, a port's id, or an address")
         each.add_argument("destination", help="the same; of addresses, also floating IPs and those outside")
         each.add_argument("--port", type=int, help="asked for at the destination (default: an ICMP echo)")
         each.add_argument("--protocol", choices=["tcp", "udp", "sctp", "icmp"], help="default: tcp if there is a port")
-    if name == "keys":
-        each.add_argument("action", choices=["rotate"])
-        each.add_argument("which", nargs="?", choices=["all", "tokens", "credentials"], default="all")
     if name == "policy":
-        each.add_argument("action", choices=["explain"])
         each.add_argument("user", help="name or id")
         each.add_argument("scope", metavar="project", help="name or id of a project; domain:NAME; or system")
         each.add_argument("rule", help="such as os_compute_api:servers:create")
         each.add_argument("facts", nargs="*", metavar="NAME=VALUE",
                           help="facts of what it would be done to, such as project_id=ID; the caller's own without any")
-    if name == "saga":
-        each.add_argument("action", choices=["list", "retry"])
-        each.add_argument("id", nargs="?", help="of the saga to retry")
-        each.add_argument("--stuck", action="store_true", help="only those that wait for an operator")
+    if name == "schedule":
+        each.add_argument("--flavor", required=True, help="name or id")
+        each.add_argument("--image", help="name or id; without one it boots from a volume")
+        each.add_argument("--hint", action="append", default=[], metavar="KEY=VALUE",
+                          help="a scheduler hint, as often as wanted")
+        each.add_argument("--az", metavar="ZONE", help="availability zone")
+        each.add_argument("--host", help="the only one that may take it")
+        each.add_argument("--network", help="name or id of the network it would be on")
 
 
 def _take_ours(given: argparse.Namespace) -> None:

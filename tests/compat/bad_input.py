@@ -52,8 +52,8 @@ class Operation(NamedTuple):
 
 class Generator:
     """Requests for one service as of one version. `known` are ids that are there, by the path parameter's name, or by
-    the path up to and with the parameter where a name alone could mean several things; `own` are the names of those
-    that the service itself has."""
+    the path up to and with the parameter where a name alone could mean several things, or by the operation that gets
+    one of its own; `own` are the names of those that the service itself has."""
 
     def __init__(self, service: Service, version: Version, known: dict[str, str], own: Set[str], seed: int):
         self.document = openapi(service, version)
@@ -104,7 +104,7 @@ class Generator:
             yield from self._good(operation, 1)
 
     def _good(self, operation: Operation, several: int) -> Iterator[Request]:
-        path = self._path(operation.template, self.known)
+        path = self._path(operation, self.known)
         query = "&".join(f"{each['name']}={quote(str(self._query_value(each)))}" for each in operation.parameters
                          if each["required"]) or good_bodies.QUERIES.get(operation.name, "")
         path += f"?{query}" if query else ""
@@ -120,12 +120,12 @@ class Generator:
     def _at_nothing(self, operation: Operation, each: int) -> Iterator[Request]:
         parameters = re.findall(r"\{(\w+)\}", operation.template)
         for _ in range(max(2, each // 4) if parameters else 0):
-            path = self._path(operation.template, {name: self.random.choice(BAD_IDS) for name in parameters})
+            path = self._path(operation, {name: self.random.choice(BAD_IDS) for name in parameters})
             yield Request(operation.name, operation.method, path, self._body(operation))
 
     def _bad(self, operation: Operation, each: int) -> Iterator[Request]:
-        name, method, template, parameters, schema, _ = operation
-        path = self._path(template, self.known)
+        name, method, _, parameters, schema, _ = operation
+        path = self._path(operation, self.known)
         for query in self.random.sample(QUERIES, max(2, each // 4)):
             yield Request(name, method, f"{path}?{query}", self._body(operation), aimed=True)
         for known in parameters:
@@ -138,9 +138,10 @@ class Generator:
                 like = self.examples.get(name) if self.random.random() < 0.5 else None
                 yield Request(name, method, path, self._spoiled(like or self._body(operation)), aimed=True)
 
-    def _path(self, template: str, values: Mapping[str, str]) -> str:
+    def _path(self, operation: Operation, values: Mapping[str, str]) -> str:
+        name, template = operation.name, operation.template
         return re.sub(r"\{(\w+)\}", lambda found: quote(
-            values.get(template[:found.end()]) or values.get(found[1], NOWHERE), safe=""), template)
+            values.get(name) or values.get(template[:found.end()]) or values.get(found[1], NOWHERE), safe=""), template)
 
     # -- bodies -----------------------------------------------------------------------------
 

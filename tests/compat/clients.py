@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pileus"
 OPENSTACK, NOVA = "python-openstackclient>=7,<12", "python-novaclient>=18,<19"
+CLIENTS = (OPENSTACK, "oauthlib>=3.2,<5", "lxml>=5,<7")             # with what it needs for OAuth 1.0a and SAML
 
 
 def programs(name: str, *packages: str) -> Path:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tests.compat import volume_victims
+
 
 def good_bodies(known: Mapping[str, str]) -> dict[str, Any]:
-    return _identity(known) | _placement(known) | _image(known) | _network(known) | _compute(known)
+    found = _identity(known) | _placement(known) | _image(known) | _network(known) | _compute(known)
+    return found | volume_victims.bodies(known) if "backup_id" in known else found
 
 
 QUERIES = {"GET /allocation_candidates": "resources=VCPU:1"}
@@ -129,12 +132,20 @@ def _network(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v2.0/qos/policies/{policy_id}/bandwidth_limit_rules": {"bandwidth_limit_rule": {"max_kbps": 1000}},
         "POST /v2.0/qos/policies/{policy_id}/dscp_marking_rules": {"dscp_marking_rule": {"dscp_mark": 10}},
         "POST /v2.0/qos/policies/{policy_id}/packet_rate_limit_rules": {"packet_rate_limit_rule": {"max_kpps": 5}},
+        "POST /v2.0/qos/policies/{policy_id}/minimum_bandwidth_rules": {"minimum_bandwidth_rule": {"min_kbps": 10}},
+        "POST /v2.0/qos/policies/{policy_id}/minimum_packet_rate_rules": {
+            "minimum_packet_rate_rule": {"min_kpps": 1}},
         "PUT /v2.0/subnets/{subnet_id}": {"subnet": {"name": "t"}},
         "POST /v2.0/rbac-policies": {"rbac_policy": {
             "object_type": "network", "object_id": network, "action": "access_as_shared",
             "target_tenant": known["project_id"]}},
         "POST /v2.0/default-security-group-rules": {"default_security_group_rule": {
             "direction": "ingress", "protocol": "tcp", "port_range_min": 7, "port_range_max": 7}},
+        "POST /v2.0/address-scopes": {"address_scope": {"name": "s", "ip_version": 4}},
+        "POST /v2.0/trunks": {"trunk": {"port_id": known["parent_id"]}},
+        "PUT /v2.0/trunks/{trunk_id}/add_subports": {"sub_ports": [{
+            "port_id": known["next_subport_id"], "segmentation_type": "vlan", "segmentation_id": 5}]},
+        "PUT /v2.0/trunks/{trunk_id}/remove_subports": {"sub_ports": [{"port_id": known["subport_id"]}]},
         "POST /v2.0/subnetpools": {"subnetpool": {"name": "p", "prefixes": ["10.40.0.0/16"]}},
         "PUT /v2.0/{resource}/{resource_id}/tags": {"tags": ["t"]},
         "PUT /v2.0/subnetpools/{subnetpool_id}": {"subnetpool": {"name": "q"}}}
@@ -151,6 +162,8 @@ def _compute(known: Mapping[str, str]) -> dict[str, Any]:
         "PUT /v2.1/os-services/disable-log-reason": service | {"disabled_reason": "r"},
         "PUT /v2.1/os-services/{service_id}": {"status": "enabled"},
         "POST /v2.1/servers": {"server": server},
+        "POST /pileus/schedule": {"flavor": "1", "image": known["bootable_id"], "hints": {
+            "same_host": ["a"], "query": '["=", "$host", "a"]', "build_near_host_ip": "192.0.2.1", "cidr": "/24"}},
         "PUT /v2.1/servers/{server_id}": {"server": {"name": "t"}},
         "POST /v2.1/servers/{server_id}/action reboot": {"reboot": {"type": "SOFT"}},
         "POST /v2.1/servers/{server_id}/action os-resetState": {"os-resetState": {"state": "active"}},
@@ -166,6 +179,8 @@ def _compute(known: Mapping[str, str]) -> dict[str, Any]:
         "PUT /v2.1/servers/{server_id}/tags": {"tags": ["t"]},
         "POST /v2.1/flavors/{flavor_id}/os-extra_specs": {"extra_specs": {"k": "v"}},
         "PUT /v2.1/flavors/{flavor_id}/os-extra_specs/{key}": {"k": "v"},
+        "PUT /v2.1/servers/{server_id}/os-volume_attachments/{volume_id}": {"volumeAttachment": {
+            "volumeId": known["/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}"]}},
         "POST /v2.1/os-server-external-events": {"events": [
             {"name": "network-changed", "server_uuid": known["server_id"]}]},
         "POST /v2.1/os-security-groups": {"security_group": {"name": "n", "description": "d"}},

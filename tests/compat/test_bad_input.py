@@ -18,21 +18,29 @@ from pileus.identity.service_tokens import fixed_id
 from pileus.image.service import SERVICE as IMAGE
 from pileus.network.service import SERVICE as NETWORK
 from pileus.placement.service import SERVICE as PLACEMENT
+from pileus.volume.service import SERVICE as VOLUME
 from tests.cloud_databases import cloud_databases
 from tests.compat import good_bodies
 from tests.compat.bad_input import NOWHERE, Generator, Request
 from tests.compat.cloud import running_cloud, until
+from tests.compat.volume_victims import volume_victims
 
-SERVICES = {"identity": IDENTITY, "placement": PLACEMENT, "image": IMAGE, "network": NETWORK, "compute": COMPUTE}
+SERVICES = {"identity": IDENTITY, "placement": PLACEMENT, "image": IMAGE, "network": NETWORK, "compute": COMPUTE,
+            "volume": VOLUME}
 EACH = {"sqlite": 12, "postgresql": 6, "mariadb": 6}     # requests per operation and version
 OUT_OF_REACH = {                      # operations that cannot be done here
     "identity": [
         # of people who come from a provider's pages, and there is none to speak to
         "GET /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth",
         "POST /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth",
+        "GET /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth/saml2",
+        "POST /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth/saml2/ecp",
+        "POST /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth/saml2/post",
         "GET /v3/auth/OS-FEDERATION/callback",
         "GET /v3/auth/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/websso",
         "GET /v3/auth/OS-FEDERATION/websso/{protocol_id}",
+        # of a cloud that others trust
+        "GET /v3/OS-FEDERATION/saml2/metadata",
         # signed by a consumer's secret, and what comes of that
         "POST /v3/OS-OAUTH1/request_token", "POST /v3/OS-OAUTH1/access_token", "POST /v3/OS-OAUTH2/token",
         *(f"{method} /v3/users/{{user_id}}/OS-OAUTH1/access_tokens/{{access_token_id}}{rest}" for method, rest in (
@@ -47,7 +55,8 @@ OUT_OF_REACH = {                      # operations that cannot be done here
               "POST /pileus/sagas/{saga_id}/retry"],   # of stuck sagas, and there is none
     "network": ["POST /pileus/sagas/{saga_id}/retry"],                      # of stuck sagas, and there is none
     "compute": ["GET /v2.1/os-console-auth-tokens/{token}",       # only what it hashes to is kept
-                "POST /pileus/sagas/{saga_id}/retry"]}
+                "POST /pileus/sagas/{saga_id}/retry"],
+    "volume": ["POST /pileus/sagas/{saga_id}/retry"]}                       # of stuck sagas, and there is none
 BY_THE_USER = {                       # with which of its tokens
     "POST /v3/users/{user_id}/application_credentials": "own_token", "POST /v3/OS-TRUST/trusts": "own_token",
     "GET /v3/users/{user_id}/access_rules": "unscoped_token",
@@ -55,7 +64,7 @@ BY_THE_USER = {                       # with which of its tokens
     "DELETE /v3/users/{user_id}/access_rules/{access_rule_id}": "unscoped_token"}
 CONTENT = {400, 409, 413, 415, 422}   # refusals of what a body says …
 STATE = {409, 412, 501}               # … and of what cannot be done as things are
-HEADERS = {"compute": "compute", "placement": "placement"}
+HEADERS = {"compute": "compute", "placement": "placement", "volume": "volume"}
 
 
 @pytest.fixture
@@ -90,7 +99,7 @@ def error_of(service: str, answer) -> str:
         return f"{body['error']}: {body['error_description']}"                     # RFC 6749, 5.2
     ((name, error),) = body.items()
     assert error["code"] == answer.status_code, body
-    assert service == "compute" or name == "error", body
+    assert service in ("compute", "volume") or name == "error", body
     return error["message"]
 
 
@@ -195,10 +204,20 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     ids["agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=DHCP%20agent"))[0]["id"]
     ids["metering_label"] = await made(cloud, f"{network}/metering/metering-labels", "metering_label", name="m")
     policy = await made(cloud, f"{network}/qos/policies", "policy", name="q")
+    aliased = await made(cloud, f"{network}/qos/policies", "policy", name="a")
+    rules = {kind: await made(cloud, f"{network}/qos/policies/{aliased}/{kind}_rules", f"{kind}_rule", **{how: 8})
+             for kind, how in (("bandwidth_limit", "max_kbps"), ("dscp_marking", "dscp_mark"),
+                               ("minimum_bandwidth", "min_kbps"), ("minimum_packet_rate", "min_kpps"))}
+    spare = [await made(cloud, f"{network}/ports", "port", network_id=ids["network"]) for _ in range(4)]
+    ids["trunk"] = await made(cloud, f"{network}/trunks", "trunk", port_id=spare[0], sub_ports=[
+        {"port_id": spare[1], "segmentation_type": "vlan", "segmentation_id": 9}])
+    ids |= {"subport": spare[1], "next_subport": spare[2], "parent": spare[3]}
     forwarding = await routed_port(cloud, external)
     tagged = await cloud.call("PUT", f"{network}/networks/{ids['network']}/tags/t")
     assert tagged.is_success, tagged.text
     return {f"{name}_id": value for name, value in ids.items()} | {
+        **{f"/v2.0/qos/alias_{kind}_rules/{{rule_id}}": rule_id for kind, rule_id in rules.items()},
+        "/v2.0/qos/rule-types/{kind}": "dscp_marking",
         "/v2.0/qos/policies/{policy_id}": policy, "forwarding_port_id": forwarding, "source": ids["port"],
         "destination": "10.9.0.250", "external_id": external, "alias": "router",
         "resource": "networks", "resource_id": ids["network"],
@@ -254,7 +273,7 @@ async def compute_victims(cloud, mark: str, network_id: str) -> dict[str, str]:
         "/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}": volume,
         "/v2.1/servers/{server_id}/os-interface/{port_id}": port, "hypervisor_id": str(hypervisor["id"]),
         "pattern": hypervisor["hypervisor_hostname"], "class_name": "default",
-        "key": "k", "wanted": ids["server"]}
+        "alias": "servers", "before": "2024-01-01 00:00:00", "key": "k", "wanted": ids["server"]}
 
 
 async def placement_victims(cloud, mark: str) -> dict[str, str]:
@@ -273,14 +292,17 @@ async def placement_victims(cloud, mark: str) -> dict[str, str]:
             "/traits/{name}": f"CUSTOM_T{mark}", "/resource_classes/{name}": f"CUSTOM_C{mark}"}
 
 
-async def victims(cloud, mark: str) -> dict[str, dict[str, str]]:
+async def victims(cloud, mark: str, *, volumes: bool = False) -> dict[str, dict[str, str]]:
     """Things of each service to be ill-treated, by the names that paths give them; `mark` makes their names unlike
     others."""
     network, identity = await network_victims(cloud, mark), await identity_victims(cloud, mark)
     compute = await compute_victims(cloud, mark, network["network_id"])
     image = await image_victims(cloud, mark, identity["project_id"], compute["bootable_id"])
-    return {"network": network, "identity": identity, "compute": compute, "image": image | {"mark": mark},
-            "placement": await placement_victims(cloud, mark)}
+    found = {"network": network, "identity": identity, "compute": compute, "image": image | {"mark": mark},
+             "placement": await placement_victims(cloud, mark)}
+    if volumes:
+        found["volume"] = await volume_victims(cloud, mark, identity["project_id"])
+    return found
 
 
 def known_of(made: dict[str, dict[str, str]]) -> dict[str, str]:
@@ -332,7 +354,8 @@ async def ill_treat(cloud, service: str, each: int, seed: int) -> tuple[Counter[
     statuses, found, reached = Counter[str](), dict[str, str](), dict[str, int]()
     ledger = SERVICES[service].ledger
     versions = dict.fromkeys((ledger.newest, ledger.oldest))
-    all_victims = [await victims(cloud, str(version).replace(".", "_")) for version in versions]
+    all_victims = [await victims(cloud, str(version).replace(".", "_"), volumes=service == "volume")
+                   for version in versions]
     for version, made in zip(versions, all_victims, strict=True):
         known = known_of(made)
         plain = {"openstack-api-version": f"{HEADERS[service]} {version}"} if service in HEADERS else {}
@@ -378,7 +401,8 @@ async def test_tokens_that_are_none(cloud):
     flipped = good[:-9] + ("A" if good[-9] != "A" else "B") + good[-8:]
     forged = ("", "x", "gAAAAA", flipped, good[:-20], good * 40, "%00", "\u00e9".encode().decode("latin-1"))
     for service, path in {"identity": "/v3/projects", "placement": "/resource_providers", "image": "/v2/images",
-                          "network": "/v2.0/networks", "compute": "/v2.1/servers"}.items():
+                          "network": "/v2.0/networks", "compute": "/v2.1/servers",
+                          "volume": "/v3/volumes"}.items():
         for token in forged:
             answer = await cloud.http.get(f"/{service}{path}", headers={"x-auth-token": token.encode("latin-1")})
             assert answer.status_code == 401 and "www-authenticate" in answer.headers, (service, token, answer.text)
@@ -392,8 +416,9 @@ async def test_tokens_that_are_none(cloud):
 
 
 async def test_things_of_other_projects_look_missing(cloud):
-    known, demo = known_of(await victims(cloud, "a")), await cloud.log_in("demo")
+    known, demo = known_of(await victims(cloud, "a", volumes=True)), await cloud.log_in("demo")
     for service, path, name in (
+            ("volume", "/v3/volumes", "volume_id"), ("volume", "/v3/snapshots", "snapshot_id"),
             ("network", "/v2.0/networks", "network_id"), ("network", "/v2.0/ports", "port_id"),
             ("network", "/v2.0/routers", "router_id"), ("network", "/v2.0/floatingips", "floatingip_id"),
             ("network", "/v2.0/security-groups", "security_group_id"), ("compute", "/v2.1/servers", "server_id")):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import shutil
 import subprocess
 
 import pytest
 
-from tests.compat.clients import NOVA, OPENSTACK, Cloud, programs
+from pileus.commands.rest import Api
+from pileus.processes.state import StateFolder
+from tests.compat import image_verbs
+from tests.compat.clients import CLIENTS, NOVA, Cloud, programs
+from tests.compat.test_identity_clients import RUNNER
 from tests.fault.cloud import wait
 
 SDK = """
@@ -29,7 +35,7 @@ print("well")
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("clients")
-    made = Cloud(folder, programs("clients", OPENSTACK))
+    made = Cloud(folder, programs("clients", *CLIENTS))
     made.pileus("up", "--detach", "--driver", "fake", "--port", str(made.port))
     content = folder / "tiny.raw"
     content.write_bytes(os.urandom(1 << 20))
@@ -58,6 +64,26 @@ def test_images(cloud: Cloud):
     saved = cloud.state.parent / "saved.raw"
     cloud.run("openstack", "image", "save", "--file", str(saved), "tiny")
     assert saved.read_bytes() == (cloud.state.parent / "tiny.raw").read_bytes()
+
+
+def test_every_verb_of_images(cloud: Cloud):
+    empty = Api(StateFolder(cloud.state), "admin").post("image", "/v2/images", {
+        "name": "empty", "disk_format": "raw", "container_format": "bare"})["id"]
+    given = {"FILE": str(cloud.state.parent / "tiny.raw"), "EMPTY": empty,
+             "PROJECT": cloud.openstack("token", "issue")["project_id"]}
+    script = []
+    for line, keep, _ in image_verbs.COMMANDS:
+        words = [functools.reduce(lambda word, name: word.replace(name, given[name]), given, word)
+                 for word in line.split()]
+        script.append(([*words, *([] if image_verbs.silent(words) else ["-f", "json"])], keep))
+    done = json.loads(cloud.run("python", "-c", RUNNER, cloud="pileus-admin", stdin=json.dumps(script)))
+    failed = [f"{' '.join(each['words'])}: {each['err'] or each['out']}" for each in done if each["status"]]
+    assert not failed, "\n".join(failed)
+    lacking = [(line, expected, each["out"]) for (line, _, expected), each
+               in zip(image_verbs.COMMANDS, done, strict=True) if expected not in each["out"]]
+    assert not lacking, lacking
+    task = cloud.openstack("image", "task", "list", cloud="pileus-admin")[0]["ID"]
+    assert cloud.openstack("image", "task", "show", task, cloud="pileus-admin")["status"] == "success"
 
 
 def test_networks(cloud: Cloud):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.clients import OPENSTACK, Cloud, programs
+from tests.compat.clients import CLIENTS, Cloud, programs
 from tests.fault.cloud import wait
 
 IMAGE = "cirros-pileus"
@@ -20,7 +20,7 @@ IMAGE_SECONDS, LOGIN_SECONDS = 300.0, 240.0
 def cloud():
     """In a folder with a short name: it holds sockets."""
     folder = Path(tempfile.mkdtemp(prefix="pileus-guest-"))
-    made = Cloud(folder, programs("clients", OPENSTACK))
+    made = Cloud(folder, programs("clients", *CLIENTS))
     try:
         made.pileus("up", "--detach", "--port", str(made.port))
         yield made

@@ -28,7 +28,7 @@ from pileus.compute.faults import envelope
 from pileus.compute.links import page_links
 from pileus.compute.model import tables
 from pileus.compute.versions import LEDGER
-from pileus.kit import faults, migrate
+from pileus.kit import faults
 from pileus.kit.bus import MemoryBus
 from pileus.kit.caller import Caller
 from pileus.kit.clock import TurnedClock
@@ -58,7 +58,7 @@ async def authenticate(token: str) -> Caller:
 class NothingAttached:
     """Of the volume service, for servers that have no volumes."""
 
-    async def attachments(self, server_id):
+    async def attachments(self, *server_ids):
         return []
 
 
@@ -95,8 +95,7 @@ class SimpleCloud(Runtime):
 
 @contextlib.asynccontextmanager
 async def simple_cloud(make_db) -> AsyncIterator[SimpleCloud]:
-    database = await make_db()
-    await migrate.bring_up_to_date(database, migrations)
+    database = await make_db(migrations)
     cloud = SimpleCloud(database)
     yield cloud
     await cloud.http.aclose()

@@ -83,9 +83,11 @@ async def test_rebuild(cloud):
     data = base64.b64encode(b"hello").decode()
     told = (await cloud.act(server_id, "rebuild", asked | {"user_data": data}, "2.57"))["server"]
     assert (told["user_data"], told["key_name"]) == (data, "k")
+    told = (await cloud.act(server_id, "rebuild", asked, "2.75"))["server"]
+    assert told["user_data"] == data and "OS-EXT-SRV-ATTR:user_data" not in told
     row = await cloud.row(server_id)
-    assert (row.name, row.root, row.state, row.key_name) == ("two", 3, State.ACTIVE, "k")
-    assert cloud.cloud.driver.known[server_id].root == 3
+    assert (row.name, row.root, row.state, row.key_name) == ("two", 4, State.ACTIVE, "k")
+    assert cloud.cloud.driver.known[server_id].root == 4
     assert await cloud.refuses(server_id, "rebuild", asked | {"name": " "}) == 400
     await cloud.act(server_id, "os-stop")
     await cloud.act(server_id, "rebuild", {"imageRef": cloud.image})

@@ -39,6 +39,17 @@ from pileus.processes.databases import DatabaseConfig
 from pileus.processes.services import Services
 from pileus.processes.settings import Settings
 from pileus.processes.state import Passwords, StateFolder
+from pileus.volume.agent.agent import Agent as VolumeAgent
+from pileus.volume.agent.agent import Place
+from pileus.volume.agent.backup_store import BackupStore
+from pileus.volume.agent.handlers import handlers as volume_handlers
+from pileus.volume.client import VolumeClient
+from pileus.volume.conductor import back_end_seen
+from pileus.volume.drivers.fake import FakeDriver as FakeVolumes
+from pileus.volume.messages import NODE as VOLUME_NODE
+from pileus.volume.messages import BackEndSeen
+from pileus.volume.model.tables import attachments as attachment_table
+from pileus.volume.model.tables import volumes as volume_table
 from tests.cloud_databases import CloudDatabases
 
 HOST, OTHER_HOST = "host-1", "host-2"
@@ -56,14 +67,19 @@ class WholeCloud:
         settings = Settings(
             database=database, compute=ComputeConfig(driver="fake", host_silent_after=FOREVER),
             network=NetworkConfig(engine="fake", host_dead_after=FOREVER))
-        settings = msgspec.structs.replace(
-            settings, image=msgspec.structs.replace(settings.image, directory=str(state.images)))
+        replace = msgspec.structs.replace
+        settings = replace(
+            settings, image=replace(settings.image, directory=str(state.images)),
+            volume=replace(settings.volume, driver="fake", directory=str(state.volumes)))
         self.services = Services(state, settings, MemoryBus())
         self.compute, self.network = self.services.compute, self.services.network
         self.driver = FakeDriver(HOST, folder / "guests")
         self.agent = Agent(
             HostIdentity(name=HOST, address="192.0.2.1", boot_id="1"), driver=self.driver, bus=self.services.bus,
             images=self.services.client(ImageClient, "/image", "compute"), cache=ImageCache(folder / "cache"))
+        self.volumes = VolumeAgent(
+            Place(f"{HOST}@fake", folder / "scratch"), driver=FakeVolumes("fake", state.volumes), bus=self.services.bus,
+            images=self.services.client(ImageClient, "/image", "volume"), backups=BackupStore(folder / "backups"))
         self.folder = folder
         self._tasks: list[asyncio.Task[Any]] = []
         self.other: Agent | None = None
@@ -73,6 +89,9 @@ class WholeCloud:
         await self.services.prepare("http://127.0.0.1:5000", Passwords(admin="admin", demo="demo"))
         await self.start()
         await self.sign_of_life()
+        volume = self.services.volume
+        await back_end_seen(volume, BackEndSeen(host=self.volumes.host, zone=self.volumes.zone,
+                                                facts=await self.volumes.driver.facts()))
         path = self.services.state.folder / "disk"
         path.write_bytes(bytes(512))
         await self.services.client(ImageClient, "/image", "image").ensure_image("small", path)
@@ -86,6 +105,7 @@ class WholeCloud:
     async def start(self) -> None:
         """The parts that sagas talk to; sagas and reconcilers of compute are left to the test."""
         await self.listen(self.agent)
+        await self.services.bus.listen(VOLUME_NODE, volume_handlers, self.volumes, host=self.volumes.host)
         topic = self.network.service.topic
         await self.services.bus.listen(topic, self.network.service.handlers, self.network)
         agent = NetworkAgent(HOST, "192.0.2.1", FakeHost(HOST), self.services.bus)
@@ -152,6 +172,27 @@ class WholeCloud:
         async with self.network.db.read() as reader:
             found = await db.scalar(reader, sa.select(networks.c.id).where(networks.c.name == "private"))
         return str(found)
+
+    async def add_volume(self, **more: Any) -> str:
+        """A volume of the demo project, when it is there."""
+        made = await self.services.client(VolumeClient, "/volume", "volume").create({"size": 1, **more})
+        await self.services.volume.sagas.drain()
+        async with self.services.volume.db.write() as tx:
+            await tx.execute(volume_table.update().where(volume_table.c.id == made.id).values(
+                project_id=fixed_id("project", "demo")))
+        return made.id
+
+    async def volume_facts(self) -> dict[str, Any]:
+        """What is attached to what, as the volume service has it, and as the guests and the back end do."""
+        async with self.services.volume.db.read() as reader:
+            rows = [tuple(row) for row in await reader.execute(
+                sa.select(attachment_table.c.status, attachment_table.c.host).order_by(attachment_table.c.created_at))]
+            statuses = await db.scalars(reader, sa.select(volume_table.c.status).order_by(volume_table.c.created_at))
+        drivers = [self.driver, *([self.other.driver] if self.other else [])]
+        return {"attachments": rows, "volumes": list(statuses),
+                "in guests": [[volume.volume_id for volume in guest.volumes]
+                              for driver in drivers for guest in driver.known.values()],
+                "served": [volume.export is not None for _, volume in sorted(self.volumes.driver.known.items())]}
 
     async def facts(self) -> dict[str, Any]:
         """All that a saga of compute may touch."""

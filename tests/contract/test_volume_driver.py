@@ -11,7 +11,8 @@ import struct
 
 import pytest
 
-from pileus.volume.drivers.base import Export, ExportOptions, Origin, VolumeFailed
+from pileus.volume.drivers import qcow2
+from pileus.volume.drivers.base import Export, ExportOptions, Key, Origin, VolumeFailed
 from pileus.volume.drivers.daemon import Daemon
 from pileus.volume.drivers.fake import FakeDriver
 from pileus.volume.drivers.file import FileDriver
@@ -259,3 +260,40 @@ async def test_images_that_name_other_files_are_refused(file_driver, tmp_path):
     with pytest.raises(VolumeFailed, match="other files"):
         await file_driver.fill("v", str(image), "qcow2")
     assert await content(file_driver, "v") == {}
+
+
+@pytest.mark.parametrize("disk_format", qcow2.IMAGE_FORMATS)
+async def test_content_as_an_image_of_any_format(tmp_path, disk_format):
+    raw, image, back = tmp_path / "raw", tmp_path / "image", tmp_path / "back"
+    raw.write_bytes(b"content".ljust(3 << 20, b"\0"))
+    await qcow2.write_image(raw, image, disk_format)
+    await qcow2.convert(str(image), qcow2.IMAGE_FORMATS[disk_format], back, target_format="raw")
+    assert back.read_bytes() == raw.read_bytes()
+
+
+async def test_an_encrypted_volume_is_plain_only_where_it_is_served(file_driver, tmp_path):
+    """Snapshots, growth and copies need no key; the volume and its copy are read with the same one."""
+    key, image = Key(secret="correct horse", algorithm="aes-128"), tmp_path / "image"
+    image.write_bytes(b"of the image".ljust(BLOCK, b"."))
+    await file_driver.ensure("v", 1, key=key)
+    await file_driver.fill("v", str(image), "raw", key)
+    options = ExportOptions(encrypted=True, limits={"write_iops_sec": 5000})
+    client = Nbd(await file_driver.export("v", options, key))
+    assert client.read(0, BLOCK) == image.read_bytes() and GIB - (4 << 20) <= client.size < GIB
+    assert client.write(BLOCK, FIRST) == 0
+    client.close()
+    await file_driver.ensure_snapshot("v", "s")
+    await file_driver.resize("v", 2)
+    client = Nbd(await file_driver.export("v", options, key))
+    assert client.read(BLOCK, BLOCK) == FIRST and client.size > 2 * GIB - (4 << 20)
+    assert client.write(BLOCK, SECOND) == 0
+    client.close()
+    await file_driver.ensure("copy", 2, Origin(volume_id="v", snapshot_id="s"))
+    client = Nbd(await file_driver.export("copy", options, key))
+    assert client.read(BLOCK, BLOCK) == FIRST
+    client.close()
+    stored = b"".join([piece async for _, piece in file_driver.read("v")])
+    assert stored.startswith(b"LUKS\xba\xbe") and image.read_bytes() not in stored and SECOND not in stored
+    await file_driver.export("v", None)
+    with pytest.raises(VolumeFailed):
+        await file_driver.export("v", options, Key(secret="wrong"))

@@ -12,7 +12,8 @@ SETTLE_SECONDS = 30.0
 RUNS = ("ACTIVE", "PAUSED")
 KEEPS = (*RUNS, "SHUTOFF")               # statuses of a server that has something on a host
 HOST = "host-1"
-SERVICES = ("identity", "placement", "image", "network", "compute")
+SERVICES = ("identity", "placement", "image", "network", "compute", "volume")
+SETTLED = ("available", "in-use")
 
 
 Links = dict[str, set[str]]              # by network namespace
@@ -34,6 +35,7 @@ def findings(cloud: Cloud, empty: Links) -> Iterator[str]:
     yield from _hosts(cloud, servers, kept)
     yield from _placement(cloud, kept)
     yield from _network(cloud, servers, kept)
+    yield from _volumes(cloud, servers)
     yield from _machine(cloud, empty, servers)
 
 
@@ -44,6 +46,17 @@ def _sagas(cloud: Cloud) -> Iterator[str]:
                          " where phase not in ('done', 'undone') or stuck or lease is not null or lease_until > 0"
                          " or active_subject is not null"):
             yield f"{name} of {subject} is {phase} at {step}{', stuck' if stuck else ''}"
+
+
+def _volumes(cloud: Cloud, servers: dict[str, dict[str, Any]]) -> Iterator[str]:
+    held = cloud.rows("volume", "select volume_id, server_id, status from attachment")
+    for volume_id, server_id, status in held:
+        if server_id not in servers or status != "attached":
+            yield f"the attachment of volume {volume_id} to server {server_id} is {status}"
+    attached = {volume_id for volume_id, _, _ in held}
+    for volume_id, status in cloud.rows("volume", "select id, status from volume"):
+        if status != SETTLED[volume_id in attached]:
+            yield f"volume {volume_id} is {status}"
 
 
 def _servers(cloud: Cloud, servers: dict[str, dict[str, Any]]) -> Iterator[str]:

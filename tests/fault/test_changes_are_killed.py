@@ -1,17 +1,20 @@
-"""kill -9 before and after each step of deleting, stopping, starting and rebooting; and while many boot at once."""
+"""kill -9 before and after each step of deleting, stopping, starting and rebooting; while many boot at once; while a
+volume is attached and detached."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from pileus.compute.sagas.attach_volume import AttachVolume, DetachVolume
 from pileus.compute.sagas.boot_server import BootServer
 from pileus.compute.sagas.delete_server import DeleteServer
 from pileus.compute.sagas.power_server import PowerServer
 from tests.fault.audit import Links, audit
-from tests.fault.cloud import Cloud, wait
+from tests.fault.cloud import BROKEN, Cloud, wait
 from tests.fault.points import harmless, points_of
 
 DELETE, POWER = points_of(DeleteServer), points_of(PowerServer)
@@ -97,3 +100,34 @@ def test_many_boots_are_killed_at_once(crowd: tuple[Cloud, Links], point: str):
         cloud.delete(server_id)
     wait("no server", lambda: not cloud.servers())
     audit(cloud, empty)
+
+
+def test_attaching_and_detaching_are_killed(crowd: tuple[Cloud, Links]):
+    """By turns, each time at another point; whoever asked sees the end of it without asking again."""
+    cloud, empty = crowd
+    attach = [f"{AttachVolume.name}:{point}" for point in ("connect:after", "plug:after")]
+    detach = [f"{DetachVolume.name}:{point}" for point in ("unplug:after", "detach:after")]
+    turns = [point for pair in zip(attach, detach, strict=True) for point in pair]
+    cloud.arm(turns[0])
+    server_id = cloud.boot("with a volume")
+    volume_id = cloud.api().post("block-storage", "/volumes", {"volume": {"size": 1}})["volume"]["id"]
+    wait("the volume", lambda: status_of(cloud, volume_id) == "available")
+    for number, point in enumerate(turns):
+        path = f"/servers/{server_id}/os-volume_attachments"
+        with contextlib.suppress(*BROKEN):
+            if point in attach:
+                cloud.api().post("compute", path, {"volumeAttachment": {"volumeId": volume_id}})
+            else:
+                cloud.api().call("DELETE", "compute", f"{path}/{volume_id}")
+        cloud.await_death()
+        cloud.up(kill_at=turns[number + 1] if number + 1 < len(turns) else "")
+        wanted = "in-use" if point in attach else "available"
+        wait(f"the volume becoming {wanted}", lambda wanted=wanted: status_of(cloud, volume_id) == wanted)
+        audit(cloud, empty)
+    cloud.delete(server_id)
+    cloud.await_gone(server_id)
+    audit(cloud, empty)
+
+
+def status_of(cloud: Cloud, volume_id: str) -> str:
+    return cloud.api().get("block-storage", f"/volumes/{volume_id}")["volume"]["status"]

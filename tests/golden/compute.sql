@@ -73,7 +73,7 @@ CREATE TABLE host (
     boot_id VARCHAR(64) NOT NULL,
     seen_at DOUBLE NOT NULL,
     created_at DOUBLE NOT NULL,
-    generation INTEGER NOT NULL,
+    generation INTEGER NOT NULL, failed_builds INTEGER,
     CONSTRAINT host_pk PRIMARY KEY (name),
     CONSTRAINT host_id_uq UNIQUE (id)
 );
@@ -137,7 +137,7 @@ CREATE TABLE server (
     launched_at DOUBLE,
     deleted_at DOUBLE,
     alive BOOLEAN,
-    generation INTEGER NOT NULL, disk_tags TEXT, root INTEGER, rescue TEXT, moved TEXT, shelved TEXT, group_id VARCHAR(36),
+    generation INTEGER NOT NULL, disk_tags TEXT, root INTEGER, rescue TEXT, moved TEXT, shelved TEXT, group_id VARCHAR(36), place VARCHAR(255),
     CONSTRAINT server_pk PRIMARY KEY (id)
 );
 

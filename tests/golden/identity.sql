@@ -445,6 +445,14 @@ CREATE INDEX trust_trustee_user_id_ix ON trust (trustee_user_id);
 
 CREATE INDEX trust_trustor_user_id_ix ON trust (trustor_user_id);
 
+CREATE TABLE used_once (
+    digest VARCHAR(64) NOT NULL,
+    expires_at DOUBLE NOT NULL,
+    CONSTRAINT used_once_pk PRIMARY KEY (digest)
+);
+
+CREATE INDEX used_once_expires_at_ix ON used_once (expires_at);
+
 CREATE TABLE user_account (
     id VARCHAR(64) NOT NULL,
     domain_id VARCHAR(64) NOT NULL,

@@ -27,6 +27,21 @@ CREATE TABLE address_group (
 
 CREATE INDEX address_group_by_project ON address_group (project_id, id);
 
+CREATE TABLE address_scope (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    ip_version INTEGER NOT NULL,
+    shared BOOLEAN NOT NULL,
+    CONSTRAINT address_scope_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX address_scope_by_project ON address_scope (project_id, id);
+
 CREATE TABLE auto_allocated_topology (
     project_id VARCHAR(64) NOT NULL,
     network_id VARCHAR(36) NOT NULL,
@@ -344,7 +359,7 @@ CREATE TABLE router (
     gateway_port_id VARCHAR(36),
     gateway_network_id VARCHAR(36),
     routes TEXT NOT NULL,
-    host VARCHAR(255),
+    host VARCHAR(255), qos_policy_id VARCHAR(36) CONSTRAINT router_qos_policy_id_fk REFERENCES qos_policy (id),
     CONSTRAINT router_pk PRIMARY KEY (id),
     CONSTRAINT router_gateway_network_id_fk FOREIGN KEY(gateway_network_id) REFERENCES network (id),
     CONSTRAINT router_gateway_port_id_fk FOREIGN KEY(gateway_port_id) REFERENCES port (id)
@@ -357,6 +372,8 @@ CREATE INDEX router_gateway_network_id_ix ON router (gateway_network_id);
 CREATE INDEX router_gateway_port_id_ix ON router (gateway_port_id);
 
 CREATE INDEX router_host_ix ON router (host);
+
+CREATE INDEX router_qos_policy_id_ix ON router (qos_policy_id);
 
 CREATE TABLE router_interface (
     port_id VARCHAR(36) NOT NULL,
@@ -459,14 +476,44 @@ CREATE TABLE subnetpool (
     max_prefixlen INTEGER NOT NULL,
     default_quota INTEGER,
     shared BOOLEAN NOT NULL,
-    is_default BOOLEAN NOT NULL,
+    is_default BOOLEAN NOT NULL, address_scope_id VARCHAR(36) CONSTRAINT subnetpool_address_scope_id_fk REFERENCES address_scope (id),
     CONSTRAINT subnetpool_pk PRIMARY KEY (id)
 );
 
+CREATE INDEX subnetpool_address_scope_id_ix ON subnetpool (address_scope_id);
+
 CREATE INDEX subnetpool_by_project ON subnetpool (project_id, id);
+
+CREATE TABLE subport (
+    port_id VARCHAR(36) NOT NULL,
+    trunk_id VARCHAR(36) NOT NULL,
+    segmentation_type VARCHAR(16) NOT NULL,
+    segmentation_id INTEGER NOT NULL,
+    CONSTRAINT subport_pk PRIMARY KEY (port_id),
+    CONSTRAINT subport_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id),
+    CONSTRAINT subport_trunk_id_fk FOREIGN KEY(trunk_id) REFERENCES trunk (id) ON DELETE CASCADE,
+    CONSTRAINT subport_trunk_id_segmentation_type_segmentation_id_uq UNIQUE (trunk_id, segmentation_type, segmentation_id)
+);
 
 CREATE TABLE tag (
     resource_id VARCHAR(36) NOT NULL,
     tag VARCHAR(255) NOT NULL,
     CONSTRAINT tag_pk PRIMARY KEY (resource_id, tag)
 );
+
+CREATE TABLE trunk (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    port_id VARCHAR(36) NOT NULL,
+    admin_state_up BOOLEAN NOT NULL,
+    CONSTRAINT trunk_pk PRIMARY KEY (id),
+    CONSTRAINT trunk_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id),
+    CONSTRAINT trunk_port_id_uq UNIQUE (port_id)
+);
+
+CREATE INDEX trunk_by_project ON trunk (project_id, id);

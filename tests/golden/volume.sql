@@ -67,6 +67,12 @@ CREATE TABLE default_type (
 
 CREATE INDEX default_type_by_type ON default_type (type_id);
 
+CREATE TABLE encryption_key (
+    id VARCHAR(36) NOT NULL,
+    sealed TEXT NOT NULL,
+    CONSTRAINT encryption_key_pk PRIMARY KEY (id)
+);
+
 CREATE TABLE group_snapshot (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,

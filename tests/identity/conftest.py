@@ -5,7 +5,6 @@ from pileus.identity import migrations
 from pileus.identity.bootstrap import bootstrap
 from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.runtime import Identity
-from pileus.kit import migrate
 from pileus.kit.web import Site, WebApp
 
 PASSWORDS = {"admin": "a-secret", "demo": "d-secret"}
@@ -58,8 +57,7 @@ async def make_world(make_db, tmp_path):
     worlds = []
 
     async def make(clock=None, db=None, compliance=None, federation=None, **options):
-        database = db or await make_db()
-        await migrate.bring_up_to_date(database, migrations)
+        database = db or await make_db(migrations)
         config = IdentityConfig(keys=tmp_path / "keys", credential_keys=tmp_path / "credential-keys",
                                 password_rounds=4, **options)
         worlds.append(World(config, database, clock, compliance=ComplianceConfig(**compliance or {}),

@@ -1,10 +1,13 @@
-"""What the doctor says of keys."""
+"""What the doctor says of keys, and of what SAML needs."""
 
 import os
+import shutil
 import time
 
 import pytest
 
+from pileus.identity import health
+from pileus.identity.federation.settings import FederationConfig, SamlConfig
 from pileus.identity.health import checks
 from pileus.identity.keys import KeyRepository
 
@@ -44,3 +47,13 @@ def test_lost_and_open_keys(folder):
     assert "others may read" in said(folder)[0][1]
     (folder / "1").unlink()
     assert said(folder)[0][1].startswith("1 keys in")
+
+
+def test_saml(tmp_path):
+    assert list(health.saml(FederationConfig())) == []
+    (tmp_path / "idp.xml").write_text("")
+    fine, lost = SamlConfig(metadata=tmp_path / "idp.xml"), SamlConfig(metadata=tmp_path / "none.xml")
+    found = {name: well for name, well, *_ in health.saml(FederationConfig(
+        identity_url="https://cloud", saml={"a/saml2": fine, "b/saml2": lost}))}
+    assert found.pop("xmlsec1") == (shutil.which("xmlsec1") is not None) and found == {"SAML b/saml2": False}
+    assert ("SAML a/saml2", False) in [row[:2] for row in health.saml(FederationConfig(saml={"a/saml2": fine}))]

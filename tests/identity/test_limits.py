@@ -1,8 +1,12 @@
 """Registered limits, limits of projects and domains, and how they bear on each other."""
 
+import functools
+
 import pytest
 
-from pileus.identity.service_tokens import fixed_id
+from pileus.identity.client import IdentityClient
+from pileus.identity.service_tokens import ServiceTokens, fixed_id
+from pileus.kit.client import AsgiTransport
 
 SERVICE, DEMO, ADMIN = fixed_id("service", "compute"), fixed_id("project", "demo"), fixed_id("project", "admin")
 
@@ -83,3 +87,17 @@ async def test_the_strict_model(make_world, parent, child, status):
     assert (await world.ask(admin, "GET", "/v3/limits/model")).json()["model"]["name"] == "strict_two_level"
     deep = await world.ask(admin, "POST", "/v3/projects", {"project": {"name": "deep", "parent_id": DEMO}})
     assert deep.status_code == 403
+
+
+async def test_what_services_are_told(world, admin):
+    client = IdentityClient(AsgiTransport(world.site), ServiceTokens(world.keys, "image", world.clock).token)
+    told = functools.partial(client.limits, SERVICE, "RegionOne")
+    assert await told(DEMO) == {}
+    await register(world, admin)
+    await register(world, admin, resource_name="ram", default_limit=-1)
+    await register(world, admin, service_id=fixed_id("service", "image"), resource_name="other")
+    assert await told(DEMO) == {"cores": 10, "ram": -1}
+    await limit(world, admin, 5, project_id=DEMO)
+    assert await told(DEMO) == {"cores": 5, "ram": -1} and await told("no/bo&dy") == {"cores": 10, "ram": -1}
+    await register(world, admin, region_id="RegionOne", default_limit=7)
+    assert await told(DEMO) == {"cores": 7, "ram": -1}

@@ -49,6 +49,18 @@ def test_groups_are_filtered(condition, names):
     assert all(group.domain.name == "Default" for group in found.groups)
 
 
+def test_groups_of_other_clouds_tell_their_domain():
+    told = 'JSON:{"name":"admins","domain":{"name":"Default"}};JSON:{"name":"b","domain":{"id":"d"}}'
+    found = mapped([USER, {"groups": "{1}"}], [NAME, {"type": "GROUPS"}], {"NAME": "alice", "GROUPS": told})
+    assert [(group.name, group.domain.name or group.domain.id) for group in found.groups] == [
+        ("admins", "Default"), ("b", "d")]
+    kept = mapped([USER, {"groups": "{1}", "domain": {"name": "Other"}}], [NAME, {"type": "GROUPS"}],
+                  {"NAME": "alice", "GROUPS": told})
+    assert {group.domain.name for group in kept.groups} == {"Other"}
+    with pytest.raises(MappingFailed):
+        mapped([USER, {"groups": "{1}"}], [NAME, {"type": "GROUPS"}], {"NAME": "alice", "GROUPS": "admins"})
+
+
 def test_ids_of_groups_and_projects():
     found = mapped([USER, {"group_ids": "{1}"}, {"group": {"id": "x"}}, {"group": {"id": "x"}},
                     {"projects": [{"name": "of {0}", "roles": [{"name": "member"}]}]}],
@@ -95,7 +107,7 @@ def test_texts_are_no_formats():
     [{"local": [USER], "remote": [NAME | {"regex": True}]}],
     [{"local": [USER], "remote": [NAME | {"any_one_of": ["x"], "not_any_of": ["y"]}]}],
     [{"local": [{"user": {"type": "strange"}}], "remote": [NAME]}],
-    [{"local": [{"groups": "{0}"}], "remote": [NAME]}], [{"local": [{"group": {"name": "x"}}], "remote": [NAME]}],
+    [{"local": [{"group": {"name": "x"}}], "remote": [NAME]}],
     [{"local": [{"other": 1}], "remote": [NAME]}], [{"local": "x", "remote": "y"}], ["x"], [None]])
 def test_what_is_no_rules(rules):
     with pytest.raises(BadRules):

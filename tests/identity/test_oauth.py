@@ -3,8 +3,12 @@
 from urllib.parse import parse_qsl
 
 import pytest
+import sqlalchemy as sa
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, SIGNATURE_HMAC_SHA256, SIGNATURE_PLAINTEXT, Client
 
+from pileus.identity import changes
+from pileus.identity.model.used_once import used_once
+from pileus.kit import db
 from pileus.kit.clock import TurnedClock
 from tests.identity.conftest import BASE
 
@@ -94,6 +98,41 @@ async def test_a_consumer_acts_for_a_user(world, admin, method):
     assert (await world.ask(admin, "GET", one)).status_code == 404
     assert (await world.see(admin, token)).status_code == 404
     assert (await dance.log_in(access)).status_code == 401
+
+
+async def remembered(world):
+    async with world.db.read() as reader:
+        return await db.scalar(reader, sa.select(sa.func.count()).select_from(used_once))
+
+
+async def test_a_signed_request_counts_once(make_world):
+    clock = TurnedClock()
+    world = await make_world(clock)
+    dance = await Dance(world, await world.log_in("admin", scope="admin")).begin()
+    access = await dance.finish()
+    client = dance.client(access, timestamp=str(int(clock())), nonce="the-same")
+    _, signature, _ = client.sign(f"{BASE}/identity/v3/auth/tokens", "POST")
+    body = {"auth": {"identity": {"methods": ["oauth1"], "oauth1": {}}}}
+    sent = [(await world.http.post("/v3/auth/tokens", json=body, headers=signature)).status_code for _ in range(2)]
+    assert sent == [201, 401]
+    later = dance.client(access, timestamp=str(int(clock()) + 1), nonce="the-same")
+    _, other, _ = later.sign(f"{BASE}/identity/v3/auth/tokens", "POST")
+    assert (await world.http.post("/v3/auth/tokens", json=body, headers=other)).status_code == 201
+    kept = [await remembered(world)]
+    for seconds in (500, 700):
+        clock.turn(seconds)
+        await changes.forget_old_revocations.run(world)
+        kept.append(await remembered(world))
+    assert kept == [4, 4, 0]
+
+
+async def test_the_other_address_of_identity_may_be_what_is_signed(world, admin):
+    dance = await Dance(world, admin).begin()
+    for place, status in (("keystone", 201), ("other", 401)):
+        _, signature, _ = dance.client().sign(f"{BASE}/{place}{ROOT}/request_token", "POST")
+        answer = await world.http.post(f"{ROOT}/request_token", headers=signature | {
+            "requested-project-id": dance.project_id})
+        assert answer.status_code == status, place
 
 
 async def test_a_consumer_that_is_gone_acts_for_nobody(world, admin):

@@ -6,8 +6,8 @@ from pileus.image.client import ImageClient as Client
 from pileus.image.config import ImageConfig
 from pileus.image.runtime import Images
 from pileus.image.service import SERVICE
-from pileus.kit import migrate
 from pileus.kit.bus import MemoryBus
+from pileus.kit.caller import Caller
 from pileus.kit.client import AsgiTransport
 from pileus.kit.clock import TurnedClock
 from pileus.kit.web import Site, WebApp
@@ -15,11 +15,14 @@ from tests.placement.conftest import authenticate
 
 OCTETS = {"content-type": "application/octet-stream"}
 V21 = {"content-type": "application/openstack-images-v2.1-json-patch"}
-OTHER, ADMIN, READER = ({"x-auth-token": token} for token in ("both@p2", "admin@admins", "reader@p1"))
+OTHER, ADMIN, READER, SYSTEM = (
+    {"x-auth-token": token} for token in ("both@p2", "admin@admins", "reader@p1", "system"))
 
 
 async def authenticate_members(token):
-    """Like placement's, and `both@p` is a member, hence a reader."""
+    """Like placement's, and `both@p` is a member, hence a reader; `system` is an administrator of no project."""
+    if token == "system":
+        return Caller(user_id="u", system=True, roles=("admin", "manager", "member", "reader"))
     caller = await authenticate(token.replace("both@", "member@"))
     return caller if not token.startswith("both@") else type(caller)(
         user_id="u", project_id=caller.project_id, roles=("member", "reader"))
@@ -65,8 +68,7 @@ async def make_world(make_db, tmp_path):
     worlds = []
 
     async def make(**more):
-        database = await make_db()
-        await migrate.bring_up_to_date(database, migrations)
+        database = await make_db(migrations)
         worlds.append(World(database, tmp_path / "images", **more))
         return worlds[-1]
 

@@ -7,14 +7,12 @@ import pytest
 
 from pileus.image import migrations
 from pileus.image.model.tables import metadata
-from pileus.kit import migrate
-from tests.image.conftest import ADMIN, OTHER, READER, V21
+from tests.image.conftest import ADMIN, OTHER, READER, SYSTEM, V21
 from tests.placement.test_migrations import differences
 
 
 async def test_tables_are_as_declared(make_db):
-    database = await make_db()
-    await migrate.bring_up_to_date(database, migrations)
+    database = await make_db(migrations)
     async with database.write() as tx:
         assert await tx.run_sync(differences, metadata) == []
 
@@ -241,3 +239,16 @@ async def test_ten_thousand_properties(world):
     steps = [{"op": "add", "path": f"/{name}", "value": value} for name, value in many.items()]
     refused = await world.http.patch(f"/v2/images/{image}", content=json.dumps(steps), headers=V21)
     assert refused.status_code == 413 and "property1" not in await world.shown(image)
+
+
+async def test_tokens_of_the_system_say_nothing_about_images(world):
+    image = await world.image(b"x", visibility="community")
+    for method, path, status in (
+            ("GET", "", 403), ("POST", "", 403), ("GET", f"/{image}", 404), ("DELETE", f"/{image}", 404),
+            ("GET", f"/{image}/file", 404), ("POST", f"/{image}/actions/deactivate", 404),
+            ("GET", f"/{image}/members", 404), ("PUT", f"/{image}/tags/a", 404)):
+        body = {"json": {"name": "n"}} if (method, path) == ("POST", "") else {}
+        answer = await world.http.request(method, f"/v2/images{path}", headers=SYSTEM, **body)
+        assert answer.status_code == status, (method, path, answer.text)
+    assert (await world.http.get("/v2/tasks", headers=SYSTEM)).status_code == 403
+    assert (await world.http.get("/v2/cache", headers=SYSTEM)).status_code == 403

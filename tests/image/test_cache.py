@@ -5,6 +5,7 @@ import os
 import pytest
 
 from pileus.image.reconcilers.cached_images import cached_images
+from pileus.kit.client import Unreachable
 from tests.image.conftest import ADMIN, OCTETS
 
 DATA = os.urandom(100_000)
@@ -94,3 +95,28 @@ async def test_limits_and_usage(make_world):
     assert (await world.http.get("/v2/info/usage")).json()["usage"] == {
         "image_size_total": {"limit": 2, "usage": 2}, "image_stage_total": {"limit": 1, "usage": 1},
         "image_count_total": {"limit": 3, "usage": 3}, "image_count_uploading": {"limit": 1, "usage": 1}}
+
+
+async def test_limits_that_identity_keeps(make_world):
+    kept, asked = {"image_count_total": 2}, []
+
+    async def unified(project_id):
+        asked.append(project_id)
+        if kept is None:
+            raise Unreachable("nobody answers")
+        return kept
+
+    settings = {"limits": {"image_count_total": 1, "image_size_total": 1}}
+    world = await make_world(settings=settings, unified_limits=unified)
+    first, _ = [await world.image() for _ in range(2)]
+    assert (await world.http.post("/v2/images", json={"name": "one more"})).status_code == 413
+    kept = {"image_count_total": -1, "image_size_total": 0}
+    await world.image()
+    put = f"/v2/images/{first}/file"
+    assert (await world.http.put(put, content=b"x", headers=OCTETS)).status_code == 413
+    used = (await world.http.get("/v2/info/usage")).json()["usage"]
+    assert used["image_count_total"] == {"limit": -1, "usage": 3} and used["image_size_total"]["limit"] == 0
+    kept = None
+    assert (await world.http.put(put, content=b"x", headers=OCTETS)).status_code == 503
+    assert (await world.http.post("/v2/images", json={"name": "one more"})).status_code == 503
+    assert set(asked) == {"p1"}

@@ -1,7 +1,6 @@
 import httpx
 import pytest
 
-from pileus.kit import migrate
 from pileus.kit.bus import MemoryBus
 from pileus.kit.saga_engine import Engine
 from pileus.kit.web import WebApp
@@ -23,8 +22,7 @@ async def make_world(make_db):
     worlds = []
 
     async def make():
-        database = await make_db()
-        await migrate.bring_up_to_date(database, migrations)
+        database = await make_db(migrations)
         worlds.append(World(database))
         return worlds[-1]
 

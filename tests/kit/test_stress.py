@@ -7,7 +7,6 @@ import time
 
 import sqlalchemy as sa
 
-from pileus.kit import migrate
 from pileus.kit.saga import Phase, sagas
 from tests.kit import stress
 from tests.kit.toys import migrations
@@ -28,8 +27,7 @@ async def reach(database, wanted: int, seconds: float = 30.0) -> None:
 
 
 async def test_nothing_is_lost_or_doubled(make_db):
-    database = await make_db()
-    await migrate.bring_up_to_date(database, migrations)
+    database = await make_db(migrations)
     engines = [stress.engine(database) for _ in range(3)]
     async with database.write() as tx:
         await tx.run_sync(stress.metadata.create_all)

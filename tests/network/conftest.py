@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from pileus.kit import faults, migrate
+from pileus.kit import faults
 from pileus.kit.bus import MemoryBus
 from pileus.kit.caller import Caller
 from pileus.kit.client import AsgiTransport
@@ -83,8 +83,7 @@ async def make_world(make_db):
     worlds = []
 
     async def make(**settings) -> World:
-        database = await make_db()
-        await migrate.bring_up_to_date(database, migrations)
+        database = await make_db(migrations)
         worlds.append(World(database, **settings))
         return worlds[-1]
 

@@ -15,9 +15,11 @@ async def put(speaker, path, kind, status=200, **body):
 
 
 async def test_address_groups(world):
-    group = await world.http.make("address_group", name="office", addresses=["10.1.2.3", "10.2.0.0/16", "fd00::1"])
+    group = await world.http.make(
+        "address_group", name="office", addresses=["10.1.2.3/32", "10.2.0.0/16", "fd00::1/128"])
     assert group["addresses"] == ["10.1.2.3/32", "10.2.0.0/16", "fd00::1/128"]
     path = f"address-groups/{group['id']}"
+    assert (await world.http.make("address_group", 400, addresses=["10.1.2.3"]))["type"] == "InvalidInput"
     grown = await put(world.http, f"{path}/add_addresses", "address_group", addresses=["10.3.0.0/16"])
     assert grown["addresses"][-1] == "10.3.0.0/16" and grown["revision_number"] == 2
     again = await put(world.http, f"{path}/add_addresses", "address_group", 400, addresses=["10.3.0.0/16"])
@@ -26,6 +28,9 @@ async def test_address_groups(world):
     assert missing["type"] == "AddressesNotFound"
     less = await put(world.http, f"{path}/remove_addresses", "address_group", addresses=["10.1.2.3", "fd00::1/128"])
     assert less["addresses"] == ["10.2.0.0/16", "10.3.0.0/16"]
+    alone = await world.http.put(f"/v2.0/{path}/add_addresses", json={"addresses": ["10.4.0.0/16"]})
+    assert alone.json()["address_group"]["addresses"][-1] == "10.4.0.0/16"
+    await put(world.http, f"{path}/remove_addresses", "address_group", addresses=["10.4.0.0/16"])
     bad = await world.http.make("address_group", 400, addresses=["nonsense"])
     assert bad["type"] == "InvalidInput"
     await world.other.show("address_group", group, 404)

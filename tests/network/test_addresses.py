@@ -1,14 +1,13 @@
 """Addresses: nothing is given twice, what is freed returns, under any order of events and any concurrency."""
 
 import asyncio
-import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from pileus.kit import migrate
 from pileus.kit.db import Db
 from pileus.network import migrations
 from pileus.network.addresses import (
@@ -22,6 +21,7 @@ from pileus.network.addresses import (
     ranges_of,
     window,
 )
+from tests.databases import Spares
 from tests.network.conftest import World
 from tests.network.test_networks import ips, plain
 
@@ -77,10 +77,10 @@ async def test_one_default_group_however_many_ask_first(world):
 
 
 async def test_subnets_at_once_do_not_overlap(world):
-    network = await world.http.make("network")
+    network, pooled = await world.http.make("network"), await world.http.make("network")
     pool = await world.http.make("subnetpool", prefixes=["10.8.0.0/20"], default_prefixlen=24, min_prefixlen=24)
     same = {"subnet": {"network_id": network["id"], "ip_version": 4, "cidr": "10.1.0.0/24"}}
-    drawn = {"subnet": {"network_id": network["id"], "ip_version": 4, "subnetpool_id": pool["id"]}}
+    drawn = {"subnet": {"network_id": pooled["id"], "ip_version": 4, "subnetpool_id": pool["id"]}}
     answers = await asyncio.gather(*(world.http.post("/v2.0/subnets", json=body) for body in [same, drawn] * 5))
     assert sorted(a.status_code for a in answers[::2]) == [201] + [400] * 4
     assert len({a.json()["subnet"]["cidr"] for a in answers[1::2]}) == 5
@@ -118,8 +118,8 @@ class Ipam(RuleBasedStateMachine):
     """Random ports on one small subnet, compared with a set."""
 
     ports = Bundle("ports")
-    files = itertools.count()
-    folder = ""
+    spares: Spares
+    folder: Path
 
     @initialize(first=st.integers(2, 8), size=st.integers(1, 6))
     def begin(self, first, size):
@@ -129,8 +129,7 @@ class Ipam(RuleBasedStateMachine):
         self.loop.run_until_complete(self._begin(first, size))
 
     async def _begin(self, first, size):
-        self.db = Db(f"sqlite:///{self.folder}/{next(self.files)}.db")
-        await migrate.bring_up_to_date(self.db, migrations)
+        self.db = Db(await self.spares.copy(self.folder, migrations))
         self.world = World(self.db)
         pools = [{"start": f"10.1.0.{first}", "end": f"10.1.0.{first + size - 1}"}]
         self.network, self.subnet = await plain(self.world, "10.1.0.0/28", enable_dhcp=False, allocation_pools=pools)
@@ -196,8 +195,8 @@ class Ipam(RuleBasedStateMachine):
             self.loop.close()
 
 
-def test_ipam_state_machine(tmp_path):
-    Ipam.folder = str(tmp_path)
+def test_ipam_state_machine(spare_databases, tmp_path):
+    Ipam.spares, Ipam.folder = spare_databases, tmp_path
     case = Ipam.TestCase
     case.settings = settings(max_examples=12, stateful_step_count=15, deadline=None,
                              suppress_health_check=list(HealthCheck))

@@ -51,7 +51,13 @@ async def test_policies_and_rules(world):
     assert (await world.admin.get(f"{path}/dscp_marking_rules/{up['id']}")).status_code == 404
     assert (await world.admin.delete(f"{path}/packet_rate_limit_rules/{packets['id']}")).status_code == 204
     types = (await world.http.get("/v2.0/qos/rule-types")).json()["rule_types"]
-    assert {each["type"] for each in types} == {"bandwidth_limit", "dscp_marking", "packet_rate_limit"}
+    assert {each["type"] for each in types} == {
+        "bandwidth_limit", "dscp_marking", "packet_rate_limit", "minimum_bandwidth", "minimum_packet_rate"}
+    for each in types:
+        shown = (await world.admin.get(f"/v2.0/qos/rule-types/{each['type']}")).json()["rule_type"]
+        assert shown["drivers"][0]["supported_parameters"]
+    assert (await world.admin.get("/v2.0/qos/rule-types/none")).status_code == 404
+    assert (await world.http.get("/v2.0/qos/rule-types/dscp_marking")).status_code == 403
     network, _ = await plain(world)
     port = await world.http.make("port", network_id=network["id"], qos_policy_id=mine["id"])
     assert port["qos_policy_id"] == mine["id"]
@@ -93,3 +99,48 @@ async def test_a_default_policy(world):
     assert (await world.http.make("network"))["qos_policy_id"] == usual["id"]
     assert (await world.http.make("network", qos_policy_id=None))["qos_policy_id"] is None
     assert (await world.other.make("network"))["qos_policy_id"] is None
+
+
+async def test_what_ports_are_promised_is_told_to_who_places_them(world):
+    mine = await policy(world, name="gold", shared=True)
+    least = await rule(world, mine, "minimum_bandwidth", min_kbps=2000)
+    await rule(world, mine, "minimum_bandwidth", min_kbps=1000, direction="ingress")
+    await rule(world, mine, "minimum_packet_rate", min_kpps=5, direction="any")
+    assert (await rule(world, mine, "minimum_packet_rate", 409, min_kpps=5))["type"] == "QoSRulesConflict"
+    too_much = await rule(world, mine, "bandwidth_limit", 409, max_kbps=1999)
+    assert too_much["type"] == "QoSRuleParameterConflict"
+    await rule(world, mine, "bandwidth_limit", max_kbps=2000)
+    path = f"/v2.0/qos/alias_minimum_bandwidth_rules/{least['id']}"
+    assert (await world.http.get(path)).json()["alias_minimum_bandwidth_rule"]["min_kbps"] == 2000
+    body = {"alias_minimum_bandwidth_rule": {"min_kbps": 3000}}
+    assert (await world.admin.put(path, json=body)).status_code == 409
+    body = {"alias_minimum_bandwidth_rule": {"min_kbps": 1500}}
+    assert (await world.http.put(path, json=body)).status_code == 404
+    assert (await world.admin.put(path, json=body)).json()["alias_minimum_bandwidth_rule"]["min_kbps"] == 1500
+    network, _ = await plain(world)
+    network = await world.http.change("network", network, qos_policy_id=mine["id"])
+    port = await world.http.make("port", network_id=network["id"])
+    assert "resource_request" not in port
+    wanted = (await world.admin.show("port", port))["resource_request"]
+    resources = {name: value for group in wanted["request_groups"] for name, value in group["resources"].items()}
+    assert resources == {"NET_BW_EGR_KILOBIT_PER_SEC": 1500, "NET_BW_IGR_KILOBIT_PER_SEC": 1000,
+                         "NET_PACKET_RATE_KILOPACKET_PER_SEC": 5}
+    assert all(group["required"] == ["CUSTOM_VNIC_TYPE_NORMAL"] for group in wanted["request_groups"])
+    assert sorted(wanted["same_subtree"]) == sorted(group["id"] for group in wanted["request_groups"])
+    assert (await world.admin.delete(path)).status_code == 204
+    assert (await world.admin.get(path)).status_code == 404
+
+
+async def test_gateways_obey_policies_of_their_own(world):
+    public, mine = await outside(world), await policy(world, name="slow", shared=True)
+    await rule(world, mine, "bandwidth_limit", max_kbps=300)
+    router = await world.http.make(
+        "router", external_gateway_info={"network_id": public["id"], "qos_policy_id": mine["id"]})
+    assert router["external_gateway_info"]["qos_policy_id"] == mine["id"]
+    record = next(each for each in (await told(world)).routers if each.id == router["id"])
+    assert record.qos is not None and record.qos.limits[0].most == 300_000
+    assert (await world.admin.delete(f"/v2.0/qos/policies/{mine['id']}")).status_code == 409
+    gateway = {"network_id": public["id"], "qos_policy_id": None}
+    changed = await world.http.change("router", router, external_gateway_info=gateway)
+    assert changed["external_gateway_info"]["qos_policy_id"] is None
+    await world.http.change("router", router, 404, external_gateway_info=gateway | {"qos_policy_id": MISSING})

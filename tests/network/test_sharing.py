@@ -26,7 +26,7 @@ async def test_a_network_is_shared_with_one_project(world):
     assert policy["target_tenant"] == "p2" and policy["project_id"] == "p1"
     assert (await share(world.http, "network", network, "p2", 409))["type"] == "DuplicateRbacPolicy"
     assert (await share(world.http, "network", network, "*", 403))["type"] == "PolicyNotAuthorized"
-    assert (await share(world.other, "network", network, "p2", 404))["type"] == "RbacObjectNotFound"
+    assert (await share(world.other, "network", network, "p2", 400))["type"] == "InvalidInput"
     await share(world.http, "network", {"id": MISSING}, "p2", 404)
     await share(world.admin, "security_group", network, "p2", 400, action="access_as_external")
     seen = await world.other.show("network", network)
@@ -83,7 +83,8 @@ async def test_an_external_network_for_one_project(world):
     public = await outside(world)
     assert public["id"] in [n["id"] for n in await world.other.all("network")]
     mine = await world.http.make("network")
-    await share(world.http, "network", mine, "p2", 403, action="access_as_external")
+    await share(world.http, "network", mine, "*", 403, action="access_as_external")
+    await share(world.http, "network", mine, "p2", action="access_as_external")
 
 
 async def test_groups_and_pools_are_shared(world):

@@ -1,6 +1,5 @@
 """The saga that tells compute of changed addresses."""
 
-from pileus.kit import migrate
 from pileus.kit.bus import MemoryBus
 from pileus.kit.saga_testing import prove
 from pileus.network import migrations
@@ -19,8 +18,7 @@ class Ear:
 
 async def test_telling_survives_everything(make_db):
     async def world():
-        database = await make_db()
-        await migrate.bring_up_to_date(database, migrations)
+        database = await make_db(migrations)
         return Network(db=database, bus=MemoryBus(), judge=FakeEngine(), compute=Ear())
 
     async def facts(network):

@@ -3,7 +3,7 @@ import uuid
 import httpx
 import pytest
 
-from pileus.kit import faults, migrate
+from pileus.kit import faults
 from pileus.kit.bus import MemoryBus
 from pileus.kit.caller import Caller
 from pileus.kit.client import AsgiTransport
@@ -72,8 +72,7 @@ async def make_world(make_db):
 
     async def make(database=None, **config):
         if database is None:
-            database = await make_db()
-            await migrate.bring_up_to_date(database, migrations)
+            database = await make_db(migrations)
         worlds.append(World(database, **config))
         return worlds[-1]
 

@@ -178,3 +178,19 @@ async def test_two_processes_see_each_other(make_world):
     for _ in range(70):
         await first.provider(VCPU=1)
     assert len(await served_by(second, "resources=VCPU:1")) == 70
+
+
+async def test_some_at_random(make_world):
+    """A limited request gets some of the candidates, in the order of the providers; without chance the first."""
+    for chance in (True, False):
+        world = await make_world(randomize_candidates=chance)
+        every = [await world.provider(VCPU=8) for _ in range(8)]
+        parent = await world.provider()
+        await world.provider(parent=parent, VCPU=8)
+        seen = [tuple(provider for each in await served_by(world, "resources=VCPU:1&limit=3") for provider in each)
+                for _ in range(30)]
+        assert {len(found) for found in seen} == {3}
+        if chance:
+            assert len(set(seen)) > 1
+        else:
+            assert set(seen) == {tuple(every[:3])}

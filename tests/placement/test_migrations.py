@@ -3,7 +3,6 @@
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from pileus.kit import migrate
 from pileus.placement import migrations
 from pileus.placement.model.tables import metadata
 
@@ -17,7 +16,6 @@ def differences(conn, tables):
 
 
 async def test_tables_are_as_declared(make_db):
-    database = await make_db()
-    await migrate.bring_up_to_date(database, migrations)
+    database = await make_db(migrations)
     async with database.write() as tx:
         assert await tx.run_sync(differences, metadata) == []

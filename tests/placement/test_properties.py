@@ -3,15 +3,16 @@
 import asyncio
 import random
 import uuid
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from pileus.kit import migrate
 from pileus.kit.db import Db
 from pileus.placement import migrations
 from pileus.placement.client import Conflict, Inventory
+from tests.databases import Spares
 from tests.placement.conftest import World
 
 CLASSES = ("VCPU", "MEMORY_MB")
@@ -24,7 +25,8 @@ AMOUNTS = st.dictionaries(st.sampled_from(CLASSES), st.integers(1, 6), min_size=
 class Claims(RuleBasedStateMachine):
     """Two processes on one database; the model is what each call said it did."""
 
-    folder = ""
+    spares: Spares
+    folder: Path
 
     @initialize(inventories=st.lists(st.dictionaries(st.sampled_from(CLASSES), INVENTORIES, min_size=1), min_size=1,
                                      max_size=4))
@@ -34,9 +36,8 @@ class Claims(RuleBasedStateMachine):
         self.loop.run_until_complete(self._begin(inventories))
 
     async def _begin(self, inventories):
-        url = f"sqlite:///{self.folder}/{uuid.uuid4().hex}.db"
+        url = await self.spares.copy(self.folder, migrations)
         self.databases = [Db(url), Db(url)]
-        await migrate.bring_up_to_date(self.databases[0], migrations)
         self.worlds = [World(database) for database in self.databases]
         for each in inventories:
             self.inventories[await self.worlds[0].provider(**each)] = each
@@ -119,8 +120,8 @@ class Claims(RuleBasedStateMachine):
         self.loop.close()
 
 
-def test_claims(tmp_path):
-    machine = type("Claims", (Claims,), {"folder": str(tmp_path)})
+def test_claims(spare_databases, tmp_path):
+    machine = type("Claims", (Claims,), {"spares": spare_databases, "folder": tmp_path})
     run_state_machine_as_test(machine, settings=settings(
         max_examples=20, stateful_step_count=12, database=None, deadline=None, suppress_health_check=list(HealthCheck)))
 

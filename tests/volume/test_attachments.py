@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from pileus.kit.ids import new_uuid
+from pileus.volume.drivers.base import ExportOptions
+from pileus.volume.messages import BackEndSeen
+from pileus.volume.reconcilers import orphaned_exports
 
 SERVER, OTHER = new_uuid(), new_uuid()
 CONNECTOR = {"host": "host-1", "mountpoint": "/dev/vdb"}
@@ -108,3 +111,20 @@ async def test_extending_what_is_attached_tells_compute(world):
     shown = await world.show("volumes", volume)
     assert (shown["status"], shown["size"]) == ("in-use", 2)
     assert world.compute.events == [{"name": "volume-extended", "server_uuid": SERVER, "tag": volume}]
+
+
+async def test_what_is_served_to_nobody_is_served_no_longer(world):
+    """Two volumes are served for nobody, one of them since a moment ago, and one for a server."""
+    orphan, fresh, used = [await world.volume(1) for _ in range(3)]
+    held = await attachment(world, used)
+    await world.ok("PUT", f"/attachments/{held['id']}", {"attachment": {"connector": CONNECTOR}},
+                   token="service@services")
+    drivers = {volume: world.drivers[world.held(volume)[0][0]] for volume in (orphan, fresh, used)}
+    for volume in (orphan, fresh):
+        await drivers[volume].export(volume, ExportOptions())
+    world.clock.turn(orphaned_exports.OLD_ENOUGH + 1)
+    await world.ok("PUT", f"/volumes/{fresh}", {"volume": {"name": "new"}})
+    for name, driver in world.drivers.items():
+        await world.bus.call(BackEndSeen(host=f"node@{name}", zone="nova", facts=await driver.facts()))
+    await orphaned_exports.orphaned_exports.run(world)
+    assert [drivers[each].known[each].export is not None for each in (orphan, fresh, used)] == [False, True, True]

@@ -41,7 +41,7 @@ def make(make_world):
                     await prepare(world, tx, kind.id)
             if host and content:
                 await world.drivers["one"].ensure("v", 1)
-                world.drivers["one"]._volumes["v"].blocks[0] = b"data"
+                world.drivers["one"].known["v"].blocks[0] = b"data"
             return world
         return build
     return of
@@ -56,7 +56,7 @@ async def facts(world):
                 {key: value for key, value in row._mapping.items() if key in (
                     "id", "status", "host", "size_gb", "type_id_", "object_count", "progress", "image_metadata")}
                 for row in await reader.execute(sa.select(table).order_by(table.c.id))]
-    held = {name: {volume_id: msgspec.to_builtins(volume) for volume_id, volume in sorted(driver._volumes.items())}
+    held = {name: {volume_id: msgspec.to_builtins(volume) for volume_id, volume in sorted(driver.known.items())}
             for name, driver in world.drivers.items()}
     kept = sorted(path.name for path in world.backups.folder.glob("*/index"))
     return {"rows": rows, "held": held, "backups": kept, "images": dict(world.image.contents),
@@ -89,7 +89,7 @@ async def test_clone(make):
         await volumes.add(tx, Volume(id="origin", size_gb=1, type_id=type_id, zone="nova", status="available",
                                      host="node@one#one", **COMMON))
         await world.drivers["one"].ensure("origin", 1)
-        world.drivers["one"]._volumes["origin"].blocks[0] = b"data"
+        world.drivers["one"].known["origin"].blocks[0] = b"data"
 
     async def contents(world):
         return {"held": (await facts(world))["held"]}
@@ -193,7 +193,7 @@ async def with_backup(world, tx, type_id):
 async def written(world, tx, type_id):
     await with_backup(world, tx, type_id)
     await world.drivers["two"].ensure("lost", 1)
-    world.drivers["two"]._volumes["lost"].blocks[3] = b"kept"
+    world.drivers["two"].known["lost"].blocks[3] = b"kept"
     await world.backups.write("b", world.drivers["two"].read("lost"), 1 << 30, None)
     await world.drivers["two"].remove("lost")
 

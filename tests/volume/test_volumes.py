@@ -172,8 +172,8 @@ async def test_upload_to_an_image(world):
     answer = (await world.ok("POST", f"/volumes/{volume}/action", {"os-volume_upload_image": body}))
     assert (await world.show("volumes", volume))["status"] == "uploading"
     await world.sagas.drain()
-    content = world.image.contents[answer["os-volume_upload_image"]["image_id"]]
-    assert len(content) == 1 << 30 and content.startswith(DATA)
+    image_id = answer["os-volume_upload_image"]["image_id"]
+    assert world.image.sizes[image_id] == 1 << 30 and world.image.contents[image_id].startswith(DATA)
     assert (await world.show("volumes", volume))["status"] == "available"
 
 

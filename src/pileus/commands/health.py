@@ -26,8 +26,10 @@ def doctor(given: argparse.Namespace) -> int:
         if row.cure and not row.ok:
             print(f"{'':{width}}  {'':7}  cure: {row.cure}")
     if running(state):
-        troubles = list(network_troubles(Api(state, "admin")))
-        print(*(f"network: {trouble}" for trouble in troubles), sep="\n", end="\n" if troubles else "")
+        api = Api(state, "admin")
+        troubles = [*(f"network: {trouble}" for trouble in network_troubles(api)),
+                    *(f"identity: {trouble}" for trouble in directory_troubles(api))]
+        print(*troubles, sep="\n", end="\n" if troubles else "")
         if troubles:
             return 1
     lacking = [row for row in rows if row.required and not row.ok]
@@ -46,6 +48,19 @@ def network_troubles(api: Api) -> Iterator[str]:
         yield f"port {port['id']} of {port['device_id'] or 'nobody'} on host {port['binding:host_id']} is in ERROR"
 
 
+def directory_troubles(api: Api) -> Iterator[str]:
+    """Domains whose people nobody can read."""
+    for domain in api.get("identity", "/v3/domains")["domains"]:
+        found = api.call("GET", "identity", f"/v3/domains/{domain['id']}/config", accept=(404,))
+        options = found.get("config", {})
+        if options.get("identity", {}).get("driver") != "ldap":
+            continue
+        people = api.call("GET", "identity", "/v3/users", accept=(503,), domain_id=domain["id"], limit="1")
+        if "users" not in people:
+            yield (f"the directory {options.get('ldap', {}).get('url', '')} of domain {domain['name']} cannot be read; "
+                   "the log tells why")
+
+
 def _of_cloud(state: StateFolder) -> list[packages.Row]:
     """What the cloud in the folder is made of, if there is one: keys, clock, configuration, policy."""
     if not state.exists:
@@ -55,12 +70,14 @@ def _of_cloud(state: StateFolder) -> list[packages.Row]:
     from pileus.processes.embedded import settings_of  # noqa: PLC0415
     from pileus.processes.policies import policies_of  # noqa: PLC0415
     try:
-        identity = settings_of(state, state.choices()).identity
+        settings = settings_of(state, state.choices())
         policies_of(state.folder / "policy.yaml")
     except BadConfig as error:
         return [packages.Row("configuration", False, str(error), "mend the file")]
+    identity = settings.identity
     found = [*health.checks("token keys", state.folder / identity.token_keys, key_days=identity.key_days),
-             *health.checks("credential keys", state.folder / identity.credential_keys, key_days=0)]
+             *health.checks("credential keys", state.folder / identity.credential_keys, key_days=0),
+             *health.saml(settings.federation)]
     return [packages.Row(name, well, detail, cure) for name, well, detail, cure in found]
 
 

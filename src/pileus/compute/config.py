@@ -44,3 +44,19 @@ class ComputeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         "Days for which deleted servers and their actions can still be looked up.")] = 7
     reclaim_after: Annotated[int, msgspec.Meta(ge=0), doc(
         "Seconds for which a deleted server can still be restored; 0 deletes at once.")] = 0
+
+
+WeigherName = Literal["ram", "cpu", "disk", "io_ops", "num_instances", "hypervisor_version", "group", "failed_builds"]
+
+
+class SchedulerConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    weights: Annotated[dict[WeigherName, float], doc(
+        "How much each weigher counts, where that is not the default: ram 1, cpu 1, disk 1, io_ops -1, num_instances "
+        "-0.1,\nhypervisor_version 1, group 10 (soft policies of server groups), failed_builds -1000. Below 0: the "
+        "less the better.")] = {}
+    max_servers_per_host: Annotated[int, msgspec.Meta(ge=0), doc(
+        "Servers a host takes at most; 0 is as many as fit. Aggregates override it (max_instances_per_host).")] = 0
+    max_io_ops_per_host: Annotated[int, msgspec.Meta(ge=0), doc(
+        "Servers made, moved or saved on a host at once at most; 0 is no limit. Aggregates override it.")] = 0
+    isolated_hosts: Annotated[list[str], doc("Hosts that run isolated images and nothing else.")] = []
+    isolated_images: Annotated[list[str], doc("Ids of images that run on isolated hosts only.")] = []

@@ -38,18 +38,22 @@ def _disks(server: Server, image: ImageFacts | None, *, of_volume: bool) -> list
     return disks
 
 
+def leaves_others(rescue: ImageFacts) -> bool:
+    """Whether a rescue with this image leaves all other disks at their places."""
+    return any(name in rescue.properties for name in ("hw_rescue_device", "hw_rescue_bus"))
+
+
 def _with_rescue(disks: list[Disk], rescue: ImageFacts) -> list[Disk]:
-    """The firmware takes the rescue disk in any case. An image that says so leaves all others at their places."""
+    """The firmware takes the rescue disk in any case."""
     disk = Disk(kind=DiskKind.RESCUE, boot_order=0)
-    stable = any(name in rescue.properties for name in ("hw_rescue_device", "hw_rescue_bus"))
-    return [*disks, disk] if stable else [disk, *disks]
+    return [*disks, disk] if leaves_others(rescue) else [disk, *disks]
 
 
 async def build(compute: Compute, server: Server, *, admin_password: str | None = None,
-                image: ImageFacts | None = None) -> GuestSpec:
+                image: ImageFacts | None = None, without: str | None = None) -> GuestSpec:
     """Deterministic but for the random seed on a config drive, which the host writes once. `image`: what the root
-    disk starts as, where that is not the server's image."""
-    attached = await volumes.of_server(compute, server.id)
+    disk starts as, where that is not the server's image; `without`: an attachment whose volume it is not to have."""
+    attached = await volumes.of_server(compute, server.id, without=without)
     made_of = image or server.image
     disks = _disks(server, made_of, of_volume=bool(attached) and made_of is None)
     if server.rescue is not None:
@@ -63,7 +67,7 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
         vendor = Vendor(await vendor_data.from_file(compute), await vendor_data.of_all(compute, server))
         files = config_drive(server, zones.get(server.host or "", ""), links, vendor=vendor,
                              admin_password=admin_password)
-    properties = made_of.properties if made_of else {}
+    properties = dict(made_of.properties) if made_of else {}
     if server.rescue is not None:
         properties |= {name: value for name, value in server.rescue.properties.items() if name.startswith("hw_rescue_")}
     try:
@@ -72,8 +76,7 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
         raise Abort(str(error)) from error
     return GuestSpec(
         id=server.id, name=instance_name(server), vcpus=server.vcpus, memory_mb=server.memory_mb,
-        image=as_image(made_of) if made_of else None, disks=tuple(disks), config_drive=files,
-        volumes=attached,
+        image=as_image(made_of) if made_of else None, disks=tuple(disks), config_drive=files, volumes=attached,
         nics=tuple(GuestNic(port_id=nic.port_id, mac=nic.mac, tap=tap_name(nic.port_id), mtu=nic.mtu)
                    for nic in server.nics),
         hardware=hardware,

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from pileus.compute.drivers.base import Diagnostics, GuestSeen, GuestSpec, GuestVolume, HostFacts, Image, Wanted
+from pileus.compute.drivers.base import Diagnostics, GuestSeen, GuestSpec, HostFacts, Image, Wanted
 from pileus.kit.bus import Message
 
 AGENT, CONDUCTOR = "compute.agent", "compute.conductor"
@@ -62,16 +62,8 @@ class RebootGuest(Message, kw_only=True, frozen=True):
     hard: bool
 
 
-class EnsureVolumes(Message, kw_only=True, frozen=True):
-    """Have exactly these volumes in the guest."""
-
-    topic: ClassVar[str] = AGENT
-    guest_id: str
-    volumes: tuple[GuestVolume, ...]
-
-
 class AdjustGuest(Message, kw_only=True, frozen=True):
-    """Give the guest the network cards of `spec`, and no other."""
+    """Give the guest the network cards and volumes of `spec`, and no other."""
 
     topic: ClassVar[str] = AGENT
     reply: ClassVar[type] = GuestSeen

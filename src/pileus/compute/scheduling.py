@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from typing import Any
 
 import msgspec
 
-from pileus.compute.model import groups, hosts, servers
-from pileus.compute.model.hosts import Host
-from pileus.compute.model.servers import Server
+from pileus.compute.model import aggregates, groups, hosts, servers
+from pileus.compute.model.hosts import Host, Used
+from pileus.compute.model.servers import FlavorCopy, Server
 from pileus.compute.runtime import Compute
-from pileus.compute.scheduler import GroupWish, HostState, Sifted, Verdict, Wish, select
+from pileus.compute.scheduler import questions
+from pileus.compute.scheduler.choice import Judged, Verdict, judge, select
+from pileus.compute.scheduler.columns import Columns, HostState
+from pileus.compute.scheduler.wishes import GroupWish, Wish
+from pileus.kit.db import Connection
 from pileus.placement.client import Candidates, Conflict
 
-MOST_CANDIDATES = 200             # more would not make a better choice, only bigger rows
+MOST_CANDIDATES = 200             # looked at first: a choice of some at random is nearly as good, and rows stay small
 Free = dict[str, dict[str, float]]  # provider id -> what is free of each resource class
 
 
 def resources_of(server: Server) -> dict[str, int]:
-    """What the server takes of each resource class."""
-    flavor = server.flavor
-    disk = flavor.disk_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
+    """What the server takes of each resource class. The volume that one boots from is on no host."""
+    return as_claim(server.flavor, has_root_disk=server.image is not None)
+
+
+def as_claim(flavor: FlavorCopy, *, has_root_disk: bool = True) -> dict[str, int]:
+    disk = (flavor.disk_gb if has_root_disk else 0) + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
     found = {"VCPU": flavor.vcpus, "MEMORY_MB": flavor.memory_mb, "DISK_GB": disk}
     for key, value in flavor.extra_specs.items():
         if key.startswith("resources:") and value.isdigit():
@@ -29,15 +37,20 @@ def resources_of(server: Server) -> dict[str, int]:
     return {name: amount for name, amount in found.items() if amount}
 
 
-def _required_traits(server: Server) -> list[str]:
-    return [key.removeprefix("trait:") for key, value in server.flavor.extra_specs.items()
-            if key.startswith("trait:") and value == "required"]
+def traits_of(server: Server, wanted: str) -> tuple[str, ...]:
+    """What flavor and image say of traits; `wanted`: required or forbidden."""
+    said = (server.image.properties if server.image else {}) | server.flavor.extra_specs
+    return tuple(sorted(key.removeprefix("trait:") for key, value in said.items()
+                        if key.startswith("trait:") and value == wanted))
 
 
-async def candidates(compute: Compute, server: Server) -> Free:
-    """Providers that would take the server now."""
+async def candidates(compute: Compute, server: Server, asked_host: str | None = None, *,
+                     most: int | None = MOST_CANDIDATES) -> Free:
+    """Providers that would take the server now: the asked host if it does, else some of them."""
+    tree = None if asked_host is None else hosts.stable_id(asked_host)
     return _free(await compute.placement.candidates(
-        resources_of(server), required=_required_traits(server), limit=MOST_CANDIDATES))
+        resources_of(server), required=traits_of(server, "required"), forbidden=traits_of(server, "forbidden"),
+        in_tree=tree, limit=most))
 
 
 def _free(found: Candidates) -> Free:
@@ -47,49 +60,121 @@ def _free(found: Candidates) -> Free:
 
 async def choose(compute: Compute, server: Server, fitting: Free, asked_host: str | None,
                  tried: tuple[str, ...] = ()) -> Verdict:
-    """Filter and weigh the fitting providers; when that leaves none, look at every host, to say why."""
+    """Filter and weigh the fitting providers; when that leaves none, look at every host: there may be more, and it
+    says why."""
     async with compute.db.read() as reader:
-        known = await hosts.every(reader)
-        load = await hosts.loads(reader)
-        group = await _group(reader, server)
-        same, different = await _hinted(reader, server, "same_host"), await _hinted(reader, server, "different_host")
-    wish = Wish(resources=resources_of(server), zone=server.zone, host=asked_host, same_as=same,
-                different_from=different, tried=tried, group=group)
-    verdict = select([_state(compute, host, fitting[host.id], load) for host in known if host.id in fitting], wish)
+        wish = await wish_of(compute, reader, server, asked_host, tried)
+        known = await hosts.named(reader, list(fitting))
+        columns = Columns(await _states(compute, reader, known, fitting, None))
+    verdict = select(columns, wish, compute.scheduler.weights)
     if verdict.hosts:
         return verdict
-    some = _free(await compute.placement.candidates({"MEMORY_MB": 1}, limit=MOST_CANDIDATES))
-    everyone = select([_state(compute, host, some.get(host.id, {}), load) for host in known], wish)
-    if everyone.hosts:                 # only what placement alone looks at kept them out
-        reason = f"none has the traits {', '.join(_required_traits(server))} and the resources free."
-        last = Sifted(filter="Placement", hosts_in=len(known), hosts_out=0, why=reason)
-        return Verdict(hosts=(), table=(*everyone.table, last))
-    return everyone
+    return select(await everywhere(compute, server), wish, compute.scheduler.weights)
 
 
-def _state(compute: Compute, host: Host, free: dict[str, float], load: dict[str, int]) -> HostState:
-    up = compute.clock() - host.seen_at < compute.config.host_silent_after and not host.forced_down
-    return HostState(name=host.name, provider_id=host.id, zone=host.zone or compute.config.default_zone,
-                     enabled=not host.disabled, up=up, reason=host.disabled_reason or "", free=free,
-                     servers=load.get(host.name, 0))
+async def everywhere(compute: Compute, server: Server) -> Columns:
+    """All hosts, with what they have free and whether placement offers them for the server."""
+    offered = await candidates(compute, server, most=None)
+    free: Free = {}
+    for name in resources_of(server):          # one that has nothing left of all of them is in none of the answers
+        free |= _free(await compute.placement.candidates({name: 1}))
+    free |= offered
+    async with compute.db.read() as reader:
+        return Columns(await _states(compute, reader, await hosts.every(reader), free, offered))
 
 
-async def _group(reader: Any, server: Server) -> GroupWish | None:
+async def explain(compute: Compute, server: Server, asked_host: str | None) -> list[Judged]:
+    """A dry run: what would be said of every host."""
+    async with compute.db.read() as reader:
+        wish = await wish_of(compute, reader, server, asked_host)
+    return judge(await everywhere(compute, server), wish, compute.scheduler.weights)
+
+
+async def _states(compute: Compute, reader: Connection, known: list[Host], free: Free,
+                  offered: Free | None) -> list[HostState]:
+    """`offered`: where it is None, all of them are."""
+    names = [host.name for host in known] if len(known) <= MOST_CANDIDATES else None
+    used, busy = await hosts.used(reader, names), await hosts.busy(reader, names)
+    said = _metadata(await aggregates.every(reader))
+    now, silent_after = compute.clock(), compute.config.host_silent_after
+    nothing = Used()
+    return [HostState(
+        name=host.name, provider_id=host.id, zone=host.zone or compute.config.default_zone,
+        enabled=not host.disabled, up=host.is_up(now, silent_after), reason=host.disabled_reason or "",
+        free=free.get(host.id, {}), offered=offered is None or host.id in offered,
+        servers=used.get(host.name, nothing).servers, vcpus_used=used.get(host.name, nothing).vcpus,
+        memory_mb_used=used.get(host.name, nothing).memory_mb, io_ops=busy.get(host.name, 0),
+        failed_builds=host.failed_builds or 0, address=host.address, facts=host.facts,
+        metadata=said.get(host.name, {})) for host in known]
+
+
+def _metadata(found: list[aggregates.Aggregate]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """By host and key, the values of all aggregates it is in."""
+    said: dict[str, dict[str, tuple[str, ...]]] = {}
+    for each in found:
+        for host in each.hosts:
+            of_host = said.setdefault(host, {})
+            for key, value in each.metadata.items():
+                of_host[key] = (*of_host.get(key, ()), value)
+    return said
+
+
+async def wish_of(compute: Compute, reader: Connection, server: Server, asked_host: str | None,
+                  tried: tuple[str, ...] = ()) -> Wish:
+    hints, config = server.hints or {}, compute.scheduler
+    return Wish(
+        resources=resources_of(server), zone=server.zone, host=asked_host, tried=tried,
+        same_as=await _hinted(reader, hints, "same_host"),
+        different_from=await _hinted(reader, hints, "different_host"), near=near(hints),
+        query=questions.parse(hints["query"]) if hints.get("query") else None,
+        group=await _group(reader, server), flavor=server.flavor.name, project_id=server.project_id,
+        extra_specs=server.flavor.extra_specs, image_id=server.image_id,
+        properties=server.image.properties if server.image else {},
+        required=traits_of(server, "required"), forbidden=traits_of(server, "forbidden"),
+        most_servers=config.max_servers_per_host, most_io_ops=config.max_io_ops_per_host,
+        isolated_hosts=frozenset(config.isolated_hosts), isolated_images=frozenset(config.isolated_images))
+
+
+async def _group(reader: Connection, server: Server) -> GroupWish | None:
     """What the server's group asks, itself not counted."""
     if server.group_id is None:
         return None
     group = await groups.get(reader, server.group_id)
     others = [each for each in (await groups.members(reader, [group.id])).get(group.id, []) if each.id != server.id]
     return GroupWish(policy=group.policy, most_per_host=group.rules.get(groups.MOST_PER_HOST, 1),
-                     hosts=dict(Counter(each.host for each in others if each.host)))
+                     hosts=dict(Counter(host for each in others for host in each.hosts)))
 
 
-async def _hinted(reader: Any, server: Server, hint: str) -> tuple[str, ...]:
+async def _hinted(reader: Connection, hints: dict[str, Any], hint: str) -> tuple[str, ...]:
     """The hosts of the servers a scheduler hint names."""
-    wanted = (server.hints or {}).get(hint) or []
+    wanted = hints.get(hint) or []
     named = [wanted] if isinstance(wanted, str) else list(wanted)
     found = [await servers.find(reader, server_id) for server_id in named]
     return tuple(other.host for other in found if other is not None and other.host)
+
+
+def near(hints: dict[str, Any]) -> str | None:
+    """The network of the hints build_near_host_ip and cidr; /24 without the latter. Raises ValueError."""
+    address = hints.get("build_near_host_ip")
+    if not address:
+        return None
+    return str(ipaddress.ip_network(f"{address}/{str(hints.get('cidr') or '24').removeprefix('/')}", strict=False))
+
+
+async def promise(compute: Compute, server: Server, host: str) -> bool:
+    """Whether the strict policy of the server's group lets it go to the host; if so, it is counted there from now on.
+
+    Asked and written in the turn of the group, so that two of its servers are never both told so.
+    """
+    if server.group_id is None:
+        return True
+    async with compute.db.write() as tx:
+        await groups.wait_turn(tx, server.group_id)
+        wish = await _group(tx, server)
+        if wish is None or not wish.allows(host):
+            return False
+        await groups.promise(tx, server.id, host)
+    return True
 
 
 async def claim(compute: Compute, server: Server, host: str, consumer_id: str = "") -> bool:

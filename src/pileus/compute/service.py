@@ -7,6 +7,7 @@ from pileus.compute.api import (
     aggregates,
     consoles,
     discovery,
+    extensions,
     external_events,
     flavor_extras,
     flavors,
@@ -16,7 +17,9 @@ from pileus.compute.api import (
     interfaces,
     keypairs,
     limits,
+    old_networks,
     quotas,
+    schedule,
     security_groups,
     server_actions,
     server_create,
@@ -30,6 +33,7 @@ from pileus.compute.api import (
     servers,
     services,
     usage,
+    usage_audits,
     volume_attachments,
     zones,
 )
@@ -41,6 +45,7 @@ from pileus.compute.reconcilers.abandoned_servers import abandoned_servers
 from pileus.compute.reconcilers.forgotten import forgotten
 from pileus.compute.reconcilers.orphaned_claims import orphaned_claims
 from pileus.compute.reconcilers.reclaimed import reclaimed
+from pileus.compute.sagas.attach_volume import AttachVolume, DetachVolume, GrowVolume
 from pileus.compute.sagas.boot_server import BootServer
 from pileus.compute.sagas.delete_server import DeleteServer
 from pileus.compute.sagas.interfaces import AttachInterface, DetachInterface
@@ -63,13 +68,14 @@ SERVICE = Service(
                   server_rebuilds.routes, server_groups.routes, consoles.routes, interfaces.routes, flavors.routes,
                   flavor_extras.routes, keypairs.routes, aggregates.routes, hypervisors.routes, services.routes,
                   hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, external_events.routes,
-                  security_groups.routes, volume_attachments.routes, images.routes, operations.routes),
+                  security_groups.routes, volume_attachments.routes, images.routes, schedule.routes, extensions.routes,
+                  old_networks.routes, usage_audits.routes, operations.routes),
     rules=(*servers.RULES, *server_create.RULES, *server_items.RULES, *server_groups.RULES, *server_images.RULES,
-           *server_moves.RULES, *limits.RULES),
+           *server_moves.RULES, *volume_attachments.RULES, *limits.RULES),
     envelope=envelope, page_links=page_links,
     sagas=(BootServer, DeleteServer, PowerServer, RebuildServer, RescueServer, UnrescueServer, SnapshotServer,
            ShelveServer, UnshelveServer, ResizeServer, ConfirmResize, RevertResize, SetServerPassword, AttachInterface,
-           DetachInterface),
+           DetachInterface, AttachVolume, DetachVolume, GrowVolume),
     reconcilers=(abandoned_servers, orphaned_claims, reclaimed, forgotten, operations.forgotten_sagas),
     handlers=conductor.handlers, topic=CONDUCTOR,
     legacy=("/v2", "/v2.1"), headers=lambda ctx: {"x-compute-request-id": ctx.request_id})

@@ -39,10 +39,21 @@ def guest_volume(attachment: Attachment) -> GuestVolume | None:
     info = attachment.connection_info
     if not info.get("socket"):
         return None
-    connector = info.get("connector", {})
-    return GuestVolume(
-        volume_id=attachment.volume_id, socket=info["socket"], export=info["export"],
-        read_only=attachment.attach_mode == "ro", boot_order=1 if connector.get("boot_index") == 0 else None)
+    return GuestVolume(volume_id=attachment.volume_id, socket=info["socket"], export=info["export"],
+                       read_only=attachment.attach_mode == "ro", boot_order=1 if is_root(attachment) else None)
+
+
+def is_root(attachment: Attachment) -> bool:
+    """Whether the server boots from it."""
+    return attachment.connector.get("boot_index") == 0
+
+
+async def root_of(compute: Compute, server_id: str) -> Attachment:
+    """Of a server that boots from a volume. Raises Abort."""
+    for each in await compute.volume.attachments(server_id):
+        if is_root(each):
+            return each
+    raise Abort(f"The volume that instance {server_id} boots from is not attached to it.")
 
 
 async def of_server(compute: Compute, server_id: str, *, without: str | None = None) -> tuple[GuestVolume, ...]:
@@ -52,15 +63,16 @@ async def of_server(compute: Compute, server_id: str, *, without: str | None = N
 
 
 def device_of(attachment: Attachment) -> str | None:
-    return attachment.connection_info.get("connector", {}).get("mountpoint")
+    return attachment.connector.get("mountpoint")
 
 
 def told(attachment: Attachment, *, brief: bool) -> dict[str, Any]:
     """As servers show it; `brief` as they did before 2.3."""
-    if brief:
-        return {"id": attachment.volume_id}
-    connector = attachment.connection_info.get("connector", {})
-    return {"id": attachment.volume_id, "delete_on_termination": bool(connector.get("delete_on_termination"))}
+    return {"id": attachment.volume_id} | ({} if brief else {"delete_on_termination": goes_with_server(attachment)})
+
+
+def goes_with_server(attachment: Attachment) -> bool:
+    return bool(attachment.connector.get("delete_on_termination"))
 
 
 def free_device(taken: list[str | None]) -> str:
@@ -88,11 +100,26 @@ async def attach(compute: Compute, server_id: str, host: str, wish: VolumeWish, 
         raise
 
 
+async def join_host(compute: Compute, server_id: str, host: str) -> None:
+    """Have the volumes of a server served to the host it is going to be on."""
+    for each in await compute.volume.attachments(server_id):
+        if each.connector and not (each.connector.get("host") == host and each.connection_info.get("socket")):
+            await compute.volume.connect(each.id, {**each.connector, "host": host})
+            await compute.volume.complete(each.id)
+
+
+async def leave_host(compute: Compute, server_id: str) -> None:
+    """The server keeps its volumes while it is on no host; they are served to nobody."""
+    for each in await compute.volume.attachments(server_id):
+        if each.connector.get("host"):
+            await compute.volume.keep(each.id, {key: value for key, value in each.connector.items() if key != "host"})
+
+
 async def release(compute: Compute, server_id: str) -> None:
     """Detach everything from a server that is gone, and delete what was to go with it. Said twice: nothing more."""
     for each in await compute.volume.attachments(server_id):
         await compute.volume.detach(each.id)
-        if each.connection_info.get("connector", {}).get("delete_on_termination"):
+        if goes_with_server(each):
             await remove_volume(compute, each.volume_id)
 
 

@@ -238,7 +238,7 @@ async def _by_token(app: Identity, proof: Proof, shown: Shown) -> None:
         found = await app.contexts.of(proof.token.id)
     except Unauthorized as error:
         raise TokenNotFound() from error         # clients tell by this that the token is to blame
-    if found.token.trust_id or found.token.oauth_id:
+    if found.token.trust_id or found.token.oauth_id or found.token.thumbprint:
         raise Refused(reason="A token of a trust or of OAuth cannot be exchanged for another one.")
     async with app.db.read() as reader:
         shown.is_user(await users.get(reader, found.token.user_id))
@@ -292,7 +292,7 @@ async def _scoped(conn: Connection, app: Identity, asked: ScopeRef | str | None,
         if asked != "unscoped":
             raise InvalidBody(reason="Expecting scope to be an object, or 'unscoped'.")
         asked = ScopeRef(unscoped={})
-    scope, scope_id = await _scope(conn, asked, shown, seen)
+    scope, scope_id = await scope_of(conn, asked, shown, seen)
     user_id, trust_id = shown.user.id, ""
     if asked is not None and asked.trust is not None:
         trust = await trusts.find(conn, asked.trust.id)
@@ -316,7 +316,7 @@ async def _scoped(conn: Connection, app: Identity, asked: ScopeRef | str | None,
                  federated=shown.parent.federated if shown.parent else ())
 
 
-async def _scope(conn: Connection, asked: ScopeRef | None, shown: Shown, seen: Places) -> tuple[int, str]:
+async def scope_of(conn: Connection, asked: ScopeRef | None, shown: Shown, seen: Places) -> tuple[int, str]:
     if asked is None:
         if shown.app_credential is not None:
             return tokens.PROJECT, shown.app_credential.project_id

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pileus.identity import feed
 from pileus.identity.federation import people
-from pileus.identity.model import revocations
+from pileus.identity.model import revocations, used_once
 from pileus.kit.reconcile import reconciler
 
 if TYPE_CHECKING:
@@ -47,3 +47,4 @@ async def rotate_keys(app: Identity) -> None:
 async def forget_old_revocations(app: Identity) -> None:
     async with app.db.write() as tx:
         await revocations.prune(tx, app.clock())
+        await used_once.prune(tx, app.clock())

@@ -30,5 +30,19 @@ class IdentityClient(Client):
         found = await self.call("GET", f"/identity/v3/projects/{project_id}", expect=(404,))
         return found["project"] if found else None
 
+    async def limits(self, service_id: str, region_id: str, project_id: str) -> dict[str, int]:
+        """What a project may have of a service's resources, by unified limits; -1 is no limit. Those that nobody
+        registered are not in it. Limits of the region beat those of all regions."""
+        query = {"service_id": service_id}
+        registered = (await self.call("GET", "/identity/v3/registered_limits", query=query))["registered_limits"]
+        if not registered:
+            return {}
+        own = (await self.call("GET", "/identity/v3/limits", query=query | {"project_id": project_id}))["limits"]
+        found: dict[str, int] = {}
+        for region in (None, region_id):
+            for limits, amount in ((registered, "default_limit"), (own, "resource_limit")):
+                found |= {each["resource_name"]: each[amount] for each in limits if each["region_id"] == region}
+        return found
+
     async def projects(self) -> list[dict[str, Any]]:
         return (await self.call("GET", "/identity/v3/projects"))["projects"]

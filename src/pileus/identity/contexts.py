@@ -252,6 +252,8 @@ def _body(token: Token, user: User, user_domain: Project, scope: Scope, held: li
         "user": {"domain": _named(user_domain), "id": user.id, "name": user.name,
                  "password_expires_at": plain_time(user.password_expires_at)},
         "audit_ids": list(token.audit_ids), "expires_at": iso(token.expires_at), "issued_at": iso(token.issued_at)}
+    if token.thumbprint:
+        body["oauth2_credential"] = {"x5t#S256": token.thumbprint}
     if token.federated:
         idp_id, protocol_id, *group_ids = token.federated
         body["user"]["OS-FEDERATION"] = {"identity_provider": {"id": idp_id}, "protocol": {"id": protocol_id},
@@ -274,4 +276,5 @@ def _caller(token: Token, user: User, user_domain: Project, scope: Scope, held: 
         project_id=project.id if project else None, project_name=project.name if project else None,
         project_domain_id=domain.id if domain else None, project_domain_name=domain.name if domain else None,
         domain_id=scope.domain.id if scope.domain else None, domain_name=scope.domain.name if scope.domain else None,
-        system=scope.system, roles=tuple(role.name for role in held), token=text, expires_at=token.expires_at)
+        system=scope.system, roles=tuple(role.name for role in held), token=text, expires_at=token.expires_at,
+        thumbprint=token.thumbprint)

@@ -7,8 +7,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pileus.identity.federation.settings import FederationConfig
+from pileus.sandbox.checks import program
+
 DAY = 86_400.0
 CLOCK_SECONDS = 5.0
+
+
+def saml(config: FederationConfig) -> Iterator[tuple[str, bool, str, str]]:
+    """Rows of the same kind on what SAML needs, if it is wanted."""
+    if config.saml or config.identity_url:
+        found = program("xmlsec1")
+        yield "xmlsec1", found is not None, found or "not installed; SAML needs it", "sudo apt-get install xmlsec1"
+    for name, provider in config.saml.items():
+        if not config.identity_url:
+            yield f"SAML {name}", False, "identity_url of [federation] is not set", "set it"
+        elif not provider.metadata.is_file():
+            yield f"SAML {name}", False, f"there is no {provider.metadata}", "put the provider's metadata there"
 
 
 def checks(name: str, folder: Path, *, key_days: int) -> Iterator[tuple[str, bool, str, str]]:

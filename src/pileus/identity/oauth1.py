@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from oauthlib.oauth1.rfc5849 import signature, utils
 
-from pileus.identity.model import oauth
+from pileus.identity.model import oauth, used_once
 from pileus.identity.model.oauth import AccessToken, Consumer, RequestToken
 from pileus.kit.faults import Unauthorized
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pileus.kit.web import Ctx
 
 METHODS = {"HMAC-SHA1": hashlib.sha1, "HMAC-SHA256": hashlib.sha256, "HMAC-SHA512": hashlib.sha512}
+MOUNTS = ("/identity", "/keystone")    # the paths by which identity is reached
 LATE = 600.0                           # seconds by which a request's time may differ from ours
 LONGEST = 8192
 
@@ -26,8 +27,8 @@ LONGEST = 8192
 class Signed:
     """A request and the parameters of its header; nothing of it is believed before `must_be_signed`."""
 
-    def __init__(self, method: str, url: str, header: str):
-        self.method, self.url, self.header = method, url, header if len(header) <= LONGEST else ""
+    def __init__(self, method: str, urls: list[str], header: str):
+        self.method, self.urls, self.header = method, urls, header if len(header) <= LONGEST else ""
         self.fields: dict[str, str] = {}
         if self.header.lower().startswith("oauth "):
             try:
@@ -38,7 +39,11 @@ class Signed:
 
     @classmethod
     def of(cls, ctx: Ctx) -> Signed:
-        return cls(ctx.request.method, ctx.url_with(), ctx.request.headers.get("authorization", ""))
+        """Clients sign the address that they log in at, and send to the one that the catalog names."""
+        url, root = ctx.url_with(), ctx.request.scope.get("root_path", "")
+        before, _, after = url.partition(f"{root}/")
+        urls = [url] + [f"{before}{other}/{after}" for other in MOUNTS if root in MOUNTS and other != root]
+        return cls(ctx.request.method, urls, ctx.request.headers.get("authorization", ""))
 
     def must_be_signed(self, now: float, consumer_secret: str, token_secret: str = "") -> None:
         """Raises Unauthorized unless whoever sent it knows both secrets."""
@@ -48,18 +53,22 @@ class Signed:
                 or abs(int(stamp) - now) > LATE or not self.fields.get("oauth_nonce") \
                 or self.fields.get("oauth_version", "1.0") != "1.0":
             raise Unauthorized()
+        key = f"{utils.escape(consumer_secret)}&{utils.escape(token_secret)}".encode()
+        found = self.fields.get("oauth_signature", "").encode(errors="replace")
+        if not any([hmac.compare_digest(base64.b64encode(hmac.digest(key, self._base(url), digest)), found)
+                    for url in self.urls]):
+            raise Unauthorized()
+
+    def _base(self, url: str) -> bytes:
+        """What is signed if the request went to `url`."""
         try:
-            parameters: Any = signature.collect_parameters(uri_query=urlsplit(self.url).query,
+            parameters: Any = signature.collect_parameters(uri_query=urlsplit(url).query,
                                                            headers={"Authorization": self.header})
             method: Any = self.method
-            base = signature.signature_base_string(
-                method, signature.base_string_uri(self.url), signature.normalize_parameters(parameters))
+            return signature.signature_base_string(
+                method, signature.base_string_uri(url), signature.normalize_parameters(parameters)).encode()
         except ValueError as error:
             raise Unauthorized() from error
-        key = f"{utils.escape(consumer_secret)}&{utils.escape(token_secret)}".encode()
-        wanted = base64.b64encode(hmac.digest(key, base.encode(), digest))
-        if not hmac.compare_digest(wanted, self.fields.get("oauth_signature", "").encode(errors="replace")):
-            raise Unauthorized()
 
 
 async def consumer_of(app: Identity, signed: Signed) -> Consumer:
@@ -71,13 +80,17 @@ async def consumer_of(app: Identity, signed: Signed) -> Consumer:
     return consumer
 
 
-def must_be_signed_by(app: Identity, signed: Signed, consumer: Consumer,
-                      token: RequestToken | AccessToken | None = None) -> None:
-    """And, with a token, by its secret as well. It must be one of that consumer's and not have ended."""
+async def must_be_signed_by(app: Identity, signed: Signed, consumer: Consumer,
+                            token: RequestToken | AccessToken | None = None) -> None:
+    """And, with a token, by its secret as well. It must be one of that consumer's and not have ended. A request counts
+    once: its time and nonce are remembered for as long as its time would do."""
     if token is not None and (token.consumer_id != consumer.id or token.expires_at <= app.clock()):
         raise Unauthorized()
     plain = [app.credential_keys.decrypt(row.secret).decode() for row in (consumer, token) if row is not None]
     signed.must_be_signed(app.clock(), *plain)
+    stamp, nonce = signed.fields["oauth_timestamp"], signed.fields["oauth_nonce"]
+    await used_once.use(app.db, "oauth1", consumer.id, token.id if token else "", stamp, nonce,
+                        expires_at=int(stamp) + LATE + 1)
 
 
 async def proven_access_token(app: Identity, signed: Signed) -> AccessToken:
@@ -87,5 +100,5 @@ async def proven_access_token(app: Identity, signed: Signed) -> AccessToken:
         token = await oauth.find_access_token(reader, signed.fields.get("oauth_token", ""))
     if token is None:
         raise Unauthorized()
-    must_be_signed_by(app, signed, consumer, token)
+    await must_be_signed_by(app, signed, consumer, token)
     return token

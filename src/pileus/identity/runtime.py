@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pileus.identity import certificates
 from pileus.identity.compliance import Compliance
 from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.contexts import Contexts
 from pileus.identity.directory.directories import Directories
 from pileus.identity.federation.oidc import OidcProviders
+from pileus.identity.federation.saml import SamlProviders
+from pileus.identity.federation.saml_idp import SamlIdp
+from pileus.identity.federation.saml_keys import SamlKeys
 from pileus.identity.federation.settings import FederationConfig
 from pileus.identity.feed import Feed
 from pileus.identity.jws import JwsKeys
@@ -19,6 +23,7 @@ from pileus.kit.caller import Caller
 from pileus.kit.clock import Clock
 from pileus.kit.db import Connection, Db
 from pileus.kit.service import Runtime
+from pileus.kit.web import Ctx
 
 
 class Identity(Runtime):
@@ -40,10 +45,16 @@ class Identity(Runtime):
         self.directories = Directories(self)
         self.federation = federation or FederationConfig()
         self.oidc = OidcProviders(self.federation, self.clock)
+        keys = SamlKeys(config.credential_keys)
+        self.saml = SamlProviders(self.federation, keys)
+        self.saml_idp = SamlIdp(self.federation, keys, self.clock)
         self.heard: int | None = None          # up to which change of other processes `feed` was told
 
     async def authenticate(self, token: str, *, expired_ok: bool = False) -> Caller:
         return (await self.contexts.of(token, expired_ok=expired_ok)).caller
+
+    async def without_token(self, ctx: Ctx) -> Caller | None:
+        return await certificates.caller_of(self, ctx.certificate, ctx.request.headers)
 
     async def announce(self, tx: Connection, *subjects: str, revoke: bool = False) -> None:
         """Tell every validator that `subjects` changed, once `tx` commits; `revoke` ends their tokens as well."""

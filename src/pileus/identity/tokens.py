@@ -35,6 +35,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     app_credential_id: str = ""
     trust_id: str = ""
     oauth_id: str = ""                   # of an access token of OAuth 1.0a
+    thumbprint: str = ""                 # of the certificate that must come with it
     federated: tuple[str, ...] = ()      # identity provider, protocol, and groups held by their word
 
     @property
@@ -61,6 +62,7 @@ class _Packed(msgspec.Struct, array_like=True):
     trust_id: Any = ""
     federated: list[Any] = []
     oauth_id: Any = ""
+    thumbprint: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -78,7 +80,7 @@ def encode(keys: KeyRepository, token: Token) -> str:
         _LAYOUT, _shorter(token.user_id), sum(1 << METHODS.index(m) for m in token.methods), token.issued_at,
         token.expires_at, [base64.urlsafe_b64decode(a + "==") for a in token.audit_ids], token.scope,
         _shorter(token.scope_id), _shorter(token.app_credential_id), _shorter(token.trust_id),
-        [_shorter(part) for part in token.federated], _shorter(token.oauth_id)]
+        [_shorter(part) for part in token.federated], _shorter(token.oauth_id), token.thumbprint]
     while packed[-1] in ("", UNSCOPED, []):
         packed.pop()
     return keys.encrypt(_encoder.encode(packed))
@@ -101,7 +103,7 @@ def decode(keys: KeyRepository, text: str) -> Token:
         issued_at=packed.issued_at, expires_at=packed.expires_at, scope=packed.scope,
         scope_id=_longer(packed.scope_id), app_credential_id=_longer(packed.app_credential_id),
         trust_id=_longer(packed.trust_id), federated=tuple(_longer(part) for part in packed.federated),
-        oauth_id=_longer(packed.oauth_id),
+        oauth_id=_longer(packed.oauth_id), thumbprint=packed.thumbprint,
         audit_ids=tuple(base64.urlsafe_b64encode(a).decode().rstrip("=") for a in packed.audit_ids))
 
 
@@ -120,6 +122,7 @@ class _Claims(msgspec.Struct, kw_only=True):
     openstack_trust_id: str = ""
     openstack_access_token_id: str = ""
     openstack_federated: tuple[str, ...] = ()
+    openstack_thumbprint: str = ""
 
 
 def _claims(token: Token) -> dict[str, Any]:
@@ -128,7 +131,8 @@ def _claims(token: Token) -> dict[str, Any]:
         openstack_audit_ids=token.audit_ids, openstack_system="all" if token.scope == SYSTEM else None,
         openstack_domain_id=token.domain_id, openstack_project_id=token.project_id,
         openstack_app_cred_id=token.app_credential_id, openstack_trust_id=token.trust_id,
-        openstack_access_token_id=token.oauth_id, openstack_federated=token.federated))
+        openstack_access_token_id=token.oauth_id, openstack_federated=token.federated,
+        openstack_thumbprint=token.thumbprint))
     return {name: value for name, value in found.items() if value}
 
 
@@ -147,7 +151,8 @@ def _of_claims(keys: JwsKeys, text: str) -> Token:
     return Token(
         user_id=said.sub, methods=said.openstack_methods, issued_at=said.iat, expires_at=said.exp, scope=scope,
         scope_id=scope_id, audit_ids=said.openstack_audit_ids, app_credential_id=said.openstack_app_cred_id,
-        trust_id=said.openstack_trust_id, oauth_id=said.openstack_access_token_id, federated=said.openstack_federated)
+        trust_id=said.openstack_trust_id, oauth_id=said.openstack_access_token_id, federated=said.openstack_federated,
+        thumbprint=said.openstack_thumbprint)
 
 
 def _shorter(text: str) -> bytes | str:

@@ -111,7 +111,8 @@ def caller_of(body: dict[str, Any], token: str) -> Caller:
         project_domain_name=project["domain"]["name"] if project else None,
         domain_id=domain["id"] if domain else None, domain_name=domain["name"] if domain else None,
         system="system" in body, roles=tuple(role["name"] for role in body.get("roles", ())), token=token,
-        expires_at=ends, access_rules=access_rules(body))
+        expires_at=ends, access_rules=access_rules(body),
+        thumbprint=body.get("oauth2_credential", {}).get("x5t#S256", ""))
 
 
 def access_rules(body: dict[str, Any]) -> tuple[AccessRule, ...]:

@@ -11,6 +11,7 @@ from oslo_utils.imageutils.format_inspector import (
 )
 
 from pileus.image.faults import BadFormat
+from pileus.image.stores.base import Piece
 
 # What content may be found under which disk_format. A raw disk may begin with a partition table or be encrypted, and
 # most ISO images can also be started from a disk. Formats that are not named here have no content to be told by.
@@ -19,6 +20,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "qcow2": frozenset({"qcow2"}), "vmdk": frozenset({"vmdk"}), "vdi": frozenset({"vdi"}),
     "vhd": frozenset({"vhd"}), "vhdx": frozenset({"vhdx"}), "gpt": frozenset({"gpt"}), "luks": frozenset({"luks"})}
 UNCHECKED = frozenset({"raw", "gpt", "iso"})              # formats that cannot refer to anything outside themselves
+_STEP = 1 << 16                 # a format may tell where to look on only before that place has gone by
 _TO_THE_END = frozenset({"vmdk"})                         # its footer overrides its header
 
 
@@ -42,16 +44,24 @@ class Inspection:
         self._wrapper = InspectWrapper(self._feed, expected) if self.wanted else None      # type: ignore[arg-type]
         self._decided = False
 
-    def feed(self, piece: bytes) -> None:
+    def feed(self, piece: Piece) -> None:
         self._size += len(piece)
         if self._wrapper is None or self._decided:
             return
-        self._feed.piece = piece
         try:
-            self._wrapper.read(len(piece))
-            self._decided = self.claimed not in _TO_THE_END and self._wrapper.formats is not None
+            for first in range(0, len(piece), _STEP):
+                self._feed.piece = bytes(piece[first:first + _STEP])
+                self._wrapper.read(len(self._feed.piece))
+                if self._is_decided(self._wrapper):
+                    self._decided = True
+                    return
         except Exception as error:        # the library raises whatever its parsers trip over
             raise BadFormat(claimed=self.claimed, reason=str(error)) from error
+
+    def _is_decided(self, wrapper: InspectWrapper) -> bool:
+        """Once all that is to be known of the format that it turned out to be was read."""
+        found = wrapper.formats
+        return self.claimed not in _TO_THE_END and found is not None and all(each.complete for each in found)
 
     def verdict(self) -> int | None:
         if self._wrapper is None:

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Awaitable, Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from pileus.image.config import ImageConfig
+from pileus.image.conversion import convert
 from pileus.image.model import cached
 from pileus.image.model.images import Image
 from pileus.image.stores.base import NoSuchData, Reading, Store
 from pileus.image.stores.file import FileStore
+from pileus.kit.client import Refused, Unreachable
+from pileus.kit.faults import Unavailable
 from pileus.kit.service import Runtime
 
+UnifiedLimits = Callable[[str], Awaitable[dict[str, int]]]            # of a project
+Converter = Callable[[Path, str, Path, str], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
 class Images(Runtime):
-    def __init__(self, *args: Any, config: ImageConfig | None = None, store: Store | None = None, **more: Any):
+    def __init__(self, *args: Any, config: ImageConfig | None = None, store: Store | None = None,
+                 convert: Converter = convert, unified_limits: UnifiedLimits | None = None, **more: Any):
         super().__init__(*args, **more)
+        self.convert, self.unified_limits = convert, unified_limits
         self.config = config or ImageConfig()
         self.store: Store = store or FileStore(Path(self.config.directory))
         found = [self.store, *(FileStore(Path(folder), name=name) for name, folder in self.config.more_stores.items())]
         self.cache = FileStore(Path(self.config.cache_directory or f"{self.config.directory}/cache"), name="cache")
         self.stores: dict[str, Store] = {each.name: each for each in self.by_weight(found)}
+
+    async def limits_of(self, project_id: str | None) -> Mapping[str, int]:
+        """By the settings, and those that identity keeps, which beat them. Raises Unavailable: nobody may pass a limit
+        because it cannot be asked for."""
+        if self.unified_limits is None or project_id is None:
+            return self.config.limits
+        try:
+            return {**self.config.limits, **await self.unified_limits(project_id)}
+        except (Refused, Unreachable) as error:
+            raise Unavailable(reason=f"The limits of project {project_id} cannot be asked for.") from error
 
     def by_weight(self, stores: list[Store]) -> list[Store]:
         return sorted(stores, key=lambda store: -self.config.store_weights.get(store.name, 0))

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from pileus.image import faults
+from pileus.image import faults, signatures
 from pileus.image.inspection import Inspection
 from pileus.image.model import images, usage
 from pileus.image.model.images import ACTIVE, NO_DATA, QUEUED, SAVING, UPLOADING, Image
 from pileus.image.runtime import Images
-from pileus.image.stores.base import Store, StoreFull, Writing
+from pileus.image.stores.base import Piece, Store, StoreFull, Writing
 from pileus.kit import db
 from pileus.kit.ids import new_uuid
 
@@ -41,7 +41,7 @@ class Taken(msgspec.Struct, frozen=True):
         return msgspec.structs.asdict(self) | {"os_hash_algo": "sha512"}
 
 
-async def upload(app: Images, image: Image, pieces: AsyncIterator[bytes], *, declared: int | None, then: str = ACTIVE,
+async def upload(app: Images, image: Image, pieces: AsyncIterator[Piece], *, declared: int | None, then: str = ACTIVE,
                  store: Store | None = None) -> Image:
     """Bring `pieces` into the store and the image to the status `then`; back to queued if anything goes wrong."""
     store = store or app.store
@@ -68,9 +68,10 @@ async def begin(app: Images, image: Image, declared: int | None = None, then: st
     abandoned = image.status == SAVING and image.busy_until < now
     if image.status != QUEUED and not abandoned:
         raise faults.WrongStatus(found=image.status, wanted=SAVING)
+    limits = await app.limits_of(image.owner)
     try:
         async with app.db.write() as tx:
-            await usage.must_fit(tx, image.owner, app.config.limits, image_count_uploading=1, **{
+            await usage.must_fit(tx, image.owner, limits, image_count_uploading=1, **{
                 usage.STAGED if then == UPLOADING else usage.SIZE: -(-(declared or 0) // usage.MIB)})
             return await images.change(tx, image, now, **NO_DATA | {
                 "status": SAVING, "data_id": new_uuid(), "busy_until": now + BUSY_FOR})
@@ -78,13 +79,15 @@ async def begin(app: Images, image: Image, declared: int | None = None, then: st
         raise faults.WrongStatus(found="another upload", wanted=SAVING) from error
 
 
-async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterator[bytes], declared: int | None,
+async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterator[Piece], declared: int | None,
                renew: Callable[[], Awaitable[None]]) -> Taken:
     """Write `pieces`, and find out about them on the way; `renew` is called now and then meanwhile."""
     inspection = Inspection(image.disk_format, image.container_format)
     md5, sha = hashlib.md5(usedforsecurity=False), hashlib.sha512()
-    lanes = _Lanes(lambda parts: _hash(md5, parts), lambda parts: _hash(sha, parts), writing.write)
-    size, held, block, renew_at = 0, 0, list[bytes](), app.clock() + RENEW_EVERY
+    signature = signatures.expected(image.properties, app.config.certificates, app.clock())
+    works = [lambda parts: _hash(md5, parts), lambda parts: _hash(sha, parts), writing.write]
+    lanes = _Lanes(*works, *([signature.update] if signature else []))
+    size, held, block, renew_at = 0, 0, list[Piece](), app.clock() + RENEW_EVERY
     try:
         async for piece in pieces:
             size += len(piece)
@@ -97,30 +100,32 @@ async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterato
                 for part in parts:
                     inspection.feed(part)
                 await lanes.give(parts)
-                if app.clock() > renew_at:
-                    renew_at = app.clock() + RENEW_EVERY
-                    await renew()
+            if app.clock() > renew_at:
+                renew_at = app.clock() + RENEW_EVERY
+                await renew()
         if held > SMALL or lanes.used:
             parts = _coarse(block)
             for part in parts:
                 inspection.feed(part)
             await lanes.give(parts)
         elif held:
-            _work_here(inspection, md5, sha, writing, b"".join(block))
+            _work_here(inspection, lanes, b"".join(block))
         await lanes.empty()
     finally:
         await lanes.close()
     if declared is not None and declared != size:
         raise faults.BadRequest(reason=f"Size of the uploaded data ({size}) is not what was declared ({declared}).")
+    if signature is not None:
+        signature.verify()
     return Taken(size, inspection.verdict(), md5.hexdigest(), sha.hexdigest())
 
 
-def _coarse(parts: list[bytes]) -> list[bytes]:
+def _coarse(parts: list[Piece]) -> list[Piece]:
     """Many small pieces as one: each costs a turn of the interpreter's lock. A few large ones are not worth a copy."""
     return parts if len(parts) <= FEW else [b"".join(parts)]
 
 
-def _hash(found: Any, parts: list[bytes]) -> None:
+def _hash(found: Any, parts: list[Piece]) -> None:
     for part in parts:
         found.update(part)
 
@@ -129,7 +134,7 @@ class _Lanes:
     """What is done to each block, each in a thread of its own and in order: hashes and the disk let go of the
     interpreter, and none waits for another before it is `AHEAD` blocks behind."""
 
-    def __init__(self, *works: Callable[[list[bytes]], None]):
+    def __init__(self, *works: Callable[[list[Piece]], None]):
         self.works, self.threads = works, list[ThreadPoolExecutor]()
         self.flying: deque[asyncio.Future[Any]] = deque()
 
@@ -137,7 +142,7 @@ class _Lanes:
     def used(self) -> bool:
         return bool(self.threads)
 
-    async def give(self, block: list[bytes]) -> None:
+    async def give(self, block: list[Piece]) -> None:
         loop = asyncio.get_running_loop()
         if not self.threads:
             self.threads = [ThreadPoolExecutor(1) for _ in self.works]
@@ -162,11 +167,10 @@ class _Lanes:
             thread.shutdown(wait=False)
 
 
-def _work_here(inspection: Inspection, md5: Any, sha: Any, writing: Writing, whole: bytes) -> None:
+def _work_here(inspection: Inspection, lanes: _Lanes, whole: bytes) -> None:
     inspection.feed(whole)
-    md5.update(whole)
-    sha.update(whole)
-    writing.write([whole])
+    for work in lanes.works:
+        work([whole])
 
 
 async def _renew(app: Images, image: Image) -> None:

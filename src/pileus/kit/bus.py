@@ -171,6 +171,10 @@ class MemoryBus:
     async def listen(self, topic: str, handlers: Handlers, context: Any, *, host: str = "") -> None:
         self.listeners[address(topic, host)] = Listener(handlers, context)
 
+    def ignore(self, topic: str, *, host: str) -> None:
+        """Nobody listens there any more, as if the host had died; what has come in is still done."""
+        self.listeners.pop(address(topic, host), None)
+
     async def call(self, message: Message, *, host: str = "", timeout: float = 60.0) -> Any:
         where = address(message.topic, host)
         try:

@@ -48,6 +48,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     roles: tuple[str, ...] = ()
     token: str = ""
     expires_at: float = 0.0              # seconds since the epoch
+    thumbprint: str = ""                 # of the certificate without which the token is good for nothing
     access_rules: tuple[AccessRule, ...] = ()            # without any, the token is good for every request
 
     @functools.cached_property

@@ -77,7 +77,8 @@ class AsgiTransport:
         named = [(b"host", self.host.encode()), *((k.lower().encode(), v.encode()) for k, v in headers.items())]
         return {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
                 "path": parts.path, "raw_path": parts.path.encode(), "query_string": parts.query.encode(),
-                "root_path": "", "headers": named, "client": ("127.0.0.1", 0), "server": (self.host, 80)}
+                "root_path": "", "headers": named, "client": ("127.0.0.1", 0), "server": (self.host, 80),
+                "inside": True}
 
     async def request(self, method: str, path: str, headers: Headers, body: bytes) -> Reply:
         started: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ class Rule(NamedTuple):
     check: str
 
 
-Check = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]      # (target, credentials) -> allowed
+Check = Callable[["Policy", Mapping[str, Any], Mapping[str, Any]], bool]      # (policy, target, credentials) -> allowed
 
 
 class Policy:
@@ -46,36 +47,52 @@ class Policy:
             raise BadConfig(f"unknown rules {', '.join(sorted(unknown))}")
         self.overridden = frozenset(overrides or {})
         self.checks = checks | dict(overrides or {})
-        self.rules = oslo_policy.Rules.from_dict(self.checks)
-        for name, check in self.rules.items():
-            self._must_mean_something(name, check)
-        self._compiled: dict[str, Check] = {name: self._compile(check) for name, check in self.rules.items()}
+        self.rules = oslo_policy.Rules({name: _parsed(text) for name, text in self.checks.items()})
+        for name, text in self.checks.items():
+            self._must_mean_something(name, text)
+        self._compiled = {name: _compiled(text) for name, text in self.checks.items()}
 
     def allows(self, name: str, credentials: Mapping[str, Any], target: Mapping[str, Any]) -> bool:
         """Whether `name` holds. Leave out of both mappings what is not set: None would equal None."""
-        return self._compiled[name](target, credentials)
+        return self._compiled[name](self, target, credentials)
 
-    def _must_mean_something(self, name: str, check: Any) -> None:
+    def _must_mean_something(self, name: str, text: str) -> None:
         """The library makes a check that it cannot read one that never holds."""
-        if str(check) == NOBODY != self.checks[name].strip():
-            raise BadConfig(f"the check of rule {name} cannot be read: {self.checks[name]}")
-        for part in _parts(check):
-            if isinstance(part, oslo_policy.RuleCheck) and part.match not in self.checks:
-                raise BadConfig(f"rule {name} refers to a rule that is not there: {part.match}")
+        if str(_parsed(text)) == NOBODY != text.strip():
+            raise BadConfig(f"the check of rule {name} cannot be read: {text}")
+        if missing := _rules_in(text) - self.checks.keys():
+            raise BadConfig(f"rule {name} refers to a rule that is not there: {', '.join(sorted(missing))}")
 
-    def _compile(self, check: Any) -> Check:
-        if isinstance(check, oslo_policy.AndCheck):
-            parts = [self._compile(part) for part in check.rules]
-            return lambda target, credentials: all(part(target, credentials) for part in parts)
-        if isinstance(check, oslo_policy.OrCheck):
-            parts = [self._compile(part) for part in check.rules]
-            return lambda target, credentials: any(part(target, credentials) for part in parts)
-        if isinstance(check, oslo_policy.NotCheck):
-            inner = self._compile(check.rule)
-            return lambda target, credentials: not inner(target, credentials)
-        if isinstance(check, oslo_policy.RuleCheck):
-            return lambda target, credentials: self.allows(check.match, credentials, target)
-        return lambda target, credentials: bool(check(target, credentials, self))
+
+@functools.lru_cache(4096)
+def _parsed(text: str) -> Any:
+    """oslo.policy's own check. Most rules share a few dozen texts, and each process makes several policies."""
+    return oslo_policy.Rules.from_dict({"rule": text})["rule"]
+
+
+@functools.lru_cache(4096)
+def _compiled(text: str) -> Check:
+    return _compile(_parsed(text))
+
+
+def _compile(check: Any) -> Check:
+    if isinstance(check, oslo_policy.AndCheck):
+        parts = [_compile(part) for part in check.rules]
+        return lambda policy, target, credentials: all(part(policy, target, credentials) for part in parts)
+    if isinstance(check, oslo_policy.OrCheck):
+        parts = [_compile(part) for part in check.rules]
+        return lambda policy, target, credentials: any(part(policy, target, credentials) for part in parts)
+    if isinstance(check, oslo_policy.NotCheck):
+        inner = _compile(check.rule)
+        return lambda policy, target, credentials: not inner(policy, target, credentials)
+    if isinstance(check, oslo_policy.RuleCheck):
+        return lambda policy, target, credentials: policy.allows(check.match, credentials, target)
+    return lambda policy, target, credentials: bool(check(target, credentials, policy))
+
+
+@functools.lru_cache(4096)
+def _rules_in(text: str) -> frozenset[str]:
+    return frozenset(part.match for part in _parts(_parsed(text)) if isinstance(part, oslo_policy.RuleCheck))
 
 
 def _parts(check: Any) -> list[Any]:

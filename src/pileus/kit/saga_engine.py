@@ -73,11 +73,15 @@ class Engine:
                  backoff: Callable[[int], float] = default_backoff):
         self.db, self.services, self.lease, self.turns, self.backoff = database, services, lease, turns, backoff
         self._clock = clock
-        self._nudge = asyncio.Event()
+        self._nudge, self._line = asyncio.Event(), asyncio.Lock()
         self._working: dict[str, _Work] = {}
         self._leases: set[str] = set()
         self.reach: Reach = nothing
         self.wake_others: Callable[[], None] = lambda: None       # how workers in other processes hear of new work
+
+    def use_clock(self, clock: Clock) -> None:
+        """In place of the database's."""
+        self._clock = clock
 
     # -- what services call -----------------------------------------------------------------
 
@@ -219,7 +223,7 @@ class Engine:
         keeper = asyncio.create_task(self._keep_lease(work))
         try:
             with contextlib.suppress(LeaseLost):
-                while await self._turn(work):
+                while await self._in_line(work):
                     pass
             self._leases.discard(token)
         finally:
@@ -227,6 +231,13 @@ class Engine:
             context.request_id.reset(known)
             if self._working.get(row["subject"]) is work:
                 del self._working[row["subject"]]
+
+    async def _in_line(self, work: _Work) -> bool:
+        """Steps that wait for nothing would follow each other, of all sagas, before anybody else got a word in. So one
+        begins per round of the event loop."""
+        async with self._line:
+            await asyncio.sleep(0)
+        return await self._turn(work)
 
     async def _turn(self, work: _Work) -> bool:
         """Run one step or one undo; True when the saga can go on at once."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from pileus.kit.bus import Bus, Handlers
+from pileus.kit.caller import Caller
 from pileus.kit.clock import Clock, SystemClock
 from pileus.kit.db import Db
 from pileus.kit.faults import Fault
@@ -70,3 +71,7 @@ class Runtime:
         self.sagas.services = self
         self.policy = service.policy(policy_overrides)
         self.reconcilers = Runner(list(service.reconcilers), self)
+
+    async def without_token(self, ctx: Any) -> Caller | None:
+        """Whoever asks without a token but has proven otherwise who they are; None: nobody."""
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hmac
 import logging
 import re
 import time
@@ -16,8 +17,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pileus.kit import context, faults
+from pileus.kit import certificates, context, faults
 from pileus.kit.caller import Authenticator, Caller
+from pileus.kit.certificates import ClientCertificates, ProxyConfig
 from pileus.kit.db import Collision
 from pileus.kit.ids import new_request_id
 from pileus.kit.routes import Page, Route, RouteTree
@@ -78,6 +80,15 @@ class Ctx:
     def must_allow(self, rule: str, target: dict[str, Any] | None = None) -> None:
         if not self.allows(rule, target):
             raise faults.PolicyRefused(rule=rule)
+
+    @property
+    def certificate(self) -> bytes | None:
+        """By which the client proved to a proxy who it is."""
+        return self.request.scope.get(certificates.SCOPE)
+
+    def shows(self, thumbprint: str) -> bool:
+        der = self.certificate
+        return der is not None and hmac.compare_digest(certificates.thumbprint(der), thumbprint)
 
     def url_with(self, **changes: str | None) -> str:
         """This request's URL with query parameters replaced (or, for None, taken out)."""
@@ -253,7 +264,11 @@ class WebApp:
         token, vouching = (ctx.request.headers.get(name, "") for name in ("x-auth-token", "x-service-token"))
         if vouching and (await self.authenticate(vouching)).has("service"):
             return await self.authenticate(token, expired_ok=True)
+        if not token and (known := await self.runtime.without_token(ctx)) is not None:
+            return known
         caller = await self.authenticate(token)
+        if caller.thumbprint and not ctx.request.scope.get("inside") and not ctx.shows(caller.thumbprint):
+            raise faults.Unauthorized()
         if caller.access_rules:
             paths = (path, f"{ctx.request.scope.get('root_path', '')}{path}")
             if not caller.may_ask(self.service.type, ctx.request.method, paths):
@@ -311,7 +326,7 @@ class WebApp:
                 return self._decode(raw, route.body, ctx), True
             outer = _decode_object(raw)
             if route.bulk and set(outer) == {route.bulk}:
-                return self._decode(outer[route.bulk], route.body, ctx), False
+                return self._decode(_unwrapped(outer[route.bulk], route.envelope), route.body, ctx), False
             if set(outer) != {route.envelope}:
                 raise msgspec.ValidationError(f"Expected one object named {route.envelope}")
             if route.bulk:
@@ -371,6 +386,17 @@ class WebApp:
         return view
 
 
+def _unwrapped(raw: msgspec.Raw, envelope: str) -> Any:
+    """The bodies of a bulk list, each of which may be named as a single one is."""
+    try:
+        named = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]])
+    except msgspec.ValidationError:
+        return raw
+    if not any(set(each) == {envelope} for each in named):
+        return raw
+    return msgspec.json.encode([each.get(envelope, each) if set(each) == {envelope} else each for each in named])
+
+
 def _decode_object(raw: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _raw_object.decode(raw or b"null")
@@ -400,6 +426,7 @@ class Site:
     def __init__(self, mounts: dict[str, Any]):
         self.mounts = mounts
         self.sockets: set[str] = set()           # those of them that speak over web sockets too
+        self.certificates = ClientCertificates(ProxyConfig())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -412,6 +439,7 @@ class Site:
         if app is None:
             first, app = "", self.mounts[""]
         inner = dict(scope, root_path=scope.get("root_path", "") + first)
+        inner[certificates.SCOPE] = self.certificates.of(scope)
         return await app(inner, receive, send)
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.network.engine import records
+from pileus.network.engine.hostnames import plain_name
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import Port
 from pileus.network.model.subnets import Address
@@ -14,7 +15,8 @@ FAILED, UNBOUND = "binding_failed", "unbound"
 
 
 def port_record(port: Port, addresses: list[Address], group_ids: list[str], *,
-                network_up: bool = True, qos: records.Qos | None = None) -> records.Port:
+                network_up: bool = True, qos: records.Qos | None = None,
+                under: records.Under | None = None) -> records.Port:
     return records.Port(
         id=port.id, revision=port.generation, network_id=port.network_id, mac=port.mac_address,
         fixed_ips=tuple(records.FixedIp(subnet_id=a.subnet_id, ip=a.ip) for a in addresses),
@@ -23,9 +25,10 @@ def port_record(port: Port, addresses: list[Address], group_ids: list[str], *,
                                     for pair in port.allowed_address_pairs),
         admin_up=port.admin_state_up and network_up, host=port.host or None, device_id=port.device_id,
         device_owner=port.device_owner, project_id=port.project_id, hostname=hostname(port, addresses),
+        dns_name=port.dns_name,
         dns_domain=port.dns_domain, dhcp_options=tuple(
             records.DhcpOption(name=option.opt_name, value=option.opt_value, ip_version=option.ip_version)
-            for option in port.extra_dhcp_opts if option.opt_value is not None), qos=qos)
+            for option in port.extra_dhcp_opts if option.opt_value is not None), qos=qos, under=under)
 
 
 def hostname(port: Port, addresses: list[Address]) -> str:
@@ -34,7 +37,7 @@ def hostname(port: Port, addresses: list[Address]) -> str:
         return port.dns_name
     for address in addresses:
         if "." in address.ip:
-            return "host-" + address.ip.replace(".", "-")
+            return plain_name(address.ip)
     return ""
 
 

@@ -20,6 +20,8 @@ class Quotas(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     security_group: Count = 100
     security_group_rule: Count = 1000
     subnetpool: Count = -1
+    rbac_policy: Count = 10
+    trunk: Count = -1
 
 
 class External(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

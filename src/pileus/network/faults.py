@@ -379,9 +379,9 @@ class ProjectNotFound(NotFound):
     code, message = "TenantQuotaNotFound", "Quota for tenant {project_id} could not be found."
 
 
-class InvalidQuota(Conflict):
-    code = "InvalidQuotaValue"
-    message = "Change would make usage less than 0 for the following resources: {resources}."
+class InvalidQuota(BadRequest):
+    code = "HTTPBadRequest"
+    message = "Quota limit {limit} for {resource} must be greater than or equal to already used {used}."
 
 
 # address groups, port forwarding, metering, templates
@@ -414,6 +414,22 @@ class PortForwardingTaken(BadRequest):
     code = "BadRequest"
     message = ("Bad port_forwarding request: A duplicate port forwarding entry with same attributes already exists, "
                "conflicting values are those of {other}.")
+
+
+class MtuConflict(Conflict):
+    code = "NetworkMTUSubnetConflict"
+    message = "MTU {mtu} of the network is too small for its IPv{version} subnets."
+
+
+class MixedGroups(Conflict):
+    code = "SecurityGroupConflict"
+    message = ("Error Cannot apply both stateful and stateless security groups on the same port at the same time "
+               "while attempting the operation.")
+
+
+class ForeignProject(BadRequest):
+    code = "HTTPBadRequest"
+    message = "Specifying 'project_id' other than authenticated project in request requires admin privileges"
 
 
 class FloatingIpInUse(Conflict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_interface, ip_network
 from typing import Any
 
 import msgspec
@@ -14,7 +14,8 @@ NAMES = ("ah", "dccp", "egp", "esp", "gre", "hopopt", "icmp", "igmp", "ip", "ipi
          "udplite", "vrrp")
 WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite", "6", "17", "33", "132", "136")
 ICMP = ("icmp", "icmpv6", "ipv6-icmp", "1", "58")
-ONLY_SIX = ("icmpv6", "ipv6-icmp", "ipv6-encap", "ipv6-frag", "ipv6-nonxt", "ipv6-opts", "ipv6-route", "58")
+ONLY_SIX = ("icmpv6", "ipv6-icmp", "ipv6-encap", "ipv6-frag", "ipv6-nonxt", "ipv6-opts", "ipv6-route",
+            "41", "43", "44", "58", "59", "60")
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +91,7 @@ def _ports(protocol: str | None, low: int | None, high: int | None) -> tuple[int
 
 
 def _prefix(given: str | None, ethertype: str) -> str | None:
+    """As it was said, with a prefix length; which network that is, is for `normalized`."""
     if not given:
         return None
     try:
@@ -98,4 +100,9 @@ def _prefix(given: str | None, ethertype: str) -> str | None:
         raise faults.InvalidInput(reason=f"'{given}' is not a valid IP subnet") from None
     if net.version != int(ethertype[-1]):
         raise faults.InvalidRule(reason=f"Conflicting value ethertype {ethertype} for CIDR {given}")
-    return str(net)
+    return str(ip_interface(given))
+
+
+def normalized(prefix: str | None) -> str | None:
+    """The network that a rule's prefix means."""
+    return None if prefix is None else str(ip_network(prefix, strict=False))

@@ -29,7 +29,7 @@ class GatewayAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     network_id: str | None = None
     enable_snat: bool | msgspec.UnsetType = msgspec.UNSET
     external_fixed_ips: list[Wanted] | msgspec.UnsetType = msgspec.UNSET
-    qos_policy_id: None = None
+    qos_policy_id: str | None | msgspec.UnsetType = msgspec.UNSET
 
 
 async def leg_addresses(conn: Connection, router: Router) -> list[tuple[Address, Subnet]]:
@@ -160,9 +160,11 @@ async def set_gateway(tx: Connection, router: Router, asked: GatewayAsked | None
         if router.gateway_port_id is None:
             return {}
         await _drop_gateway(tx, router)
-        return {"gateway_port_id": None, "gateway_network_id": None, "enable_snat": True}
+        return {"gateway_port_id": None, "gateway_network_id": None, "enable_snat": True, "qos_policy_id": None}
     values: dict[str, Any] = {"enable_snat": router.enable_snat if asked.enable_snat is msgspec.UNSET
                               else asked.enable_snat}
+    if asked.qos_policy_id is not msgspec.UNSET:
+        values["qos_policy_id"] = asked.qos_policy_id
     wanted = None if asked.external_fixed_ips is msgspec.UNSET else asked.external_fixed_ips or None
     if asked.network_id == router.gateway_network_id and router.gateway_port_id is not None:
         if wanted is not None:

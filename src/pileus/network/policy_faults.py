@@ -28,6 +28,17 @@ class InvalidRbacAction(BadRequest):
     code, message = "InvalidInput", "Invalid action '{action}' for object type '{object_type}'."
 
 
+class RbacForeignObject(BadRequest):
+    code = "InvalidInput"
+    message = "Invalid input for operation: Only admins can manipulate policies on objects they do not own."
+
+
+class RbacScopeUnseen(BadRequest):
+    code = "InvalidInput"
+    message = ("Invalid input for operation: project {target} may not use address scope {address_scope_id}, "
+               "which the subnet pool is in.")
+
+
 # quality of service
 
 
@@ -41,6 +52,20 @@ class QosPolicyInUse(Conflict):
 
 class QosRuleNotFound(NotFound):
     code, message = "QosRuleNotFound", "QoS rule {rule_id} for policy {policy_id} could not be found."
+
+
+class QosRuleUnknown(NotFound):
+    code, message = "QosRuleNotFound", "QoS rule {rule_id} could not be found."
+
+
+class QosRuleTypeNotFound(NotFound):
+    code, message = "QosRuleNotFound", "QoS rule type {kind} could not be found."
+
+
+class QosRuleTooMuch(Conflict):
+    code = "QoSRuleParameterConflict"
+    message = ("Unable to add the {kind} rule with value {value} to the policy {policy_id}, as its {other} rule "
+               "restricts it to {most}.")
 
 
 class QosRuleConflict(Conflict):

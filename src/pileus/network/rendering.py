@@ -11,16 +11,18 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
-from pileus.network.model import metering, qos
+from pileus.network.model import address_scopes, metering, qos, trunks
 from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host
 from pileus.network.model.networks import Network, exclusions, networks
 from pileus.network.model.port_forwardings import PortForwarding, port_forwardings
-from pileus.network.model.ports import FLOATING_IP, Port, groups_of, ports
+from pileus.network.model.ports import DHCP, FLOATING_IP, Port, groups_of, ports
 from pileus.network.model.routers import FloatingIp, Router, floating_ips, interfaces, routers
 from pileus.network.model.security_groups import Rule, SecurityGroup, rules, security_groups
 from pileus.network.model.subnets import Address, Subnet, addresses_of, subnets
+
+LEAST_MTU = 68              # of links; a network may be said to have less as long as it has no subnets
 
 
 class Known:
@@ -42,13 +44,15 @@ class Known:
         return [(port, own, groups) for _, port, own, groups in self.ports.values()]
 
 
-async def read_records(conn: Connection, hosts: list[Host], known: Known | None = None) -> records.Records:
+async def read_records(conn: Connection, hosts: list[Host], known: Known | None = None, *,
+                       dns_domain: str = "") -> records.Records:
     every = await (known or Known()).read(conn)
     held = {port.id: own for port, own, _ in every}
     nets = await db.many(conn, sa.select(networks), Network)
+    scopes = await address_scopes.of_pools(conn)
     ranges = await db.many(conn, sa.select(subnets), Subnet)
-    servers = {address.subnet_id: address.ip for port, own, _ in every if port.device_owner == "network:dhcp"
-               for address in own}
+    servers = {address.subnet_id: address.ip for port, own, _ in every
+               if port.device_owner == DHCP and port.admin_state_up for address in own}
     up = {network.id for network in nets if network.admin_state_up}
     policies = {policy_id: _qos(own) for policy_id, own in (await qos.rules_of(conn)).items()}
     without_dhcp: dict[str, list[str]] = defaultdict(list)
@@ -60,36 +64,43 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
     def obeyed(port: Port) -> records.Qos | None:
         of_network = None if port.device_owner.startswith("network:") else usual.get(port.network_id)
         return policies.get(port.qos_policy_id or of_network or "")
+    under = {port_id: records.Under(port_id=parent, vlan=number)
+             for port_id, (parent, number) in (await trunks.steered(conn)).items()}
     return records.Records(
-        networks=tuple(_network(network, without_dhcp[network.id]) for network in nets),
-        subnets=tuple(_subnet(subnet, servers.get(subnet.id)) for subnet in ranges),
-        ports=tuple(port_record(port, own, groups, network_up=port.network_id in up, qos=obeyed(port))
+        networks=tuple(_network(network, without_dhcp[network.id], dns_domain) for network in nets),
+        subnets=tuple(_subnet(subnet, servers.get(subnet.id), scopes.get(subnet.subnetpool_id or ""))
+                      for subnet in ranges),
+        ports=tuple(port_record(port, own, groups, network_up=port.network_id in up, qos=obeyed(port),
+                                under=under.get(port.id))
                     for port, own, groups in every),
-        routers=tuple(await _routers(conn, held)), meters=tuple(await _meters(conn)),
+        routers=tuple(await _routers(conn, held, policies)), meters=tuple(await _meters(conn)),
         floating_ips=tuple(await _floating_ips(conn, policies)),
         security_groups=tuple(await _groups(conn)),
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
 
 
-def _network(row: Network, without_dhcp: list[str]) -> records.Network:
+def _network(row: Network, without_dhcp: list[str], dns_domain: str) -> records.Network:
     overlay = row.network_type == "vxlan"
     return records.Network(
-        id=row.id, revision=row.generation, vni=row.segmentation_id if overlay else None, mtu=row.mtu,
-        external=row.external, physical=None if overlay else row.physical_network, without_dhcp=tuple(without_dhcp))
+        id=row.id, revision=row.generation, vni=row.segmentation_id if overlay else None, mtu=max(row.mtu, LEAST_MTU),
+        external=row.external, physical=None if overlay else row.physical_network, without_dhcp=tuple(without_dhcp),
+        dns_domains=tuple(filter(None, (row.dns_domain, dns_domain))))
 
 
-def _subnet(row: Subnet, server: str | None) -> records.Subnet:
+def _subnet(row: Subnet, server: str | None, scope: str | None) -> records.Subnet:
     return records.Subnet(
         id=row.id, network_id=row.network_id, cidr=row.cidr, ip_version=row.ip_version, gateway_ip=row.gateway_ip,
         enable_dhcp=row.enable_dhcp, dhcp_server_ip=server, dns_nameservers=tuple(row.dns_nameservers),
-        host_routes=_routes(row.host_routes), ipv6_ra_mode=row.ipv6_ra_mode, ipv6_address_mode=row.ipv6_address_mode)
+        host_routes=_routes(row.host_routes), ipv6_ra_mode=row.ipv6_ra_mode, ipv6_address_mode=row.ipv6_address_mode,
+        scope=scope)
 
 
 def _routes(rows: list[Any]) -> tuple[records.HostRoute, ...]:
     return tuple(records.HostRoute(destination=row.destination, nexthop=row.nexthop) for row in rows)
 
 
-async def _routers(conn: Connection, held: dict[str, list[Address]]) -> list[records.Router]:
+async def _routers(conn: Connection, held: dict[str, list[Address]],
+                   policies: dict[str, records.Qos]) -> list[records.Router]:
     legs: dict[str, list[str]] = defaultdict(list)
     query = sa.select(interfaces.c.port_id, interfaces.c.router_id).order_by(interfaces.c.port_id)
     for port_id, router_id in await rows(conn, query):
@@ -97,7 +108,7 @@ async def _routers(conn: Connection, held: dict[str, list[Address]]) -> list[rec
     return [records.Router(
         id=row.id, revision=row.generation, admin_up=row.admin_state_up, port_ids=tuple(legs[row.id]),
         gateway=_gateway(row, held), enable_snat=row.enable_snat, routes=_routes(row.routes), host=row.host,
-        project_id=row.project_id)
+        project_id=row.project_id, qos=policies.get(row.qos_policy_id or ""))
         for row in await db.many(conn, sa.select(routers), Router)]
 
 

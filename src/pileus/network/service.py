@@ -6,6 +6,7 @@ from pileus.kit.service import Service
 from pileus.network import faults, migrations, reports
 from pileus.network.api import (
     address_groups,
+    address_scopes,
     agents,
     auto_topologies,
     availability,
@@ -26,6 +27,7 @@ from pileus.network.api import (
     subnet_pools,
     subnets,
     tags,
+    trunks,
     versions,
 )
 from pileus.network.api.policies import RULES
@@ -41,6 +43,7 @@ SERVICE = Service(
         versions.routes, networks.routes, subnets.routes, ports.routes, port_details.routes, routers.routes,
         floating_ips.routes, security_groups.routes, subnet_pools.routes, quotas.routes, agents.routes, tags.routes,
         address_groups.routes, auto_topologies.routes, availability.routes, default_rules.routes, dhcp_agents.routes,
-        explain.routes, metering.routes, port_forwardings.routes, qos.routes, rbac_policies.routes, operations.routes),
+        explain.routes, metering.routes, port_forwardings.routes, qos.routes, rbac_policies.routes,
+        trunks.routes, address_scopes.routes, operations.routes),
     sagas=(TellCompute,), reconcilers=(slices, operations.forgotten_sagas), handlers=reports.handlers, topic=CONDUCTOR,
     rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json", body_bytes=1 << 20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
 
 from pileus.network import faults
@@ -23,6 +23,16 @@ def network_for(cidr: str, ip_version: int) -> Net:
     if net.is_multicast or net.version == 4 and net.is_loopback:
         raise faults.InvalidInput(reason=f"Multicast and loopback subnets are not supported: {net}")
     return net
+
+
+LEAST_MTU = {4: 68, 6: 1280}
+
+
+def check_mtu(mtu: int, versions: Iterable[int]) -> None:
+    """Packets of each version must fit."""
+    for version in versions:
+        if mtu < LEAST_MTU[version]:
+            raise faults.MtuConflict(mtu=mtu, version=version)
 
 
 def check_modes(net: Net, enable_dhcp: bool, ra_mode: str | None, address_mode: str | None) -> None:

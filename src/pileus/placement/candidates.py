@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from pileus.placement.columns import Columns, Mask
 from pileus.placement.model.names import SHARING
 from pileus.placement.queries import Group, Traits, Wanted
+
+Chance = np.random.Generator
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -30,9 +33,10 @@ class Found(msgspec.Struct, frozen=True):
     combined: list[Candidate]
 
 
-def find(columns: Columns, wanted: Wanted, *, at_most: int) -> Found:
-    """Every way to serve `wanted`, no more than its limit (or `at_most`), in the order of the providers."""
-    return _Search(columns, wanted, min(wanted.limit or at_most, at_most)).run()
+def find(columns: Columns, wanted: Wanted, *, at_most: int, chance: Chance | None = None) -> Found:
+    """Every way to serve `wanted`, no more than its limit (or `at_most`), in the order of the providers: the first
+    ones, or with `chance` some of them."""
+    return _Search(columns, wanted, min(wanted.limit or at_most, at_most), chance).run()
 
 
 def allowed_by(columns: Columns, group: Group, *, whole_tree: bool = True) -> Mask:
@@ -74,8 +78,8 @@ class _Offer(msgspec.Struct):
 
 
 class _Search:
-    def __init__(self, columns: Columns, wanted: Wanted, limit: int):
-        self.columns, self.wanted, self.limit = columns, wanted, limit
+    def __init__(self, columns: Columns, wanted: Wanted, limit: int, chance: Chance | None):
+        self.columns, self.wanted, self.limit, self.chance = columns, wanted, limit, chance
         self.offers = [self._offer(group) for group in wanted.groups]
         self.roots = with_traits(columns, wanted.root_traits)
         for name in wanted.root_traits.forbidden:
@@ -109,8 +113,13 @@ class _Search:
                 crowded = crowded | self._attached(offer)
             complex_roots = np.flatnonzero(crowded).tolist()
             single = single & ~crowded[root]
-        rows = np.flatnonzero(single)[:self.limit].tolist()
+        rows = self._some(np.flatnonzero(single)).tolist()
         return Found(rows, self._combine(complex_roots, self.limit - len(rows)) if complex_roots else [])
+
+    def _some(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self.chance is None or len(rows) <= self.limit:
+            return rows[:self.limit]
+        return np.sort(self.chance.choice(rows, self.limit, replace=False))
 
     def _attached(self, offer: _Offer) -> Mask:
         """Roots whose trees share an aggregate with a provider that shares."""
@@ -141,6 +150,8 @@ class _Search:
     def _combine(self, roots: list[int], limit: int | None = None) -> list[Candidate]:
         limit = self.limit if limit is None else limit
         found: dict[frozenset[tuple[int, str, int]], Candidate] = {}
+        if self.chance is not None and len(roots) > limit:
+            roots = self.chance.permutation(roots).tolist()
         for root in roots:
             if not self.roots[root]:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from pileus.image.service import SERVICE as IMAGE
 from pileus.kit import migrate
 from pileus.kit.bus import Bus
 from pileus.kit.caller import Authenticator
+from pileus.kit.certificates import ClientCertificates
 from pileus.kit.client import AsgiTransport, Client
 from pileus.kit.db import Db
 from pileus.kit.saga_engine import Engine, Reach, nothing
@@ -58,10 +60,14 @@ class Services:
     def __init__(self, state: StateFolder, settings: Settings, bus: Bus, *, reach: Reach = nothing):
         self.state, self.settings, self.bus, self.reach = state, settings, bus, reach
         self.site = Site({"": Front()})
+        self.site.certificates = ClientCertificates(settings.proxy)
         self.identity = identity_of(state, settings, bus)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
         images = self._db("image")
-        self.image = Images(IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images))
+        identity = self.client(IdentityClient, "", "image")
+        self.image = Images(
+            IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images),
+            unified_limits=functools.partial(identity.limits, fixed_id("service", "image"), settings.image.region))
         self.network = self._network()
         self.compute = self._compute()
         self.volume = self._volume()
@@ -109,7 +115,7 @@ class Services:
         database = self._db("compute")
         return Compute(
             COMPUTE, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.compute,
-            image=self.client(ImageClient, "/image", "compute"),
+            scheduler=self.settings.scheduler, image=self.client(ImageClient, "/image", "compute"),
             network=self.client(NetworkClient, "/network", "compute"),
             placement=self.client(PlacementClient, "/placement", "compute"),
             volume=self.client(VolumeClient, "/volume", "compute"))
@@ -118,7 +124,8 @@ class Services:
         database = self._db("volume")
         return Volumes(VOLUME, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.volume,
                        image=self.client(ImageClient, "/image", "volume"),
-                       compute=self.client(ComputeClient, "/compute", "volume"))
+                       compute=self.client(ComputeClient, "/compute", "volume"),
+                       secret=self.state.secret("volume-secret"))
 
     # -- life -------------------------------------------------------------------------------
 

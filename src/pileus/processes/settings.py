@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from pileus.compute.config import ComputeConfig
+from pileus.compute.config import ComputeConfig, SchedulerConfig
 from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.federation.settings import FederationConfig
 from pileus.image.config import ImageConfig
+from pileus.kit.certificates import ProxyConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
 from pileus.processes.databases import DatabaseConfig
@@ -18,11 +19,13 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     identity: IdentityConfig = IdentityConfig()
     security_compliance: ComplianceConfig = ComplianceConfig()
     compute: ComputeConfig = ComputeConfig()
+    scheduler: SchedulerConfig = SchedulerConfig()
     network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
     placement: PlacementConfig = PlacementConfig()
     volume: VolumeConfig = VolumeConfig()
     federation: FederationConfig = FederationConfig()
+    proxy: ProxyConfig = ProxyConfig()
     database: DatabaseConfig = DatabaseConfig()
 
 

@@ -21,6 +21,7 @@ from pileus.volume.model.attachments import Attachment, AttachStatus
 from pileus.volume.model.tables import attachments as table
 from pileus.volume.model.volumes import Status, Volume
 from pileus.volume.runtime import Volumes
+from pileus.volume.sagas.nodes import open_key
 
 _BY_ATTACHMENT = ((AttachStatus.ATTACHED, Status.IN_USE), (AttachStatus.DETACHING, Status.DETACHING),
                   (AttachStatus.ATTACHING, Status.ATTACHING), (AttachStatus.RESERVED, Status.RESERVED))
@@ -62,19 +63,22 @@ async def reserve(tx: Connection, volume: Volume, now: float, *, server_id: str 
 
 
 async def connect(app: Volumes, volume: Volume, connector: dict[str, Any], mode: str | None) -> dict[str, Any]:
-    """Have the volume served; how to reach it, in the words of os-brick. Outside of any transaction."""
+    """Have the volume served; how to reach it, in the words of os-brick. Outside of any transaction. What is encrypted
+    is served in plain text, on a socket of the host."""
     async with app.db.read() as reader:
         kind = await types.get(reader, volume.type_id)
         qos = await types.find_qos(reader, kind.qos_id)
+        key = await open_key(reader, app.box, volume)
     limits = {name: int(value) for name, value in qos.specs.items() if value.isdecimal()} if qos else {}
-    options = ExportOptions(read_only=False, limits=limits if qos and qos.consumer in OF_COMPUTE else {})
+    options = ExportOptions(encrypted=key is not None, limits=limits if qos and qos.consumer in OF_COMPUTE else {})
     try:
-        export: Export = await app.bus.call(ExportVolume(volume_id=volume.id, options=options), host=volume.back_end)
+        export: Export = await app.bus.call(ExportVolume(
+            volume_id=volume.id, options=options, key=key), host=volume.back_end)
     except (Failed, NobodyThere) as error:
         raise Unavailable(reason=f"Volume {volume.id} cannot be served: {error}") from error
     return {"driver_volume_type": "nbd", "data": {
         "socket": export.socket, "export": export.name, "uri": export.uri, "volume_id": volume.id,
-        "access_mode": mode or "rw", "encrypted": volume.encrypted, "discard": True, "cacheable": False,
+        "access_mode": mode or "rw", "encrypted": False, "discard": True, "cacheable": False,
         "qos_specs": {k: str(v) for k, v in limits.items()} if qos and qos.consumer not in OF_COMPUTE else None,
         "device_path": None, "size_gb": volume.size_gb}}
 

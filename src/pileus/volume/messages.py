@@ -7,18 +7,19 @@ from typing import Any, ClassVar
 import msgspec
 
 from pileus.kit.bus import Message
-from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Origin
+from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Key, Origin
 
 NODE, CONDUCTOR = "volume.node", "volume.conductor"
 
 
 class EnsureVolume(Message, kw_only=True, frozen=True):
-    """Have the volume, empty or as a copy of one of the same back end."""
+    """Have the volume, empty or as a copy of one of the same back end; encrypted, where it has a key."""
 
     topic: ClassVar[str] = NODE
     volume_id: str
     size_gb: int
     origin: Origin | None = None
+    key: Key | None = None
 
 
 class EnsureNoVolume(Message, kw_only=True, frozen=True):
@@ -55,6 +56,7 @@ class ExportVolume(Message, kw_only=True, frozen=True):
     reply: ClassVar[type] = Export
     volume_id: str
     options: ExportOptions = ExportOptions()
+    key: Key | None = None
 
 
 class EnsureNoExport(Message, kw_only=True, frozen=True):
@@ -69,6 +71,7 @@ class FillFromImage(Message, kw_only=True, frozen=True):
     volume_id: str
     image_id: str
     disk_format: str
+    key: Key | None = None
 
 
 class FillFromExport(Message, kw_only=True, frozen=True):
@@ -80,11 +83,12 @@ class FillFromExport(Message, kw_only=True, frozen=True):
 
 
 class UploadVolume(Message, kw_only=True, frozen=True):
-    """Upload the volume's content, raw, to an image that waits for it."""
+    """Upload the volume's content to an image that waits for it."""
 
     topic: ClassVar[str] = NODE
     volume_id: str
     image_id: str
+    disk_format: str = "raw"
 
 
 class RenameVolume(Message, kw_only=True, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 from pileus.kit.faults import BadRequest, NotFound
 from pileus.kit.routes import Route
 from pileus.kit.web import Ctx
+from pileus.volume.versions import STRICT_BODIES
 
 VERSION = "/v3"
 COLLECTIONS = frozenset((
@@ -36,7 +37,9 @@ def without_project(ctx: Ctx, path: str) -> str:
 
 
 def must_match(ctx: Ctx) -> None:
-    """A path may name no project but the caller's own."""
+    """A path may name no project but the caller's own. What a request says that nobody asked for is passed over in
+    older versions."""
+    ctx.strict = ctx.version >= STRICT_BODIES
     if ctx.named_project and ctx.named_project != ctx.caller.project_id:
         raise BadRequest(reason="Malformed request url")
 

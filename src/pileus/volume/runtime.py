@@ -8,10 +8,11 @@ from pileus.compute.client import ComputeClient
 from pileus.image.client import ImageClient
 from pileus.kit.service import Runtime
 from pileus.volume.config import VolumeConfig
+from pileus.volume.model.keys import Box
 
 
 class Volumes(Runtime):
     def __init__(self, *args: Any, config: VolumeConfig, image: ImageClient, compute: ComputeClient,
-                 **more: Any):
+                 secret: bytes, **more: Any):
         super().__init__(*args, **more)
-        self.config, self.image, self.compute = config, image, compute
+        self.config, self.image, self.compute, self.box = config, image, compute, Box(secret)

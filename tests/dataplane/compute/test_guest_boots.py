@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import subprocess
 import time
@@ -149,9 +150,10 @@ async def test_a_machine_with_everything(guest: GuestImage, driver: QemuDriver, 
     await driver.run(spec.id)
     # Firmware that checks signatures, on two emulated processors, takes several times as long as a BIOS.
     log = await printed(driver, spec, "user-data script ended with 0", seconds=300)
-    told = next(line for line in log.splitlines() if line.startswith("inside "))
-    assert "secure=1 tpm=2 cpus=2 packages=2 nodes=2 random=virtio_rng.0 disks=sda sdb" in told
-    assert "watchdog=1" in told
+    told = re.search(r"inside (secure=.*) end", log)
+    assert told is not None
+    assert "secure=1 tpm=2 cpus=2 packages=2 nodes=2 random=virtio_rng.0 disks=sda sdb" in told[1]
+    assert "watchdog=1" in told[1]
     copy = tmp_path / "copy"
     assert await driver.snapshot(spec.id, copy) == "qcow2"     # quiesced, and awake again afterwards
     assert (await driver.power(spec.id, "off", soft_seconds=60)).power is Power.OFF

@@ -165,7 +165,7 @@ class Lab:
     async def start_agent(self, host: str) -> HostAgent:
         name = self.host_name(host)
         settings = HostSettings(
-            name=name, namespace=self.host_namespace(host), dns=("198.51.100.53",),
+            name=name, namespace=self.host_namespace(host),
             physical={"public": PhysicalBridge(bridge="br-ex", namespace=self.outside)})
         agent = HostAgent(settings, answer_metadata, self.engine.feed)
         await agent.start()

@@ -67,6 +67,23 @@ def talk(address: str, port: str) -> None:
                 print("silence", flush=True)
 
 
+def stream(address: str, port: str) -> None:
+    """Sends and hears its echo as fast as it goes, until it is told to end: how many mebibytes came back."""
+    with socket.create_connection((address, int(port)), 3) as connection:
+        connection.makefile().readline()
+        ended, came = threading.Event(), 0
+        threading.Thread(target=lambda: (sys.stdin.readline(), ended.set()), daemon=True).start()
+        print("ready", flush=True)
+        block = bytes(1 << 16)
+        while not ended.is_set():
+            connection.sendall(block)
+            left = len(block)
+            while left:
+                left -= len(connection.recv(left))
+            came += len(block)
+        print(came >> 20, flush=True)
+
+
 def fetch(address: str, path: str, body: str = "") -> None:
     connection = http.client.HTTPConnection(address, 80, timeout=3)
     connection.request("POST" if body else "GET", path, body or None)
@@ -146,5 +163,5 @@ def six(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "ask": ask, "asks": asks, "talk": talk, "fetch": fetch, "send": send, "hear": hear,
-     "settled": settled, "six": six}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "ask": ask, "asks": asks, "talk": talk, "fetch": fetch, "stream": stream, "send": send,
+     "hear": hear, "settled": settled, "six": six}[sys.argv[1]](*sys.argv[2:])

@@ -63,3 +63,14 @@ async def test_floating_ips(net: Cloud):
     assert await answers(net, "a1", "10.0.1.11", 300, 1400) > 290, "inside it is as fast as before"
     await net.lab.engine.apply(Records(floating_ips=(msgspec.structs.replace(floating, revision=31),)), (), net.next())
     assert await answers(net, "a1", "198.51.100.1", 300, 1400) > 290
+
+
+async def test_gateways(net: Cloud):
+    """What is translated to the gateway's own address is limited; floating IPs and the inside are not."""
+    router = next(one for one in net.records.routers if one.id == identity("r1"))
+    slow = msgspec.structs.replace(router, revision=30, qos=Qos(limits=(Limit(most=200_000),)))
+    await net.lab.engine.apply(Records(routers=(slow,)), (), net.next())
+    assert 40 <= await answers(net, "a3", "198.51.100.1", 300, 1400) < 200
+    assert await answers(net, "a1", "198.51.100.1", 300, 1400) > 290
+    assert await answers(net, "a3", "10.0.1.11", 300, 1400) > 290
+    await net.lab.engine.apply(Records(routers=(msgspec.structs.replace(router, revision=31),)), (), net.next())

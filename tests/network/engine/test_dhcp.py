@@ -98,10 +98,10 @@ def test_leases_come_from_records():
     ports = [
         Port(id="p", network_id="n", mac="FA:16:3e:00:00:01", fixed_ips=(FixedIp(subnet_id="s", ip="10.0.0.11"),)),
         Port(id="q", network_id="n", mac="fa:16:3e:00:00:02", fixed_ips=(FixedIp(subnet_id="t", ip="10.1.0.11"),))]
-    found = leases(network, subnets, ports, ("9.9.9.9", "2620:fe::fe"))
+    found = leases(network, subnets, ports)
     assert list(found) == ["fa:16:3e:00:00:01"]
     lease = found["fa:16:3e:00:00:01"]
-    assert lease.dns == ("9.9.9.9",) and lease.mtu == 1400 and lease.hostname == "host-10-0-0-11"
+    assert lease.dns == ("10.0.0.2",) and lease.mtu == 1400 and lease.hostname == "host-10-0-0-11"
     assert lease.routes == (
         ("169.254.169.254/32", "10.0.0.2"), ("10.9.0.0/16", "10.0.0.9"), ("0.0.0.0/0", "10.0.0.1"))
 

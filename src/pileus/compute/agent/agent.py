@@ -96,10 +96,10 @@ class Agent:
 
     # -- signs of life ----------------------------------------------------------------------
 
-    async def run(self) -> None:
+    async def run(self, *, every: float = SIGN_OF_LIFE_SECONDS) -> None:
         """Report at once, every few seconds, and whenever a guest stopped by itself; until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._report_forever())
+            group.create_task(self._report_forever(every))
             group.create_task(self._watch_guests())
 
     async def report(self) -> None:
@@ -108,13 +108,13 @@ class Agent:
             host=self.host, address=self.identity.address, boot_id=self.identity.boot_id, facts=facts,
             can=tuple(sorted(self.driver.can)), guests=tuple(guests)))
 
-    async def _report_forever(self) -> None:
+    async def _report_forever(self, every: float) -> None:
         while True:
             self._news.clear()
             context.request_id.set(new_request_id())
             await self.report()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
+                async with asyncio.timeout(every):
                     await self._news.wait()
 
     async def _watch_guests(self) -> None:

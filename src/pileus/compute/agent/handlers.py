@@ -12,7 +12,6 @@ from pileus.compute.messages import (
     EnsureGuest,
     EnsureImage,
     EnsureNoGuest,
-    EnsureVolumes,
     FetchGuest,
     FindConsole,
     InterruptGuest,
@@ -78,12 +77,6 @@ async def power_guest(agent: Agent, message: PowerGuest) -> GuestSeen:
 async def reboot_guest(agent: Agent, message: RebootGuest) -> GuestSeen:
     async with agent.turn(message.guest_id):
         return await agent.driver.reboot(message.guest_id, hard=message.hard)
-
-
-@handlers.on(EnsureVolumes)
-async def ensure_volumes(agent: Agent, message: EnsureVolumes) -> None:
-    async with agent.turn(message.guest_id):
-        await agent.driver.volumes(message.guest_id, message.volumes)
 
 
 @handlers.on(ListGuests)

@@ -14,6 +14,7 @@ from pileus.kit.faults import BadRequest
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 
+MAPPING = "block_device_mapping"        # the property of an image that says so
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern="^[^,/]*$")]
 
 
@@ -75,6 +76,17 @@ def image_id(devices: list[BlockDevice], asked: str) -> str:
         if not is_volume(device) and device.source_type == "image" and device.uuid is not None:
             return device.uuid
     return asked
+
+
+def of_image(properties: dict[str, str]) -> list[BlockDevice]:
+    """The volumes that an image says a server of it is to have: copies of those of the server it was made of."""
+    try:
+        found = msgspec.json.decode(properties.get(MAPPING) or "[]", type=list[dict[str, Any]])
+        return [msgspec.convert({key: value for key, value in each.items() if key in BlockDevice.__struct_fields__}
+                                | {"uuid": each.get("snapshot_id") or each.get("image_id") or each.get("volume_id")},
+                                BlockDevice) for each in found]
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise BadBlockDevice(reason=f"the image's {MAPPING} cannot be read: {error}") from error
 
 
 def wishes(devices: list[BlockDevice], old: list[OldBlockDevice], *, has_image: bool) -> list[VolumeWish]:

@@ -7,7 +7,10 @@ from typing import Literal
 import msgspec
 
 from pileus.compute import nics, versions
+from pileus.compute.api.servers import action_of
 from pileus.compute.model import servers
+from pileus.compute.sagas.attach_volume import GrowVolume
+from pileus.kit import db
 from pileus.kit.faults import BadRequest, NotFound
 from pileus.kit.policy import ADMIN_OR_SERVICE, Rule
 from pileus.kit.routes import Page, Routes
@@ -16,8 +19,8 @@ from pileus.kit.web import Ctx
 routes = Routes()
 
 
-# The others are of all versions. No host has volumes, accelerators or guests with a power switch of their own: their
-# events are taken, as by a host that has none of what they name, and change nothing.
+# The others are of all versions. No host has accelerators or guests with a power switch of their own: their events are
+# taken, as by a host that has none of what they name, and change nothing. Who gives a volume another image is asked.
 SINCE = {"volume-extended": versions.EVENTS_FOR_ALL, "power-update": versions.POWER_EVENT,
          "accelerator-request-bound": versions.ACCELERATOR_EVENT, "volume-reimaged": versions.REIMAGED_EVENT}
 
@@ -57,7 +60,23 @@ async def take_events(ctx: Ctx, body: list[ExternalEvent]) -> Page[EventAnswer]:
     async with ctx.db.write() as tx:
         for server_id in alive:
             await ctx.sagas.poke(tx, server_id)
-    if alive != named:
+    codes = [await _code(ctx, event) if event.server_uuid in alive else 404 for event in body]
+    if set(codes) != {200}:
         ctx.status = 207
-    return Page([EventAnswer(name=event.name, server_uuid=event.server_uuid, tag=event.tag, status=event.status,
-                             code=200 if event.server_uuid in alive else 404) for event in body])
+    return Page([EventAnswer(name=event.name, server_uuid=event.server_uuid, tag=event.tag, code=code,
+                             status=event.status if code in (200, 404) else "failed")
+                 for event, code in zip(body, codes, strict=True)])
+
+
+async def _code(ctx: Ctx, event: ExternalEvent) -> int:
+    """Only of volumes that grew more is done than to look: 409 where that has to be told again later."""
+    if event.name != "volume-extended" or event.tag is None:
+        return 200
+    try:
+        async with ctx.db.write() as tx:
+            server = await servers.get(tx, event.server_uuid)
+            await servers.record_action(tx, action_of(ctx, server.id, server.project_id, "extend_volume"))
+            await ctx.sagas.start(tx, GrowVolume(server_id=server.id, volume_id=event.tag), server.id)
+    except db.Taken:
+        return 409
+    return 200

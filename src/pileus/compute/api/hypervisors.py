@@ -11,7 +11,7 @@ from pileus.compute import versions
 from pileus.compute.api.values import MOST, no_strangers, truth
 from pileus.compute.faults import HostUnavailable, HypervisorNotFound, NoSuchHypervisor, NoUptime
 from pileus.compute.model import hosts
-from pileus.compute.model.hosts import Guest, Host, Used
+from pileus.compute.model.hosts import Guest, Host, Used, version_number
 from pileus.kit import ids
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
@@ -115,13 +115,6 @@ def parsed_id(ctx: Ctx, text: str) -> int | str | None:
             raise BadRequest(reason=f"Invalid uuid {text}")
         return text
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
-
-
-def version_number(text: str) -> int:
-    """8.2.1 is 8002001."""
-    parts = [int(part) for part in re.findall(r"\d+", text)[:3]]
-    major, minor, micro = (parts + [0, 0, 0])[:3]
-    return major * 1_000_000 + minor * 1_000 + micro
 
 
 def uptime(host: Host, now: float) -> str | None:

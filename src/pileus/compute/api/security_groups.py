@@ -41,11 +41,15 @@ class RuleBody(msgspec.Struct, kw_only=True):
     group_id: str | None = None
 
 
+class GroupQuery(msgspec.Struct, kw_only=True):
+    all_tenants: str | None = None
+
+
 class NoSuchGroup(NotFound):
     message = "{reason}"
 
 
-async def _call(ctx: Ctx, method: str, path: str, body: Any = None, **query: Any) -> Any:
+async def ask_network(ctx: Ctx, method: str, path: str, body: Any = None, **query: Any) -> Any:
     """The network service's answer to the caller; its refusals in our envelope. What is in use, or there already, was a
     bad request here."""
     try:
@@ -69,7 +73,7 @@ async def _views(ctx: Ctx, groups: list[dict[str, Any]]) -> list[dict[str, Any]]
     names = {group["id"]: group["name"] for group in groups}
     asked = {rule["remote_group_id"] for group in groups for rule in group["security_group_rules"]} - {None, *names}
     if asked:
-        found = await _call(ctx, "GET", "/v2.0/security-groups", id=sorted(asked))
+        found = await ask_network(ctx, "GET", "/v2.0/security-groups", id=sorted(asked))
         names |= {group["id"]: group["name"] for group in found["security_groups"]}
     return [_view(group, names) for group in groups]
 
@@ -94,33 +98,35 @@ def _rule_view(rule: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 
 
 @routes.get("/v2.1/os-security-groups", envelope="security_groups", window=PROXY, policy=READ)
-async def list_groups(ctx: Ctx) -> Page[dict[str, Any]]:
-    found = await _call(ctx, "GET", "/v2.0/security-groups", project_id=ctx.caller.project_id)
+async def list_groups(ctx: Ctx, query: GroupQuery) -> Page[dict[str, Any]]:
+    everywhere = ctx.caller.is_admin and query.all_tenants is not None
+    owner = {} if everywhere else {"project_id": ctx.caller.project_id}
+    found = await ask_network(ctx, "GET", "/v2.0/security-groups", **owner)
     return Page(await _views(ctx, found["security_groups"]))
 
 
 @routes.get("/v2.1/os-security-groups/{group_id}", envelope="security_group", window=PROXY, policy=READ)
 async def show_group(ctx: Ctx, group_id: str) -> dict[str, Any]:
-    found = await _call(ctx, "GET", f"/v2.0/security-groups/{_checked_id(group_id)}")
+    found = await ask_network(ctx, "GET", f"/v2.0/security-groups/{_checked_id(group_id)}")
     return (await _views(ctx, [found["security_group"]]))[0]
 
 
 @routes.post("/v2.1/os-security-groups", envelope="security_group", window=PROXY, policy=WRITE)
 async def create_group(ctx: Ctx, body: GroupBody) -> dict[str, Any]:
     wanted = {"security_group": {"name": body.name, "description": body.description}}
-    return _view((await _call(ctx, "POST", "/v2.0/security-groups", wanted))["security_group"], {})
+    return _view((await ask_network(ctx, "POST", "/v2.0/security-groups", wanted))["security_group"], {})
 
 
 @routes.put("/v2.1/os-security-groups/{group_id}", envelope="security_group", window=PROXY, policy=WRITE)
 async def update_group(ctx: Ctx, group_id: str, body: GroupBody) -> dict[str, Any]:
     wanted = {"security_group": {"name": body.name, "description": body.description}}
-    changed = await _call(ctx, "PUT", f"/v2.0/security-groups/{_checked_id(group_id)}", wanted)
+    changed = await ask_network(ctx, "PUT", f"/v2.0/security-groups/{_checked_id(group_id)}", wanted)
     return (await _views(ctx, [changed["security_group"]]))[0]
 
 
 @routes.delete("/v2.1/os-security-groups/{group_id}", status=202, window=PROXY, policy=WRITE)
 async def delete_group(ctx: Ctx, group_id: str) -> None:
-    await _call(ctx, "DELETE", f"/v2.0/security-groups/{_checked_id(group_id)}")
+    await ask_network(ctx, "DELETE", f"/v2.0/security-groups/{_checked_id(group_id)}")
 
 
 @routes.post("/v2.1/os-security-group-rules", envelope="security_group_rule", window=PROXY, policy=WRITE)
@@ -135,10 +141,10 @@ async def create_rule(ctx: Ctx, body: RuleBody) -> dict[str, Any]:
         wanted["remote_group_id"] = _checked_id(body.group_id)
     elif body.cidr:
         wanted["remote_ip_prefix"] = body.cidr
-    made = await _call(ctx, "POST", "/v2.0/security-group-rules", {"security_group_rule": wanted})
+    made = await ask_network(ctx, "POST", "/v2.0/security-group-rules", {"security_group_rule": wanted})
     names = {}
     if body.group_id is not None:
-        other = await _call(ctx, "GET", f"/v2.0/security-groups/{body.group_id}")
+        other = await ask_network(ctx, "GET", f"/v2.0/security-groups/{body.group_id}")
         names = {body.group_id: other["security_group"]["name"]}
     return _rule_view(made["security_group_rule"], names)
 
@@ -152,7 +158,7 @@ def _port(value: int | str | None) -> int | None:
 
 @routes.delete("/v2.1/os-security-group-rules/{rule_id}", status=202, window=PROXY, policy=WRITE)
 async def delete_rule(ctx: Ctx, rule_id: str) -> None:
-    await _call(ctx, "DELETE", f"/v2.0/security-group-rules/{rule_id}")
+    await ask_network(ctx, "DELETE", f"/v2.0/security-group-rules/{rule_id}")
 
 
 @routes.get("/v2.1/servers/{server_id}/os-security-groups", envelope="security_groups", target=SERVER,
@@ -175,7 +181,7 @@ class GroupOfServer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 async def _group(ctx: Ctx, name_or_id: str) -> str:
-    found = await _call(ctx, "GET", "/v2.0/security-groups", project_id=ctx.caller.project_id)
+    found = await ask_network(ctx, "GET", "/v2.0/security-groups", project_id=ctx.caller.project_id)
     groups = found["security_groups"]
     ids = [group["id"] for group in groups if group["id"] == name_or_id] or [
         group["id"] for group in groups if group["name"] == name_or_id]
@@ -202,7 +208,7 @@ async def _ports(ctx: Ctx, seen: Seen) -> list[PortDetail]:
 
 
 async def _put_in(ctx: Ctx, port: PortDetail, group_ids: list[str]) -> None:
-    await _call(ctx, "PUT", f"/v2.0/ports/{port.id}", {"port": {"security_groups": group_ids}})
+    await ask_network(ctx, "PUT", f"/v2.0/ports/{port.id}", {"port": {"security_groups": group_ids}})
 
 
 @routes.action(ACTION, "addSecurityGroup", target=SERVER,

@@ -16,7 +16,8 @@ from msgspec import UNSET, UnsetType
 from pileus.compute import nics, versions
 from pileus.compute.api import block_devices
 from pileus.compute.api.block_devices import BlockDevice, OldBlockDevice
-from pileus.compute.api.server_groups import group_of_hint
+from pileus.compute.api.hints import must_be_sound
+from pileus.compute.api.server_groups import group_of_hint, room_in_group
 from pileus.compute.api.servers import Name, action_of
 from pileus.compute.api.values import address, hostname
 from pileus.compute.faults import (
@@ -135,15 +136,15 @@ class Made(msgspec.Struct, kw_only=True):
 async def create_server(ctx: Ctx, body: CreateBody) -> Made:
     """Record the servers and their boot sagas in one transaction; the sagas do the rest."""
     asked = body.server
-    first, count_min, count_max = await _first_server(ctx, body)
+    first, count_min, count_max, asked_volumes = await _first_server(ctx, body)
     zone_host = await _zone_and_host(ctx, asked)
     async with ctx.db.read() as reader:
         group_id = await group_of_hint(reader, ctx, first.hints or {})
     first = msgspec.structs.replace(first, zone=zone_host[0], group_id=group_id)
-    if count_max > 1 and _wishes(asked):
+    if count_max > 1 and asked_volumes:
         raise BadRequest(reason="Volumes are attached to one server at a time: ask for them one by one.")
     wishes = await nics.wishes_of(ctx, asked.networks, asked.security_groups)
-    disks = await block_devices.made(ctx, _wishes(asked))
+    disks = await block_devices.made(ctx, asked_volumes)
     ctx.span("validate")
     password = asked.admin_password or new_password()
     async with ctx.db.write() as tx:
@@ -177,11 +178,12 @@ def new_password() -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
 
 
-async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
-    """The server as asked for, with what its references stand for; and how many of it."""
+async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int, list[VolumeWish]]:
+    """The server as asked for, with what its references stand for; how many of it, and with which volumes."""
     asked = body.server
     _must_have_networks(ctx, asked)
     _must_not_be_tagged(ctx, asked)
+    must_be_sound(body.hints or body.more_hints)
     low, high = _counts(asked)
     name = asked.name.strip()
     if not name:
@@ -189,8 +191,7 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
     if asked.hostname is not None and high > 1:
         raise BadRequest(reason="A hostname cannot be given to several servers at once.")
     flavor = await flavor_of(ctx, str(asked.flavor_id))
-    of_volume = any(wish.boot_index == 0 for wish in _wishes(asked))
-    image = None if of_volume else await image_of(ctx, _image_id(asked), flavor)
+    image, wishes = await _image_and_volumes(ctx, asked, flavor)
     if image is None:
         must_make_a_machine(flavor, {})
     if len(asked.metadata) > quotas.METADATA_ITEMS:
@@ -211,7 +212,7 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int]:
         disk_config=asked.disk_config, reservation_id=f"r-{secrets.token_hex(4)}",
         hints=body.hints or body.more_hints or None, description=_description(ctx, asked, name),
         certificates=_certificates(asked), disk_tags=_disk_tags(asked.block_devices),
-        created_at=now, updated_at=now), low, high
+        created_at=now, updated_at=now), low, high, wishes
 
 
 def _description(ctx: Ctx, asked: ServerCreate, name: str) -> str | None:
@@ -287,11 +288,21 @@ async def flavor_of(ctx: Ctx, flavor_id: str) -> FlavorCopy:
                       extra_specs=found.extra_specs)
 
 
-def _wishes(asked: ServerCreate) -> list[VolumeWish]:
-    """Its volumes; one that boots from a volume is no copy of an image."""
+async def _image_and_volumes(ctx: Ctx, asked: ServerCreate,
+                             flavor: FlavorCopy) -> tuple[ImageFacts | None, list[VolumeWish]]:
+    """One that boots from a volume is no copy of an image: the request says so, or the image, which is then one of
+    another server's volumes."""
     if asked.block_devices and asked.old_devices:
         raise BadRequest(reason="Using different block_device_mapping syntaxes is not allowed in the same request.")
-    return block_devices.wishes(asked.block_devices, asked.old_devices, has_image=bool(_image_id(asked)))
+    wishes = block_devices.wishes(asked.block_devices, asked.old_devices, has_image=bool(_image_id(asked)))
+    if any(wish.boot_index == 0 for wish in wishes):
+        return None, wishes
+    image = await image_of(ctx, _image_id(asked), flavor)
+    of_image = block_devices.of_image(image.properties)
+    if of_image:
+        others = [each for each in asked.block_devices if block_devices.is_volume(each)]
+        return None, block_devices.wishes([*of_image, *others], asked.old_devices, has_image=True)
+    return image, wishes
 
 
 def _image_id(asked: ServerCreate) -> str:
@@ -413,7 +424,7 @@ async def _within_quota(tx: db.Connection, ctx: Ctx, server: Server, low: int, h
         if room < low:
             raise QuotaExceeded(resource=resource, wanted=low * each, used=used, limit=limit)
         fits = min(fits, room)
-    return fits
+    return fits if server.group_id is None else await room_in_group(tx, server.group_id, limits, low, fits)
 
 
 async def key_of(tx: db.Connection, ctx: Ctx, name: str) -> dict[str, str]:

@@ -142,3 +142,14 @@ async def group_of_hint(conn: Any, ctx: Ctx, hints: dict[str, Any]) -> str | Non
     if group.project_id != ctx.caller.project_id:
         raise BadRequest(reason=f"Instance group {wanted} could not be found.")
     return group.id
+
+
+async def room_in_group(tx: Any, group_id: str, limits: dict[str, int], low: int, high: int) -> int:
+    """How many servers fit into the group, at least `low`; in the turn of its project. Raises QuotaExceeded."""
+    limit = limits["server_group_members"]
+    if limit == quotas.UNLIMITED:
+        return high
+    used = await groups.count_members(tx, group_id)
+    if limit - used < low:
+        raise QuotaExceeded(resource="server_group_members", wanted=low, used=used, limit=limit)
+    return min(high, limit - used)

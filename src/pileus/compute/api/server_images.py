@@ -79,12 +79,15 @@ def _image(seen: Seen, body: CreateImage | CreateBackup, **more: str) -> NewImag
 
 @routes.action(PATH, "createImage", target=SERVER, policy=_rule("servers:create_image"))
 async def create_image(ctx: Ctx, seen: Seen, body: CreateImage) -> ImageMade | None:
-    return await _begin(ctx, seen, "createImage", SnapshotServer(server_id=seen.id, image=_image(seen, body)))
+    return await _begin(ctx, seen, "createImage", SnapshotServer(
+        server_id=seen.id, image=_image(seen, body), of_volumes=seen.server.image is None))
 
 
 @routes.action(PATH, "createBackup", target=SERVER, policy=_rule("os-create-backup"))
 async def create_backup(ctx: Ctx, seen: Seen, body: CreateBackup) -> ImageMade | None:
     rotation = whole(body.rotation, "rotation")
+    if seen.server.image is None:
+        raise BadRequest(reason="It is not supported to backup volume-backed instances.")
     image = _image(seen, body, image_type="backup", backup_type=body.backup_type)
     return await _begin(ctx, seen, "createBackup", SnapshotServer(
         server_id=seen.id, image=image, backup_type=body.backup_type, rotation=rotation))
@@ -93,7 +96,8 @@ async def create_backup(ctx: Ctx, seen: Seen, body: CreateBackup) -> ImageMade |
 @routes.action(PATH, "shelve", target=SERVER, policy=_rule("os-shelve:shelve"))
 async def shelve_server(ctx: Ctx, seen: Seen, body: Any) -> None:
     """Whatever is shelved leaves its host at once."""
-    image = NewImage(id=new_uuid(), name=f"{seen.server.name}-shelved", properties=images.properties_of(seen.server))
+    image = NewImage(id=new_uuid(), name=f"{seen.server.name}-shelved", properties=images.properties_of(
+        seen.server)) if seen.server.image is not None else None
     await begin(ctx, seen, "shelve", ShelveServer(server_id=seen.id, image=image, state=seen.server.state))
 
 

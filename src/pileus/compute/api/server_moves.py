@@ -75,7 +75,8 @@ async def resize_server(ctx: Ctx, seen: Seen, body: Resize) -> None:
     flavor = await flavor_of(ctx, str(body.flavor_id))
     if flavor.id == seen.server.flavor_id:
         raise SameFlavor()
-    if 0 < flavor.disk_gb < seen.server.flavor.disk_gb or not flavor.disk_gb and seen.server.flavor.disk_gb:
+    before = seen.server.flavor.disk_gb if seen.server.image else 0
+    if 0 < flavor.disk_gb < before or not flavor.disk_gb and before:
         raise BadRequest(reason="Resize to a smaller disk is not supported: what is on it would not fit.")
     must_make_a_machine(flavor, seen.server.image.properties if seen.server.image else {})
     await _begin(ctx, seen, "resize", ResizeServer(

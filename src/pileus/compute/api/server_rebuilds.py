@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from pileus.compute import versions
+from pileus.compute import guest_spec, versions, volumes
 from pileus.compute.api.begin import begin, must_allow
 from pileus.compute.api.server_actions import PATH
 from pileus.compute.api.server_create import (
@@ -92,15 +92,32 @@ async def _changes(ctx: Ctx, server: Server, body: Rebuild) -> Changes:
                policy=Rule("os_compute_api:servers:rebuild", PROJECT_MEMBER))
 async def rebuild_server(ctx: Ctx, seen: Seen, body: Rebuild) -> Rebuilt:
     must_allow(seen, "rebuild")
-    image = await image_of(ctx, body.image_id.rstrip("/").rpartition("/")[2], seen.server.flavor)
+    of_volume = seen.server.image is None
+    found = await image_of(ctx, body.image_id.rstrip("/").rpartition("/")[2], None if of_volume else seen.server.flavor)
+    if of_volume:
+        await _must_be_of_volume(ctx, seen, found)
     changes = await _changes(ctx, seen.server, body)
     password = body.admin_password or new_password()
+    image = None if of_volume else found
     await begin(ctx, seen, "rebuild", RebuildServer(
         server_id=seen.id, image=image, changes=changes, state=seen.server.state,
+        volume_image_id=found.id if of_volume and ctx.version >= versions.REIMAGED_EVENT else None,
         admin_password=password if seen.server.config_drive else None))
-    told = msgspec.structs.replace(seen.server, image=image, image_id=image.id, updated_at=ctx.clock(),
-                                   **msgspec.structs.asdict(changes))
+    told = msgspec.structs.replace(seen.server, image=image, image_id=image.id if image else None,
+                                   updated_at=ctx.clock(), **msgspec.structs.asdict(changes))
     return await _rebuilt(ctx, msgspec.structs.replace(seen, server=told), password)
+
+
+async def _must_be_of_volume(ctx: Ctx, seen: Seen, image: ImageFacts) -> None:
+    """The volume a server boots from keeps its content before 2.93, so no other image can be asked for."""
+    if ctx.version >= versions.REIMAGED_EVENT:
+        return
+    for each in await ctx.app.volume.attachments(seen.id):
+        if volumes.is_root(each):
+            volume = await ctx.app.volume.get(each.volume_id)
+            if volume.volume_image_metadata.get("image_id") == image.id:
+                return
+    raise BadRequest(reason="Unable to rebuild with a different image for a volume-backed server.")
 
 
 async def _rebuilt(ctx: Ctx, seen: Seen, password: str) -> Rebuilt:
@@ -111,6 +128,7 @@ async def _rebuilt(ctx: Ctx, seen: Seen, password: str) -> Rebuilt:
         shown = shortened(shown)
         if ctx.version >= versions.REBUILD_KEY:
             shown.key_name = seen.server.key_name
+    shown.user_data = UNSET                  # it stands in the answer without the prefix
     return Rebuilt(**{name: getattr(shown, name) for name in shown.__struct_fields__}, admin_password=password,
                    given_data=seen.server.user_data)
 
@@ -128,11 +146,13 @@ class Rescued(msgspec.Struct, kw_only=True):
 async def rescue_server(ctx: Ctx, seen: Seen, body: Rescue | None) -> Rescued:
     asked = body or Rescue()
     must_allow(seen, "rescue")
+    if seen.server.image is None and ctx.version < versions.RESCUE_OF_VOLUMES:
+        raise RescueImpossible(server_id=seen.id, reason="Cannot rescue a volume-backed instance")
     if asked.image_id is not None:
         image: ImageFacts | None = await image_of(ctx, asked.image_id, None)
     else:
         image = seen.server.image
-    if image is None:
+    if image is None or seen.server.image is None and not guest_spec.leaves_others(image):
         raise RescueImpossible(server_id=seen.id, reason="Cannot rescue a volume-backed instance")
     password = asked.admin_password or new_password()
     await begin(ctx, seen, "rescue", RescueServer(

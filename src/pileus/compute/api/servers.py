@@ -25,6 +25,7 @@ from pileus.kit.policy import ADMIN, PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
+from pileus.volume.client import Attachment
 
 routes = Routes()
 SERVER = Target(servers.see, missing=ServerNotFound)
@@ -180,16 +181,25 @@ async def list_servers(ctx: Ctx, query: dict[str, list[str]]) -> Page[ServerBrie
 @routes.get("/v2.1/servers/detail", envelope="servers", policy=Rule("os_compute_api:servers:detail", PROJECT_READER))
 async def list_servers_detail(ctx: Ctx, query: dict[str, list[str]]) -> Page[ServerView]:
     found, marker, places = await _page(ctx, query)
-    return Page([view(ctx, seen, places=places) for seen in found], next_marker=marker)
+    attached: dict[str, list[dict[str, Any]]] = {}
+    for each in await ctx.app.volume.attachments(*(seen.id for seen in found)):
+        attached.setdefault(each.instance or "", []).append(_told(ctx, each))
+    shown = [view(ctx, seen, places=places) for seen in found]
+    for each in shown:
+        each.volumes = attached.get(each.id, [])
+    return Page(shown, next_marker=marker)
 
 
 @routes.get("/v2.1/servers/{server_id}", envelope="server", target=SERVER,
             policy=Rule("os_compute_api:servers:show", PROJECT_READER))
 async def show_server(ctx: Ctx, seen: Seen) -> ServerView:
     found = await _view(ctx, seen)
-    found.volumes = [told(each, brief=ctx.version < versions.EXTENDED_ATTRIBUTES)
-                     for each in await ctx.app.volume.attachments(seen.id)]
+    found.volumes = [_told(ctx, each) for each in await ctx.app.volume.attachments(seen.id)]
     return found
+
+
+def _told(ctx: Ctx, attachment: Attachment) -> dict[str, Any]:
+    return told(attachment, brief=ctx.version < versions.EXTENDED_ATTRIBUTES)
 
 
 async def _view(ctx: Ctx, seen: Seen) -> ServerView:

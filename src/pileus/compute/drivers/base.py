@@ -75,13 +75,15 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GuestVolume(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume the guest is to have: an NBD export on a unix socket of the host. The guest sees its id as serial."""
+    """A volume the guest is to have: an NBD export on a unix socket of the host. The guest sees its id as serial.
+    `size_gb` is given where it has grown since the guest got it."""
 
     volume_id: str
     socket: str
     export: str
     read_only: bool = False
     boot_order: int | None = None
+    size_gb: int | None = None
 
 
 class GuestSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,9 +247,10 @@ class GuestDriver(GuestDisks, GuestInsides, Protocol):
         ...
 
     async def adjust(self, spec: GuestSpec) -> GuestSeen:
-        """Give the guest the network cards that `spec` names, and no other: at once if it runs, else when it starts.
+        """Give the guest the network cards and volumes that `spec` names, and no other: at once if it runs, else when
+        it starts.
 
-        Already so: do nothing. Raises GuestFailed.
+        Already so: do nothing. Raises GuestFailed, also where a guest does not let go of one; ask again then.
         """
         ...
 
@@ -271,13 +274,6 @@ class GuestDriver(GuestDisks, GuestInsides, Protocol):
         """Restart the guest; hard, or when it did not go down in time, as a new start from its latest spec.
 
         One that is off is started. Said twice is rebooted twice. Raises GuestFailed.
-        """
-        ...
-
-    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
-        """Have exactly these volumes in the guest: now where it lives, and whenever it starts.
-
-        Already so: do nothing. Raises GuestFailed, also where a guest does not let go of one; ask again then.
         """
         ...
 

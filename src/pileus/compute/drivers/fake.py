@@ -52,8 +52,8 @@ class FakeGuest(msgspec.Struct, kw_only=True):
     starts: int = 0  # times it began to run, for the console
     lives: int = 0  # times its hypervisor was started
     console: list[str] = []
-    volumes: tuple[GuestVolume, ...] = ()
     macs: list[str] = []  # of its network cards
+    volumes: tuple[GuestVolume, ...] = ()
     root: int = 0  # which root disk it has
     memory_kept: bool = False
     disk: str = ""  # what somebody wrote on its root disk
@@ -130,8 +130,9 @@ class FakeDriver:
         if guest.root != spec.root:
             guest.root, guest.disk = spec.root, ""
         if guest.power in (Power.OFF, Power.SUSPENDED):
-            guest.vcpus, guest.memory_mb, guest.macs = spec.vcpus, spec.memory_mb, [nic.mac for nic in spec.nics]
-            guest.power, guest.reason, guest.volumes = Power.PAUSED, "", spec.volumes
+            guest.vcpus, guest.memory_mb = spec.vcpus, spec.memory_mb
+            guest.macs, guest.volumes = [nic.mac for nic in spec.nics], spec.volumes
+            guest.power, guest.reason = Power.PAUSED, ""
             guest.lives += 1
         self._keep(guest)
         self.on_step(spec.id, "started")
@@ -140,7 +141,7 @@ class FakeDriver:
     async def adjust(self, spec: GuestSpec) -> GuestSeen:
         await self._before("adjust", spec.id)
         guest = self._get(spec.id, "adjusted")
-        guest.macs = [nic.mac for nic in spec.nics]
+        guest.macs, guest.volumes = [nic.mac for nic in spec.nics], spec.volumes
         self._keep(guest)
         return self._after("adjust", guest)
 
@@ -179,13 +180,6 @@ class FakeDriver:
         guest = self._get(guest_id, "rebooted")
         self._boot(guest, True)
         return self._after("reboot", guest)
-
-    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
-        await self._before("volumes", guest_id)
-        guest = self._get(guest_id, "given volumes")
-        guest.volumes = wanted
-        self._keep(guest)
-        self._late("volumes", guest_id)
 
     async def guests(self) -> list[GuestSeen]:
         await self._before("guests", "any")

@@ -1,4 +1,4 @@
-"""Volumes of a guest as QEMU is told of them: NBD exports that are reconnected to; pure."""
+"""Volumes as QEMU is told of them: NBD exports that are reconnected to. Pure, as the rest of the command line is."""
 
 from __future__ import annotations
 

@@ -23,7 +23,6 @@ from pileus.compute.drivers.base import (
     GuestSeen,
     GuestSpec,
     GuestStopped,
-    GuestVolume,
     HostFacts,
     Power,
     Wanted,
@@ -262,14 +261,11 @@ class LibvirtDriver:
     # -- devices and disks ----------------------------------------------------------------------
 
     async def adjust(self, spec: GuestSpec) -> GuestSeen:
-        async with self._known(spec.id, "given its network cards") as (domain, state):
+        async with self._known(spec.id, "given its cards and volumes") as (domain, state):
             must_be_possible(spec)
-            await self._change(domain, state, msgspec.structs.replace(state.spec, nics=spec.nics))
+            changed = msgspec.structs.replace(state.spec, nics=spec.nics, volumes=spec.volumes)
+            await self._change(domain, state, changed)
             return await self._seen(domain)
-
-    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
-        async with self._known(guest_id, "given volumes") as (domain, state):
-            await self._change(domain, state, msgspec.structs.replace(state.spec, volumes=wanted))
 
     async def _change(self, domain: Domain, before: GuestState, spec: GuestSpec) -> None:
         """Live where it lives; its domain is made anew whenever it starts."""

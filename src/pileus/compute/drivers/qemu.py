@@ -19,7 +19,6 @@ from pileus.compute.drivers.base import (
     GuestSeen,
     GuestSpec,
     GuestStopped,
-    GuestVolume,
     HostFacts,
     Power,
     Wanted,
@@ -182,22 +181,15 @@ class QemuDriver:
                     await self._start_and_run(guest)
                 return await self._seen(guest)
 
-    async def volumes(self, guest_id: str, wanted: tuple[GuestVolume, ...]) -> None:
-        guest = self._guest(guest_id, "given volumes")
-        async with guest.lock:
-            with failing(guest_id, "given volumes"):
-                state = self._state(guest)
-                await self._adopt(guest)
-                await adjust_volumes(guest, state, wanted)
-
     async def adjust(self, spec: GuestSpec) -> GuestSeen:
-        guest = self._guest(spec.id, "given its network cards")
+        guest = self._guest(spec.id, "given its cards and volumes")
         async with guest.lock:
-            with failing(spec.id, "given its network cards"):
+            with failing(spec.id, "given its cards and volumes"):
                 must_be_possible(spec)
                 state = self._state(guest)
                 await self._adopt(guest)
                 await adjust_nics(guest, state, spec, self.settings.namespace)
+                await adjust_volumes(guest, self._state(guest), spec)
                 return await self._seen(guest)
 
     async def snapshot(self, guest_id: str, into: Path) -> str:

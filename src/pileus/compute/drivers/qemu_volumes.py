@@ -7,32 +7,33 @@ import time
 
 import msgspec
 
-from pileus.compute.drivers.base import GuestVolume
+from pileus.compute.drivers.base import GuestSpec, GuestVolume
 from pileus.compute.drivers.guest_folder import GuestState
 from pileus.compute.drivers.guest_volumes import JsonObject, device, device_id, node, node_name
 from pileus.compute.drivers.qemu_devices import assign_slots, place
 from pileus.compute.drivers.qemu_guest import Guest
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
 
-UNPLUG_SECONDS, ASK_AGAIN_SECONDS, POLL_SECONDS = 60.0, 5.0, 0.1
+UNPLUG_SECONDS, GROW_SECONDS, ASK_AGAIN_SECONDS, POLL_SECONDS = 60.0, 30.0, 5.0, 0.1
 
 
-async def adjust_volumes(guest: Guest, before: GuestState, wanted: tuple[GuestVolume, ...]) -> None:
-    """Give the guest these volumes and no other, at once if it runs. What goes stays written down until it is gone:
-    its place on the bus is taken so long."""
-    kept = {volume.volume_id for volume in wanted}
+async def adjust_volumes(guest: Guest, before: GuestState, spec: GuestSpec) -> None:
+    """Give the guest the volumes of `spec` and no other, at once if it runs; what is written of it goes before."""
+    kept = {volume.volume_id for volume in spec.volumes}
     gone = [each for each in before.spec.volumes if each.volume_id not in kept]
-    spec = msgspec.structs.replace(before.spec, volumes=wanted)
-    both = msgspec.structs.replace(spec, volumes=(*wanted, *gone))
+    changed = msgspec.structs.replace(before.spec, volumes=spec.volumes)
+    # What goes stays in the state until it is gone: its place on the bus is taken so long.
+    both = msgspec.structs.replace(changed, volumes=(*spec.volumes, *gone))
     state = msgspec.structs.replace(before, spec=both, slots=assign_slots(both, before.slots))
-    guest.folder.write(state)
+    if state != before:
+        guest.folder.write(state)
     if guest.process is not None:
-        for volume in wanted:
-            name = device_id(volume.volume_id)
-            await plug(guest.process, volume, {"id": name} | place(spec, state.slots[name]))
+        for volume in spec.volumes:
+            await plug(guest.process, volume, place(changed, state.slots[device_id(volume.volume_id)]))
         for volume in gone:
             await unplug(guest.process, volume.volume_id)
-    guest.folder.write(msgspec.structs.replace(state, spec=spec, slots=assign_slots(spec, state.slots)))
+    if gone:
+        guest.folder.write(msgspec.structs.replace(state, spec=changed, slots=assign_slots(changed, state.slots)))
 
 
 async def present(process: QemuProcess) -> set[str]:
@@ -48,8 +49,26 @@ async def plug(process: QemuProcess, volume: GuestVolume, place: JsonObject) -> 
     there = await present(process)
     if node_name(volume.volume_id) not in there:
         await process.execute("blockdev-add", node(volume))
+    elif volume.size_gb is not None:
+        await grow(process, volume, volume.size_gb << 30)
     if device_id(volume.volume_id) not in there:
-        await process.execute("device_add", device(volume) | place)
+        await process.execute("device_add", device(volume) | {"id": device_id(volume.volume_id)} | place)
+
+
+async def grow(process: QemuProcess, volume: GuestVolume, size: int) -> None:
+    """Whoever serves the volume had to cut the connection to make it larger; QEMU takes the size that it hears of when
+    it is connected again, which it is when something is read."""
+    give_up = time.monotonic() + GROW_SECONDS
+    read = f'qemu-io {node_name(volume.volume_id)} "read 0 512"'
+    while True:
+        await process.execute("human-monitor-command", {"command-line": read})
+        try:
+            await process.execute("block_resize", {"node-name": node_name(volume.volume_id), "size": size})
+            return
+        except QemuFailed:
+            if time.monotonic() > give_up:
+                raise
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def unplug(process: QemuProcess, volume_id: str) -> None:

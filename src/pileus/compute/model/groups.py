@@ -26,10 +26,23 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
 
 
+class Before(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a move that can be taken back, what counts here."""
+
+    host: str = ""
+
+
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     group_id: str
     host: str | None = None
+    place: str | None = None
+    moved: Before | None = None
+
+    @property
+    def hosts(self) -> set[str]:
+        """Where it is, is going to be, or may come back to."""
+        return {host for host in (self.host, self.place, self.moved and self.moved.host) if host}
 
 
 async def get(conn: Connection, group_id: str) -> Group:
@@ -48,6 +61,21 @@ async def page(conn: Connection, project_id: str | None, *, limit: int, offset: 
 async def count(conn: Connection, project_id: str) -> int:
     return await db.scalar(conn, sa.select(sa.func.count()).select_from(groups).where(
         groups.c.project_id == project_id))
+
+
+async def count_members(conn: Connection, group_id: str) -> int:
+    return await db.scalar(conn, sa.select(sa.func.count()).select_from(servers).where(
+        servers.c.group_id == group_id, servers.c.alive))
+
+
+async def wait_turn(tx: Connection, group_id: str) -> None:
+    """Let those who look at a group's members and then place one of them come one after the other."""
+    await tx.execute(sa.select(groups.c.id).where(groups.c.id == group_id).with_for_update())
+
+
+async def promise(tx: Connection, server_id: str, host: str | None) -> None:
+    """Write down where a member is going to be; None: nowhere any more."""
+    await tx.execute(servers.update().where(servers.c.id == server_id).values(place=host))
 
 
 async def members(conn: Connection, group_ids: list[str]) -> dict[str, list[Member]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -14,8 +15,11 @@ from pileus.compute.model.quotas import take_turn
 from pileus.compute.model.tables import hosts, servers
 from pileus.kit import db
 from pileus.kit.db import Connection
+from pileus.kit.saga import sagas
 
 NAMESPACE = uuid.UUID("5d3b3f0e-6f0b-5c39-9d5e-0a8a4c3c6a51")
+HEAVY = ("compute.boot_server", "compute.rebuild_server", "compute.resize_server", "compute.snapshot_server",
+         "compute.shelve_server", "compute.unshelve_server")     # work that a host's disks and network feel
 FIRST_NUMBER = 3                    # the numbers before it are the controller's services
 
 
@@ -48,6 +52,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str
     seen_at: float
     created_at: float
+    failed_builds: int | None = None  # since the last one that succeeded
     generation: int = 1
 
     def is_up(self, now: float, silent_after: float) -> bool:
@@ -74,6 +79,13 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     id: str
     name: str
+
+
+def version_number(text: str) -> int:
+    """8.2.1 is 8002001."""
+    parts = [int(part) for part in re.findall(r"\d+", text)[:3]]
+    major, minor, micro = (parts + [0, 0, 0])[:3]
+    return major * 1_000_000 + minor * 1_000 + micro
 
 
 def stable_id(name: str) -> str:
@@ -181,6 +193,29 @@ async def zones(conn: Connection, default: str) -> dict[str, str]:
     """The availability zone of each host, by name."""
     found = await conn.execute(sa.select(hosts.c.name, hosts.c.zone))
     return {row.name: row.zone or default for row in found}
+
+
+async def named(conn: Connection, ids: Collection[str]) -> list[Host]:
+    """Those with these ids, in the order of their numbers."""
+    return await db.many(conn, sa.select(hosts).where(hosts.c.id.in_(ids)).order_by(hosts.c.number), Host)
+
+
+async def busy(conn: Connection, names: list[str] | None = None) -> dict[str, int]:
+    """How many servers of each host are being made, moved or saved; those without any are left out. One query."""
+    query = sa.select(servers.c.host, sa.func.count().label("busy")).select_from(
+        servers.join(sagas, sagas.c.active_subject == servers.c.id)).where(servers.c.alive, sagas.c.name.in_(HEAVY))
+    query = query.where(servers.c.host.is_not(None) if names is None else servers.c.host.in_(names))
+    return {row.host: row.busy for row in await conn.execute(query.group_by(servers.c.host))}
+
+
+async def note_build(tx: Connection, name: str, *, failed: bool) -> None:
+    """Count builds that failed on a host since the last one that did not."""
+    query = hosts.update().where(hosts.c.name == name)
+    if failed:
+        query = query.values(failed_builds=sa.func.coalesce(hosts.c.failed_builds, 0) + 1)
+    else:
+        query = query.where(hosts.c.failed_builds > 0).values(failed_builds=0)
+    await tx.execute(query)
 
 
 async def loads(conn: Connection) -> dict[str, int]:

@@ -130,6 +130,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     moved: Moved | None = None        # by a resize that was not confirmed yet
     shelved: Shelved | None = None
     group_id: str | None = None
+    place: str | None = None          # the host it was promised to, until `host` is that or it is not
     alive: bool | None = True
     generation: int = 1
 

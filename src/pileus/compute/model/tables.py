@@ -52,6 +52,7 @@ servers = sa.Table(
     sa.Column("moved", db.Json),                                 # what an unconfirmed resize can be taken back to
     sa.Column("shelved", db.Json),
     sa.Column("group_id", sa.String(36)),
+    sa.Column("place", sa.String(255)),                          # host it has been promised to, for its group
     sa.Column("alive", sa.Boolean),                              # NULL once deleted: keeps the index small
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Index("server_by_project", "alive", "project_id", "created_at", "id"),
@@ -136,6 +137,7 @@ hosts = sa.Table(
     sa.Column("boot_id", sa.String(64), nullable=False),                 # a new one: all that ran is gone
     sa.Column("seen_at", sa.Double, nullable=False),
     sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("failed_builds", sa.Integer),                              # since the last one that succeeded
     sa.Column("generation", sa.Integer, nullable=False),
 )
 

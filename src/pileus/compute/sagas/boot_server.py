@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pileus.compute import guest_spec, nics, scheduling, volumes
 from pileus.compute.messages import EnsureDisks, EnsureGuest, EnsureImage, EnsureNoGuest, RunGuest
-from pileus.compute.model import servers
+from pileus.compute.model import hosts, servers
 from pileus.compute.model.servers import Nic, Power, Server, ServerFault, State
 from pileus.compute.nics import NicWish
 from pileus.compute.runtime import Compute
@@ -44,11 +44,14 @@ class BootServer(Saga, kw_only=True):
         fault = ServerFault(code=500, message=turn.why, created_at=now)
         if turn.why == SUPERSEDED:                # a delete follows; there is nobody to tell
             fault = None
-        await servers.change(turn.tx, server, now, state=State.ERROR, power=Power.NONE, fault=fault, host=None)
+        await servers.change(turn.tx, server, now, state=State.ERROR, power=Power.NONE, fault=fault, host=None,
+                             place=None)
+        if self.host and fault is not None:
+            await hosts.note_build(turn.tx, self.host, failed=True)
 
     @step
     async def find_candidates(self, turn: Turn) -> None:
-        self.candidates = await scheduling.candidates(turn.services, await self._server(turn))
+        self.candidates = await scheduling.candidates(turn.services, await self._server(turn), self.asked_host)
 
     @step
     async def choose_host(self, turn: Turn) -> None:
@@ -60,12 +63,12 @@ class BootServer(Saga, kw_only=True):
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
-        await turn.services.placement.release(self.server_id)
+        await placing.release(turn, self.server_id, self.server_id)
 
     @step(local=True)
     async def bind_host(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
-        await servers.change(turn.tx, server, turn.services.clock(), host=self.host)
+        await servers.change(turn.tx, server, turn.services.clock(), host=self.host, place=None)
 
     @step
     async def make_ports(self, turn: Turn) -> None:
@@ -146,3 +149,4 @@ class BootServer(Saga, kw_only=True):
         self.admin_password = None
         await servers.change(turn.tx, server, now, state=State.ACTIVE, power=Power.RUNNING,
                              launched_at=server.launched_at or now, fault=None)
+        await hosts.note_build(turn.tx, self.host, failed=False)

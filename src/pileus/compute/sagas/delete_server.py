@@ -42,7 +42,7 @@ class DeleteServer(Saga, kw_only=True):
             server = await servers.find(reader, self.server_id)
         if server is not None and server.moved is not None:
             await turn.services.placement.release(server.moved.migration_id)
-        if server is not None and server.shelved is not None:
+        if server is not None and server.shelved is not None and server.shelved.image_id:
             await turn.services.image.remove(server.shelved.image_id)
 
     @step(local=True)

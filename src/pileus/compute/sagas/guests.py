@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from pileus.compute import guest_spec
-from pileus.compute.messages import EnsureGuest, PowerGuest, RunGuest
+from pileus.compute.messages import AdjustGuest, EnsureGuest, PowerGuest, RunGuest
 from pileus.compute.model import servers
 from pileus.compute.model.servers import ImageFacts, Server
 from pileus.compute.model.states import Power, State
@@ -14,6 +16,7 @@ from pileus.compute.sagas.hosts import ask
 from pileus.kit.saga import Abort, Turn
 
 SHUTDOWN_SECONDS = 60.0           # a guest may take to shut itself down
+ADJUST_SECONDS = 110.0            # and to let go of what is unplugged
 POWERS = {State.ACTIVE: Power.RUNNING, State.STOPPED: Power.SHUTDOWN, State.PAUSED: Power.PAUSED,
           State.SUSPENDED: Power.SUSPENDED, State.RESCUED: Power.RUNNING}
 
@@ -46,6 +49,19 @@ async def define(compute: Compute, server: Server, *, image: ImageFacts | None =
     """Its guest as the row says, started but paused."""
     spec = await guest_spec.build(compute, server, image=image, admin_password=admin_password)
     await ask(compute, EnsureGuest(spec=spec), host=host_of(server), seconds=590)
+
+
+async def adjust(turn: Turn, server_id: str, *, without: str | None = None,
+                 grown: dict[str, int] | None = None) -> None:
+    """Its guest with the cards and volumes it is to have now, but for that of the attachment `without`. `grown`: the
+    sizes in GiB of volumes that were extended."""
+    server = await server_of(turn, server_id)
+    if server.host:
+        spec = await guest_spec.build(turn.services, server, without=without)
+        if grown:
+            spec = msgspec.structs.replace(spec, volumes=tuple(
+                msgspec.structs.replace(each, size_gb=grown.get(each.volume_id)) for each in spec.volumes))
+        await ask(turn.services, AdjustGuest(spec=spec), host=server.host, seconds=ADJUST_SECONDS)
 
 
 async def bring_to(compute: Compute, server: Server, state: State) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import msgspec
 
 from pileus.compute.messages import SaveImage
@@ -52,6 +54,45 @@ async def save(compute: Compute, server: Server, image_id: str) -> None:
     if await compute.image.find(image_id) is None:
         raise Abort(f"Image {image_id} was deleted.")
     await ask(compute, SaveImage(guest_id=server.id, image_id=image_id), host=host_of(server), seconds=SAVE_SECONDS)
+
+
+async def describe_volumes(compute: Compute, server_id: str, wanted: NewImage) -> None:
+    """Snapshots of the server's volumes, and in the image's properties how a server is made of them."""
+    devices = []
+    for each in await compute.volume.attachments(server_id):
+        try:
+            made = await compute.volume.ensure_snapshot(each.volume_id, f"snapshot for {wanted.name}", wanted.id)
+        except Refused as error:
+            if error.status >= 500:
+                raise
+            raise Abort(error.message) from error
+        devices.append({
+            "source_type": "snapshot", "destination_type": "volume", "snapshot_id": made.id, "volume_size": made.size,
+            "boot_index": each.connector.get("boot_index"), "device_name": each.connector.get("mountpoint"),
+            "delete_on_termination": bool(each.connector.get("delete_on_termination")),
+            "tag": each.connector.get("tag"), "disk_bus": "virtio", "device_type": "disk", "guest_format": None,
+            "image_id": None, "volume_id": None, "no_device": None, "volume_type": None})
+    mapping = msgspec.json.encode(devices).decode()
+    await compute.image.set_properties(wanted.id, wanted.properties | {
+        "block_device_mapping": mapping, "bdm_v2": "True", "root_device_name": "/dev/vda"})
+
+
+async def remove_snapshots(compute: Compute, server_id: str, wanted: NewImage) -> None:
+    for each in await compute.volume.attachments(server_id):
+        for snapshot in await compute.volume.snapshots_for(each.volume_id, wanted.id):
+            await compute.volume.remove_snapshot(snapshot.id)
+
+
+async def save_nothing(compute: Compute, image_id: str) -> None:
+    """All there is of such an image is what it says."""
+    async def nothing() -> AsyncIterator[bytes]:
+        for piece in ():
+            yield piece
+
+    image = await compute.image.get(image_id)
+    if not image.is_active:
+        await compute.image.set_format(image_id, "raw")
+        await compute.image.upload(image_id, nothing(), size=0)
 
 
 async def facts(compute: Compute, server: Server, image_id: str) -> ImageFacts:

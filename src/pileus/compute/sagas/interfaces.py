@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from pileus.compute import guest_spec, nics
-from pileus.compute.messages import AdjustGuest
+from pileus.compute import nics
 from pileus.compute.model import servers
 from pileus.compute.model.servers import Nic
 from pileus.compute.nics import NicWish
 from pileus.compute.sagas import guests
-from pileus.compute.sagas.hosts import ask
 from pileus.kit.client import Refused
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
-
-
-async def _adjust(turn: Turn, server_id: str) -> None:
-    server = await guests.server_of(turn, server_id)
-    if server.host:
-        spec = await guest_spec.build(turn.services, server)
-        await ask(turn.services, AdjustGuest(spec=spec), host=server.host)
 
 
 @saga("compute.attach_interface")
@@ -56,12 +47,12 @@ class AttachInterface(Saga, kw_only=True):
 
     @step(timeout=120)
     async def plug(self, turn: Turn) -> None:
-        await _adjust(turn, self.server_id)
+        await guests.adjust(turn, self.server_id)
 
     @plug.undo
     async def unplug(self, turn: Turn) -> None:
         await forget(turn, self.server_id, self.wish.port_id)
-        await _adjust(turn, self.server_id)
+        await guests.adjust(turn, self.server_id)
 
 
 async def forget(turn: Turn, server_id: str, port_id: str) -> None:
@@ -99,7 +90,7 @@ class DetachInterface(Saga, kw_only=True):
 
     @step(timeout=120)
     async def unplug(self, turn: Turn) -> None:
-        await _adjust(turn, self.server_id)
+        await guests.adjust(turn, self.server_id)
 
     @unplug.undo
     async def plug(self, turn: Turn) -> None:
@@ -107,7 +98,7 @@ class DetachInterface(Saga, kw_only=True):
             server = await servers.get(tx, self.server_id)
             if server.nics != self.before:
                 await servers.change(tx, server, turn.services.clock(), nics=self.before)
-        await _adjust(turn, self.server_id)
+        await guests.adjust(turn, self.server_id)
 
     @step(pivot=True)
     async def remove_port(self, turn: Turn) -> None:

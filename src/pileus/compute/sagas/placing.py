@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from pileus.compute import nics, scheduling
+from pileus.compute.model import groups
 from pileus.compute.model.servers import Server
-from pileus.compute.scheduler import NO_VALID_HOST
+from pileus.compute.scheduler.choice import NO_VALID_HOST
 from pileus.kit.saga import Abort, Turn, Wait
 
 PORT_POLL_SECONDS = 5.0         # only the fallback: the network service tells us when a port came up
@@ -32,15 +33,23 @@ async def choose(turn: Turn, saga: Placed, server: Server, asked_host: str | Non
 
 async def claim(turn: Turn, saga: Placed, server: Server, consumer_id: str, asked_host: str | None = None,
                 tried: tuple[str, ...] = ()) -> None:
-    """Claims are keyed by the consumer's id: asking twice yields the first answer; a full host means the next one."""
+    """Claims are keyed by the consumer's id: asking twice yields the first answer; a full host means the next one,
+    and so does one that others of the server's group were promised meanwhile."""
     for _ in range(CLAIM_TRIES):
         for host in saga.choices:
-            if await scheduling.claim(turn.services, server, host, consumer_id):
+            if await scheduling.promise(turn.services, server, host) and await scheduling.claim(
+                    turn.services, server, host, consumer_id):
                 saga.host = host
                 return
-        saga.candidates = await scheduling.candidates(turn.services, server)
+        saga.candidates = await scheduling.candidates(turn.services, server, asked_host)
         await choose(turn, saga, server, asked_host, tried)
     raise Abort(f"{NO_VALID_HOST} Others were faster on every host that fitted; try again.")
+
+
+async def release(turn: Turn, server_id: str, consumer_id: str) -> None:
+    await turn.services.placement.release(consumer_id)
+    async with turn.services.db.write() as tx:
+        await groups.promise(tx, server_id, None)
 
 
 class Waiting(Protocol):

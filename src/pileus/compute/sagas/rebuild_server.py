@@ -1,4 +1,4 @@
-"""Rebuild: the same server on a new root disk, made of the same image or another."""
+"""Rebuild: the same server on a new root disk, or with a new content of the volume that it boots from."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from pileus.compute import guest_spec
+from pileus.compute import guest_spec, volumes
 from pileus.compute.messages import EnsureImage
 from pileus.compute.model import servers
 from pileus.compute.model.servers import ImageFacts, Server
 from pileus.compute.model.states import Power, State
 from pileus.compute.sagas import guests
 from pileus.compute.sagas.hosts import ask
-from pileus.kit.saga import Saga, Turn, saga, step
+from pileus.kit.saga import Abort, Saga, Turn, Wait, saga, step
 
 
 class Changes(msgspec.Struct, kw_only=True):
@@ -41,13 +41,15 @@ class Changes(msgspec.Struct, kw_only=True):
 @saga("compute.rebuild_server")
 class RebuildServer(Saga, kw_only=True):
     server_id: str
-    image: ImageFacts
+    image: ImageFacts | None          # None: it boots from a volume
     changes: Changes
     state: State                      # the server was in, and comes back to
     admin_password: str | None = None
+    volume_image_id: str | None = None  # what the volume it boots from is to have; None: what it has
     before: Changes | None = None
     image_before: ImageFacts | None = None
     root_before: int = 0
+    filling: bool = False
 
     @step(local=True)
     async def accept(self, turn: Turn) -> None:
@@ -63,8 +65,9 @@ class RebuildServer(Saga, kw_only=True):
     @step(timeout=600)
     async def fetch_image(self, turn: Turn) -> None:
         server = await guests.server_of(turn, self.server_id)
-        await ask(turn.services, EnsureImage(image=guest_spec.as_image(self.image)), host=guests.host_of(server),
-                  seconds=590)
+        if self.image is not None:
+            await ask(turn.services, EnsureImage(image=guest_spec.as_image(self.image)), host=guests.host_of(server),
+                      seconds=590)
 
     @step(timeout=180)
     async def stop_guest(self, turn: Turn) -> None:
@@ -73,6 +76,30 @@ class RebuildServer(Saga, kw_only=True):
     @stop_guest.undo
     async def start_again(self, turn: Turn) -> None:
         await guests.put_back(turn, self.server_id, self.state)
+
+    @step(timeout=3600)
+    async def fill_volume(self, turn: Turn) -> None:
+        """Used by nobody meanwhile, and had by the server all the time."""
+        if self.volume_image_id is None:
+            return
+        volume = turn.services.volume
+        root = await volumes.root_of(turn.services, self.server_id)
+        if not self.filling:
+            await volumes.leave_host(turn.services, self.server_id)
+            await volume.reimage(root.volume_id, self.volume_image_id)
+            self.filling = True
+            await turn.save()
+        found = await volume.get(root.volume_id)
+        if found.status == "downloading":
+            raise Wait(volumes.POLL_SECONDS)
+        if found.status == "error":
+            raise Abort(f"Volume {found.id} could not be given the content of image {self.volume_image_id}.")
+        await self.join_volumes(turn)
+
+    @fill_volume.undo
+    async def join_volumes(self, turn: Turn) -> None:
+        server = await guests.server_of(turn, self.server_id)
+        await volumes.join_host(turn.services, self.server_id, guests.host_of(server))
 
     @step(local=True)
     async def write_down(self, turn: Turn) -> None:

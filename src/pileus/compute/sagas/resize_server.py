@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pileus.compute import guest_spec, nics, scheduling
+from pileus.compute import guest_spec, nics, scheduling, volumes
 from pileus.compute.messages import EnsureNoGuest, FetchGuest
 from pileus.compute.model import migrations, servers
 from pileus.compute.model.servers import FlavorCopy, Moved, Server
@@ -59,7 +59,7 @@ class ResizeServer(Saga, kw_only=True):
 
     @step
     async def find_candidates(self, turn: Turn) -> None:
-        self.candidates = await scheduling.candidates(turn.services, await self._wanted(turn))
+        self.candidates = await scheduling.candidates(turn.services, await self._wanted(turn), self.asked_host)
 
     def _tried(self) -> tuple[str, ...]:
         return (self.source,) if self.elsewhere else ()
@@ -74,7 +74,7 @@ class ResizeServer(Saga, kw_only=True):
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
-        await turn.services.placement.release(self.migration_id)
+        await placing.release(turn, self.server_id, self.migration_id)
 
     @step(local=True)
     async def note_host(self, turn: Turn) -> None:
@@ -111,11 +111,21 @@ class ResizeServer(Saga, kw_only=True):
         if self._moves:
             await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.source)
 
+    @step
+    async def move_volumes(self, turn: Turn) -> None:
+        if self._moves:
+            await volumes.join_host(turn.services, self.server_id, self.host)
+
+    @move_volumes.undo
+    async def move_volumes_back(self, turn: Turn) -> None:
+        if self._moves:
+            await volumes.join_host(turn.services, self.server_id, self.source)
+
     @step(local=True)
     async def write_down(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
         moved = Moved(migration_id=self.migration_id, flavor=self.old_flavor, host=self.source, state=self.state)
-        await servers.change(turn.tx, server, turn.services.clock(), host=self.host, moved=moved,
+        await servers.change(turn.tx, server, turn.services.clock(), host=self.host, place=None, moved=moved,
                              **guests.fields(as_flavor(server, self.flavor), FLAVOR_FIELDS))
 
     @write_down.undo
@@ -199,6 +209,11 @@ class RevertResize(Saga, kw_only=True):
     async def move_ports(self, turn: Turn) -> None:
         if self.host != self.moved.host:
             await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.moved.host)
+
+    @step
+    async def move_volumes(self, turn: Turn) -> None:
+        if self.host != self.moved.host:
+            await volumes.join_host(turn.services, self.server_id, self.moved.host)
 
     @step(local=True)
     async def write_down(self, turn: Turn) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pileus.compute import guest_spec, nics, scheduling
+from pileus.compute import guest_spec, nics, scheduling, volumes
 from pileus.compute.messages import EnsureImage, EnsureNoGuest
 from pileus.compute.model import servers
-from pileus.compute.model.servers import Shelved
+from pileus.compute.model.servers import ImageFacts, Shelved
 from pileus.compute.model.states import Power, State
 from pileus.compute.sagas import guests, images, placing
 from pileus.compute.sagas.hosts import ask, ask_if_alive
@@ -16,7 +16,7 @@ from pileus.kit.saga import Saga, Turn, saga, step
 @saga("compute.shelve_server")
 class ShelveServer(Saga, kw_only=True):
     server_id: str
-    image: NewImage
+    image: NewImage | None            # None: it boots from a volume, which stays as it is
     state: State                      # the server was in
 
     @step(local=True)
@@ -29,11 +29,13 @@ class ShelveServer(Saga, kw_only=True):
 
     @step
     async def make_image(self, turn: Turn) -> None:
-        await images.ensure(turn.services, await guests.server_of(turn, self.server_id), self.image)
+        if self.image is not None:
+            await images.ensure(turn.services, await guests.server_of(turn, self.server_id), self.image)
 
     @make_image.undo
     async def remove_image(self, turn: Turn) -> None:
-        await turn.services.image.remove(self.image.id)
+        if self.image is not None:
+            await turn.services.image.remove(self.image.id)
 
     @step(timeout=180)
     async def stop_guest(self, turn: Turn) -> None:
@@ -45,12 +47,13 @@ class ShelveServer(Saga, kw_only=True):
 
     @step(timeout=images.SAVE_SECONDS + 60)
     async def save(self, turn: Turn) -> None:
-        await images.save(turn.services, await guests.server_of(turn, self.server_id), self.image.id)
+        if self.image is not None:
+            await images.save(turn.services, await guests.server_of(turn, self.server_id), self.image.id)
 
     @step(local=True, pivot=True)
     async def mark_shelved(self, turn: Turn) -> None:
         server, now = await servers.get(turn.tx, self.server_id), turn.services.clock()
-        shelved = Shelved(image_id=self.image.id, state=self.state, at=now)
+        shelved = Shelved(image_id=self.image.id if self.image else "", state=self.state, at=now)
         await servers.change(turn.tx, server, now, state=State.SHELVED, power=Power.SHUTDOWN, shelved=shelved)
 
     @step
@@ -63,6 +66,10 @@ class ShelveServer(Saga, kw_only=True):
     @step
     async def leave_ports(self, turn: Turn) -> None:
         await nics.leave_host(turn.services, await guests.server_of(turn, self.server_id))
+
+    @step
+    async def leave_volumes(self, turn: Turn) -> None:
+        await volumes.leave_host(turn.services, self.server_id)
 
     @step
     async def release(self, turn: Turn) -> None:
@@ -78,7 +85,7 @@ class ShelveServer(Saga, kw_only=True):
 @saga("compute.unshelve_server")
 class UnshelveServer(Saga, kw_only=True):
     server_id: str
-    image_id: str
+    image_id: str                     # empty: it boots from a volume
     state: State                      # it comes to
     asked_host: str | None = None
     candidates: dict[str, dict[str, float]] = {}
@@ -96,7 +103,8 @@ class UnshelveServer(Saga, kw_only=True):
 
     @step
     async def find_candidates(self, turn: Turn) -> None:
-        self.candidates = await scheduling.candidates(turn.services, await guests.server_of(turn, self.server_id))
+        server = await guests.server_of(turn, self.server_id)
+        self.candidates = await scheduling.candidates(turn.services, server, self.asked_host)
 
     @step
     async def choose_host(self, turn: Turn) -> None:
@@ -108,12 +116,12 @@ class UnshelveServer(Saga, kw_only=True):
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
-        await turn.services.placement.release(self.server_id)
+        await placing.release(turn, self.server_id, self.server_id)
 
     @step(local=True)
     async def bind_host(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
-        await servers.change(turn.tx, server, turn.services.clock(), host=self.host)
+        await servers.change(turn.tx, server, turn.services.clock(), host=self.host, place=None)
 
     @bind_host.undo
     async def unbind_host(self, turn: Turn) -> None:
@@ -128,17 +136,27 @@ class UnshelveServer(Saga, kw_only=True):
     async def leave_ports(self, turn: Turn) -> None:
         await nics.leave_host(turn.services, await guests.server_of(turn, self.server_id))
 
+    @step
+    async def connect_volumes(self, turn: Turn) -> None:
+        await volumes.join_host(turn.services, self.server_id, self.host)
+
+    @connect_volumes.undo
+    async def leave_volumes(self, turn: Turn) -> None:
+        await volumes.leave_host(turn.services, self.server_id)
+
+    async def _image(self, turn: Turn) -> ImageFacts | None:
+        server = await guests.server_of(turn, self.server_id)
+        return await images.facts(turn.services, server, self.image_id) if self.image_id else None
+
     @step(timeout=600)
     async def fetch_image(self, turn: Turn) -> None:
-        server = await guests.server_of(turn, self.server_id)
-        facts = await images.facts(turn.services, server, self.image_id)
-        await ask(turn.services, EnsureImage(image=guest_spec.as_image(facts)), host=self.host, seconds=590)
+        facts = await self._image(turn)
+        if facts is not None:
+            await ask(turn.services, EnsureImage(image=guest_spec.as_image(facts)), host=self.host, seconds=590)
 
     @step(timeout=600)
     async def define_guest(self, turn: Turn) -> None:
-        server = await guests.server_of(turn, self.server_id)
-        facts = await images.facts(turn.services, server, self.image_id)
-        await guests.define(turn.services, server, image=facts)
+        await guests.define(turn.services, await guests.server_of(turn, self.server_id), image=await self._image(turn))
 
     @define_guest.undo
     async def remove_guest(self, turn: Turn) -> None:
@@ -161,4 +179,5 @@ class UnshelveServer(Saga, kw_only=True):
 
     @step
     async def remove_image(self, turn: Turn) -> None:
-        await turn.services.image.remove(self.image_id)
+        if self.image_id:
+            await turn.services.image.remove(self.image_id)

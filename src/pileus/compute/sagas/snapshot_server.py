@@ -1,4 +1,5 @@
-"""An image of a server: its root disk at one moment; with `rotation`, older ones of the same kind go."""
+"""An image of a server: its root disk at one moment, or snapshots of its volumes, where it boots from one; with
+`rotation`, older ones of the same kind go."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ class SnapshotServer(Saga, kw_only=True):
     image: NewImage
     backup_type: str = ""
     rotation: int | None = None       # how many backups of that type are kept
+    of_volumes: bool = False
 
     @step(local=True)
     async def accept(self, turn: Turn) -> None:
@@ -34,9 +36,23 @@ class SnapshotServer(Saga, kw_only=True):
     async def remove_image(self, turn: Turn) -> None:
         await turn.services.image.remove(self.image.id)
 
+    @step(timeout=600)
+    async def snapshot_volumes(self, turn: Turn) -> None:
+        """Each is known by the image it is made for, so that there is one, however often this is done."""
+        if self.of_volumes:
+            await images.describe_volumes(turn.services, self.server_id, self.image)
+
+    @snapshot_volumes.undo
+    async def remove_snapshots(self, turn: Turn) -> None:
+        if self.of_volumes:
+            await images.remove_snapshots(turn.services, self.server_id, self.image)
+
     @step(timeout=images.SAVE_SECONDS + 60)
     async def save(self, turn: Turn) -> None:
-        await images.save(turn.services, await guests.server_of(turn, self.server_id), self.image.id)
+        if self.of_volumes:
+            await images.save_nothing(turn.services, self.image.id)
+        else:
+            await images.save(turn.services, await guests.server_of(turn, self.server_id), self.image.id)
 
     @step(pivot=True)
     async def rotate(self, turn: Turn) -> None:

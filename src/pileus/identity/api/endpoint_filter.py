@@ -42,8 +42,10 @@ class GroupCreate(msgspec.Struct, kw_only=True):
 
 
 class GroupUpdate(msgspec.Struct, kw_only=True):
-    name: Name255 | Unset = msgspec.UNSET
-    filters: dict[str, str] | Unset = msgspec.UNSET
+    """Clients send null for a name and filters that they leave as they are."""
+
+    name: Name255 | None | Unset = msgspec.UNSET
+    filters: dict[str, str] | None | Unset = msgspec.UNSET
     description: str | None | Unset = msgspec.UNSET
 
 
@@ -88,8 +90,8 @@ async def show_endpoint_group(ctx: Ctx, group: EndpointGroup) -> dict[str, Any]:
 @routes.patch(f"{GROUPS}/{{endpoint_group_id}}", envelope="endpoint_group", target=GROUP,
               policy=Rule("identity:update_endpoint_group", WRITE))
 async def update_endpoint_group(ctx: Ctx, group: EndpointGroup, body: GroupUpdate) -> dict[str, Any]:
-    values = given(body)
-    _must_be_known(values.get("filters", {}))
+    values = {name: value for name, value in given(body).items() if value is not None or name == "description"}
+    _must_be_known(body.filters or {})
     async with ctx.db.write() as tx:
         await ctx.app.announce(tx, feed.CATALOG)
         return _view(ctx, await db.change(tx, table, group, **values))

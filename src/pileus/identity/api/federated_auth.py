@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import html
 import secrets
 from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
+from pileus.identity.api import saml
 from pileus.identity.contexts import Context
 from pileus.identity.faults import InvalidBody, Missing, Refused
 from pileus.identity.federation import people
@@ -67,7 +67,11 @@ def _answer(text: str, found: Context) -> Response:
 @routes.get(AUTH, policy=None)
 @routes.post(AUTH, policy=None)
 async def log_in_with_bearer(ctx: Ctx, idp_id: str, protocol_id: str) -> Response:
-    """With an access token or an ID token of the provider as bearer token."""
+    """With a token of the provider as bearer token; programs that speak SAML begin with nothing."""
+    if ctx.app.saml.find(idp_id, protocol_id) is not None:
+        if not saml.is_program(ctx):
+            raise Unauthorized()
+        return await saml.begin_program(ctx, idp_id, protocol_id)
     async with ctx.db.read() as reader:
         await people.must_vouch(reader, idp_id)
     provider = _provider(ctx, idp_id, protocol_id)
@@ -85,7 +89,7 @@ async def log_in_with_bearer(ctx: Ctx, idp_id: str, protocol_id: str) -> Respons
 @routes.get(f"{SSO}/websso/{{protocol_id}}", policy=None)
 async def begin_sso(ctx: Ctx, protocol_id: str, query: Origin) -> Response:
     """Where there is one provider that speaks the protocol, it is the one."""
-    found = ctx.app.oidc.of_protocol(protocol_id)
+    found = [*ctx.app.oidc.of_protocol(protocol_id), *ctx.app.saml.of_protocol(protocol_id)]
     if not found:
         raise Missing(kind="federated protocol", id=protocol_id)
     if len(found) > 1:
@@ -110,6 +114,8 @@ def _digest(cookie: str) -> str:
 async def _begin(ctx: Ctx, idp_id: str, protocol_id: str, origin: str) -> Response:
     if origin not in ctx.app.federation.trusted_dashboards:
         raise Unauthorized()
+    if ctx.app.saml.find(idp_id, protocol_id) is not None:
+        return await saml.begin_browser(ctx, idp_id, protocol_id, origin)
     async with ctx.db.read() as reader:
         await people.must_vouch(reader, idp_id)
         await federation.get_protocol(reader, idp_id, protocol_id)
@@ -137,7 +143,8 @@ async def finish_sso(ctx: Ctx, query: Return) -> Response:
     claims = await provider.exchange(query.code, _redirect_uri(ctx), state.nonce, state.verifier)
     token, _ = await people.log_in(ctx.app, state.idp_id, state.protocol_id, assertion_of(claims),
                                    remote_id=provider.settings.issuer)
-    answer = Response(_page(state.origin, token), 200, media_type="text/html", headers={"cache-control": "no-store"})
+    answer = Response(people.page_with(state.origin, token), 200, media_type="text/html",
+                      headers={"cache-control": "no-store"})
     answer.delete_cookie(COOKIE)
     return answer
 
@@ -152,14 +159,3 @@ def _opened(ctx: Ctx, sealed: str) -> _State:
             or not 0 <= ctx.clock() - state.begun_at < STATE_SECONDS:
         raise Unauthorized()
     return state
-
-
-def _page(origin: str, token: str) -> str:
-    """A form that sends itself: a token must be in no address."""
-    return f"""<!DOCTYPE html>
-<html><head><meta charset="utf-8"><title>Signing in</title></head>
-<body><form id="sso" name="sso" action="{html.escape(origin)}" method="post">
-<input type="hidden" name="token" value="{html.escape(token)}">
-<noscript><input type="submit" value="Continue"></noscript></form>
-<script>document.getElementById("sso").submit()</script></body></html>
-"""

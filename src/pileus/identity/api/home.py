@@ -22,6 +22,12 @@ _PATHS = {
     "ext/OS-FEDERATION/1.0/rel/mapping": "/OS-FEDERATION/mappings/{mapping_id}",
     "ext/OS-FEDERATION/1.0/rel/service_providers": "/OS-FEDERATION/service_providers",
     "ext/OS-FEDERATION/1.0/rel/service_provider": "/OS-FEDERATION/service_providers/{sp_id}",
+    "ext/OS-FEDERATION/1.0/rel/saml2": "/auth/OS-FEDERATION/saml2",
+    "ext/OS-FEDERATION/1.0/rel/ecp": "/auth/OS-FEDERATION/saml2/ecp",
+    "ext/OS-FEDERATION/1.0/rel/metadata": "/OS-FEDERATION/saml2/metadata",
+    "ext/OS-FEDERATION/1.0/rel/websso": "/auth/OS-FEDERATION/websso/{protocol_id}",
+    "ext/OS-FEDERATION/1.0/rel/identity_providers_websso":
+        "/auth/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/websso",
     "ext/OS-FEDERATION/1.0/rel/projects": "/OS-FEDERATION/projects",
     "ext/OS-FEDERATION/1.0/rel/domains": "/OS-FEDERATION/domains",
     "ext/OS-OAUTH1/1.0/rel/consumers": "/OS-OAUTH1/consumers",

@@ -110,7 +110,7 @@ async def create_request_token(ctx: Ctx) -> Response:
     """A consumer asks to act for somebody in a project."""
     signed = Signed.of(ctx)
     consumer = await oauth1.consumer_of(ctx.app, signed)
-    oauth1.must_be_signed_by(ctx.app, signed, consumer)
+    await oauth1.must_be_signed_by(ctx.app, signed, consumer)
     secret, ends = secrets.token_hex(32), ctx.clock() + REQUEST_SECONDS
     async with ctx.db.write() as tx:
         await oauth.prune(tx, ctx.clock())
@@ -155,7 +155,7 @@ async def create_access_token(ctx: Ctx) -> Response:
         asked = await oauth.find_request_token(reader, signed.fields.get("oauth_token", ""))
     if asked is None:
         raise Unauthorized()
-    oauth1.must_be_signed_by(ctx.app, signed, consumer, asked)
+    await oauth1.must_be_signed_by(ctx.app, signed, consumer, asked)
     verifier = signed.fields.get("oauth_verifier", "")
     if asked.user_id is None or not hmac.compare_digest(verifier.encode(), (asked.verifier or "").encode()):
         raise Unauthorized()

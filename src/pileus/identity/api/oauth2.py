@@ -1,4 +1,4 @@
-"""OAuth 2.0: an application credential is the client, and what it gets is a token like all others."""
+"""OAuth 2.0: an application credential, or a user with a certificate, is the client, and gets a token of ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote_plus
 import msgspec
 from starlette.responses import Response
 
-from pileus.identity import authentication
+from pileus.identity import authentication, certificates
 from pileus.identity.authentication import AppCredentialPart, AuthRequest, Proof
 from pileus.kit.faults import TooLarge, Unauthorized
 from pileus.kit.routes import Routes
@@ -41,28 +41,37 @@ def _client(ctx: Ctx) -> tuple[str, str] | None:
     return (unquote_plus(id), unquote_plus(secret)) if colon and id and secret else None
 
 
-@routes.post("/v3/OS-OAUTH2/token", policy=None, stream=True)
-async def get_token(ctx: Ctx) -> Response:
-    client = _client(ctx)
-    if client is None:
-        return _refused(ctx, 401, "invalid_client", "Client authentication failed: name the client by basic "
-                                                    "authentication.")
+async def _form(ctx: Ctx) -> dict[str, list[str]]:
     raw = b""
     async for chunk in ctx.request.stream():
         raw += chunk
         if len(raw) > MOST_BYTES:
             raise TooLarge(limit_bytes=MOST_BYTES)
-    form = parse_qs(raw.decode(errors="replace"))
+    return parse_qs(raw.decode(errors="replace"))
+
+
+@routes.post("/v3/OS-OAUTH2/token", policy=None, stream=True)
+async def get_token(ctx: Ctx) -> Response:
+    """A client that shows a certificate is the user that it names; its tokens are good with that certificate only."""
+    form = await _form(ctx)
+    client, named = _client(ctx), form.get("client_id", [])
+    by_certificate = ctx.certificate is not None and len(named) == 1
+    if client is None and not by_certificate:
+        return _refused(ctx, 401, "invalid_client", "Client authentication failed: name the client by basic "
+                                                    "authentication.")
     grants = form.get("grant_type", [])
     if len(grants) != 1:
         return _refused(ctx, 400, "invalid_request", "The parameter grant_type is required, once.")
     if grants[0] != "client_credentials":
         return _refused(ctx, 400, "unsupported_grant_type",
                         "The OAUTH2.0 authorization server only supports client_credentials.")
-    part = AppCredentialPart(id=client[0], secret=client[1])
     try:
-        token, found = await authentication.log_in(ctx.app, AuthRequest(identity=Proof(
-            methods=["application_credential"], application_credential=part)))
+        if by_certificate:
+            token, found = await certificates.log_in(ctx.app, named[0], ctx.certificate or b"")
+        else:
+            id, secret = client or ("", "")
+            token, found = await authentication.log_in(ctx.app, AuthRequest(identity=Proof(
+                methods=["application_credential"], application_credential=AppCredentialPart(id=id, secret=secret))))
     except Unauthorized:
         return _refused(ctx, 401, "invalid_client", "Client authentication failed.")
     answer = {"access_token": token, "token_type": "Bearer",

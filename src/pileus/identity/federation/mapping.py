@@ -109,8 +109,6 @@ def parsed(rules: list[Any]) -> list[Rule]:
         for local in rule.local:
             if local.group is not None and local.group.id is None and not (local.group.name and local.group.domain):
                 raise BadRules("a group is named by its id, or by its name and domain")
-            if local.groups is not None and local.domain is None:
-                raise BadRules("groups need the domain they are in")
     return found
 
 
@@ -196,9 +194,19 @@ def _collect(local: Local, values: Values, users: list[LocalUser], found: Mapped
         found.group_ids += [id for id in _several(local.group_ids, values) if id]
     if local.groups is not None:
         domain = _filled(local.domain, values)
-        found.groups += [LocalGroup(name=name, domain=domain) for name in _several(local.groups, values) if name]
+        found.groups += [_named_group(name, domain) for name in _several(local.groups, values) if name]
     for project in local.projects or []:
         found.projects.append(_filled(project, values))
+
+
+def _named_group(name: str, domain: Domain | None) -> LocalGroup:
+    """Rules that name no domain are for other clouds, which tell it with the group's name."""
+    if domain is not None:
+        return LocalGroup(name=name, domain=domain)
+    try:
+        return msgspec.json.decode(name.removeprefix("JSON:"), type=LocalGroup)
+    except msgspec.DecodeError as error:
+        raise MappingFailed(f"A group that no domain is named for is no JSON: {error}") from error
 
 
 def _value(values: Values, index: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -203,3 +204,14 @@ async def end_memberships(tx: Connection, app: Identity) -> None:
     for row in list(await tx.execute(query.limit(500))):
         await drop_membership(tx, row.user_id, row.group_id)
         await app.announce(tx, f"user:{row.user_id}")
+
+
+def page_with(origin: str, token: str) -> str:
+    """A form that sends itself: a token must be in no address."""
+    return f"""<!DOCTYPE html>
+<html><head><meta charset="utf-8"><title>Signing in</title></head>
+<body><form id="sso" name="sso" action="{html.escape(origin)}" method="post">
+<input type="hidden" name="token" value="{html.escape(token)}">
+<noscript><input type="submit" value="Continue"></noscript></form>
+<script>document.getElementById("sso").submit()</script></body></html>
+"""

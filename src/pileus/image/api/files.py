@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 
 from starlette.responses import Response
 
@@ -14,6 +13,7 @@ from pileus.image.model.images import DEACTIVATED, UPLOADING, Image
 from pileus.image.stores.base import NoSuchData
 from pileus.image.uploads import upload
 from pileus.kit import faults as kit_faults
+from pileus.kit.incoming import pieces
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
 
@@ -28,13 +28,13 @@ async def upload_file(ctx: Ctx, image_id: str) -> None:
     wanted = ctx.request.headers.get("x-image-meta-store", ctx.app.store.name)
     if wanted not in ctx.app.stores:
         raise faults.BadRequest(reason=f"There is no store called {wanted:.80}.")
-    await upload(ctx.app, image, _pieces(ctx), declared=_declared(ctx), store=ctx.app.stores[wanted])
+    await upload(ctx.app, image, pieces(ctx.request), declared=_declared(ctx), store=ctx.app.stores[wanted])
 
 
 @routes.put("/v2/images/{image_id}/stage", status=204, stream=True, policy=access.UPLOAD_IMAGE, check=False)
 async def stage_file(ctx: Ctx, image_id: str) -> None:
     image = await access.image_for(ctx, image_id, access.UPLOAD_IMAGE)
-    await upload(ctx.app, image, _pieces(ctx), declared=_declared(ctx), then=UPLOADING)
+    await upload(ctx.app, image, pieces(ctx.request), declared=_declared(ctx), then=UPLOADING)
 
 
 def _declared(ctx: Ctx) -> int | None:
@@ -53,12 +53,6 @@ def _declared(ctx: Ctx) -> int | None:
         if found > ctx.app.config.max_image_bytes:
             raise faults.TooBig(reason=f"Image exceeds the limit of {ctx.app.config.max_image_bytes} bytes.")
     return found
-
-
-async def _pieces(ctx: Ctx) -> AsyncIterator[bytes]:
-    async for piece in ctx.request.stream():
-        if piece:
-            yield piece
 
 
 @routes.get(FILE, policy=access.DOWNLOAD_IMAGE, check=False)

@@ -46,8 +46,9 @@ async def delete_nothing(ctx: Ctx) -> None:
 async def create_image(ctx: Ctx, body: dict[str, Any]) -> Response:
     image = new_image(ctx, body)
     access.must_allow_visibility(ctx, image, image.visibility)
+    limits = await ctx.app.limits_of(image.owner)
     async with ctx.db.write() as tx:
-        await usage.must_fit(tx, image.owner, ctx.app.config.limits, image_count_total=1)
+        await usage.must_fit(tx, image.owner, limits, image_count_total=1)
         await images.add(tx, image)
     return answers.json_answer(answers.view(image), 201, {
         "location": f"{ctx.base_url}/v2/images/{image.id}",
@@ -95,8 +96,9 @@ async def delete_image(ctx: Ctx, image_id: str) -> None:
         raise faults.Protected(image_id=image_id)
     async with ctx.db.write() as tx:
         await images.remove(tx, image)
-    if image.data_id is not None:
-        await ctx.app.forget(image.data_id)
+    for data_id in (image.data_id, image.made_id):
+        if data_id is not None:
+            await ctx.app.forget(data_id)
 
 
 @routes.post(ONE + "/actions/deactivate", status=204, policy=access.DEACTIVATE, check=False)

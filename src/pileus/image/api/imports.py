@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from starlette.responses import Response
 
-from pileus.image import access, answers, faults, fetching
+from pileus.image import access, answers, faults, fetching, transforming
 from pileus.image.model import images, tasks, usage
 from pileus.image.model.images import ACTIVE, IMPORTING, QUEUED, UPLOADING, Image
 from pileus.image.model.tasks import Task
@@ -115,16 +115,18 @@ async def begin(ctx: Ctx, image: Image, wish: Wish, *, new: bool = False) -> Tas
     data_id = image.data_id if method.name in (DIRECT, COPY) and image.data_id else new_uuid()
     task = Task(id=new_uuid(), type=wish.kind, owner=ctx.caller.project_id, user_id=ctx.caller.user_id,
                 request_id=ctx.request_id, image_id=image.id, input=wish.told, created_at=now, updated_at=now)
+    made_id = new_uuid() if not copies and transforming.may(ctx.app) else ""
     work = ImportImage(
-        image_id=image.id, task_id=task.id, data_id=data_id, method=method.name, url=method.uri,
+        image_id=image.id, task_id=task.id, data_id=data_id, method=method.name, url=method.uri, made_id=made_id,
+        injected={} if copies else _injected(ctx),
         source_id=_source(ctx, method), stores=wish.stores, had=image.kept_in if copies else [],
         all_must_succeed=wish.all_must_succeed)
     changes: dict[str, Any] = {"importing_to": wish.stores, "failed_import": []}
     if not copies:
-        changes |= {"status": IMPORTING, "data_id": data_id}
+        changes |= {"status": IMPORTING, "data_id": data_id, "made_id": made_id or None}
+    limits = await ctx.app.limits_of(image.owner)
     try:
         async with ctx.db.write() as tx:
-            limits = ctx.app.config.limits
             await usage.must_fit(tx, image.owner, limits, image_size_total=-(-(image.size or 0) // usage.MIB),
                                  image_count_uploading=int(image.status == QUEUED), image_count_total=int(new))
             if new:
@@ -135,6 +137,13 @@ async def begin(ctx: Ctx, image: Image, wish: Wish, *, new: bool = False) -> Tas
     except db.Taken:
         raise faults.Conflict(reason=f"Another import of image {image.id} goes on.") from None
     return task
+
+
+def _injected(ctx: Ctx) -> dict[str, str]:
+    config = ctx.app.config
+    if transforming.INJECT not in config.import_plugins or set(config.import_properties_not_by) & set(ctx.caller.roles):
+        return {}
+    return config.import_properties
 
 
 def _source(ctx: Ctx, method: Method) -> str:

@@ -33,7 +33,7 @@ async def show_stores_detail(ctx: Ctx) -> dict[str, Any]:
 async def show_usage(ctx: Ctx) -> dict[str, Any]:
     async with ctx.db.read() as reader:
         used = await usage.of(reader, ctx.caller.project_id)
-    limits = ctx.app.config.limits
+    limits = await ctx.app.limits_of(ctx.caller.project_id)
     return {"usage": {name: {"limit": limits.get(name, usage.UNLIMITED), "usage": used[name]}
                       for name in usage.RESOURCES}}
 

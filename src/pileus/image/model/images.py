@@ -47,6 +47,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     stores: list[str] | None = None
     importing_to: list[str] | None = None
     failed_import: list[str] | None = None
+    made_id: str | None = None
 
     @property
     def kept_in(self) -> list[str]:
@@ -76,7 +77,7 @@ async def get(conn: Connection, image_id: str) -> Image:
 
 
 def sees_all(caller: Caller) -> bool:
-    return caller.is_admin or caller.has("service")
+    return (caller.is_admin and caller.scope == "project") or caller.has("service")
 
 
 async def get_visible(conn: Connection, image_id: str, caller: Caller) -> Image:

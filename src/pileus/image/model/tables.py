@@ -37,6 +37,7 @@ images = sa.Table(
     sa.Column("stores", db.Json, nullable=True),         # all that hold the bytes; null: only `store`
     sa.Column("importing_to", db.Json, nullable=True),   # stores an import has yet to bring the bytes to
     sa.Column("failed_import", db.Json, nullable=True),  # stores it could not
+    sa.Column("made_id", sa.String(36), nullable=True),  # the content an import makes of what came in
     sa.Index("image_by_age", "created_at", "id"),
     sa.Index("image_by_owner", "owner", "created_at", "id"),
     sa.Index("image_by_visibility", "visibility", "created_at", "id"),

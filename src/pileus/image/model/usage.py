@@ -39,3 +39,9 @@ async def must_fit(conn: Connection, owner: str | None, limits: Mapping[str, int
         if used[name] + more[name] > limit or (more[name] == 0 and used[name] >= limit):
             raise faults.TooBig(reason=f"Project {owner} is over a limit for [Resource {name} is over limit of {limit}"
                                 f" due to current usage {used[name]} and delta {more[name]}]")
+
+
+async def room(conn: Connection, owner: str | None, limits: Mapping[str, int]) -> int | None:
+    """Bytes a project may still bring; None: as many as it likes."""
+    limit = limits.get(SIZE, UNLIMITED)
+    return None if limit == UNLIMITED else max(0, limit - (await of(conn, owner))[SIZE]) * MIB

@@ -37,8 +37,9 @@ async def orphaned_data(app: Images) -> None:
         for first in range(0, len(found), 500):
             some = found[first:first + 500]
             async with app.db.read() as reader:
-                known = {each.data_id: each for each in await db.many(reader, sa.select(tables.images).where(
-                    tables.images.c.data_id.in_(some)), Image)}
+                found_images = await db.many(reader, sa.select(tables.images).where(sa.or_(
+                    tables.images.c.data_id.in_(some), tables.images.c.made_id.in_(some))), Image)
+            known = {name: each for each in found_images for name in (each.data_id, each.made_id)}
             for data_id in some:
                 if data_id not in known or not _belongs(known[data_id], store.name):
                     await store.remove(data_id)

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from pileus.image import copying, fetching
+import msgspec
+
+from pileus.image import copying, fetching, signatures
+from pileus.image.conversion import NotConvertible
+from pileus.image.decompression import NotDecompressible
 from pileus.image.faults import BadFormat, BadRequest, TooBig
 from pileus.image.model import images, tasks
 from pileus.image.model.images import ACTIVE, IMPORTING, NO_DATA, QUEUED, UPLOADING, Image
 from pileus.image.runtime import Images
+from pileus.image.signatures import BadSignature
 from pileus.image.stores.base import NoSuchData, Reading, Store, StoreFull
+from pileus.image.transforming import Transforming, clear, transform
 from pileus.image.uploads import Taken, take
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
 
@@ -18,6 +24,7 @@ DIRECT, WEB, COPY, REGION = "glance-direct", "web-download", "copy-image", "glan
 LONGEST = 24 * 3600.0           # seconds for the bytes of one image
 COPIED_PROPERTIES = ("hw_", "trait:", "os_distro", "os_secure_boot", "os_type")
 GONE = "The image was deleted meanwhile."
+NO_ROOM = "There is not enough disk space on the image storage media."
 
 
 @saga("image.import_image")
@@ -32,7 +39,9 @@ class ImportImage(Saga, kw_only=True):
     had: list[str] = []                          # where it was, and stays
     all_must_succeed: bool = True
     taken: Taken | None = None
-    columns: dict[str, Any] = {}                 # what the image takes over from another one
+    columns: dict[str, Any] = {}                 # what changes of the image beside its bytes
+    made_id: str = ""                            # the content that is made of what came in, where that is transformed
+    injected: dict[str, str] = {}                # properties the image is given
     done: list[str] = []
     failed: list[str] = []
 
@@ -43,6 +52,10 @@ class ImportImage(Saga, kw_only=True):
     @property
     def fetches(self) -> bool:
         return self.method in (WEB, REGION)
+
+    @property
+    def content_id(self) -> str:
+        return self.made_id or self.data_id
 
     async def _image(self, app: Images) -> Image:
         """The image as long as it waits for these bytes."""
@@ -64,7 +77,7 @@ class ImportImage(Saga, kw_only=True):
         found = await images.find(turn.tx, self.image_id)
         if found is not None and found.data_id == self.data_id:
             left = NO_DATA | {"status": QUEUED} if self.fetches else {} if self.copies else {"status": UPLOADING}
-            await images.change(turn.tx, found, now, importing_to=[], failed_import=self.stores, **left)
+            await images.change(turn.tx, found, now, importing_to=[], failed_import=self.stores, made_id=None, **left)
 
     @step(timeout=LONGEST, tries=2)
     async def fetch(self, turn: Turn) -> None:
@@ -77,10 +90,10 @@ class ImportImage(Saga, kw_only=True):
                     self.taken = await self._take(app, image, pieces, length)
             elif self.method == REGION:
                 self.taken = await self._take_over(app, image)
-        except (fetching.NotAllowed, fetching.FetchFailed, BadFormat, BadRequest, TooBig) as error:
+        except (fetching.NotAllowed, fetching.FetchFailed, BadFormat, BadRequest, BadSignature, TooBig) as error:
             raise Abort(str(error)) from error
         except StoreFull as error:
-            raise Abort("There is not enough disk space on the image storage media.") from error
+            raise Abort(NO_ROOM) from error
 
     async def _take(self, app: Images, image: Image, pieces: AsyncIterator[bytes], length: int | None) -> Taken:
         if length is not None and length > app.config.max_image_bytes:
@@ -102,8 +115,8 @@ class ImportImage(Saga, kw_only=True):
         if source is None or not source.has_data:
             raise Abort(f"There is no image {self.source_id} with data to download.")
         copied = {name: value for name, value in source.properties.items() if name.startswith(COPIED_PROPERTIES)}
-        self.columns = {"disk_format": source.disk_format, "container_format": source.container_format,
-                        "properties": image.properties | copied}
+        self.columns = {"disk_format": source.disk_format, "container_format": source.container_format}
+        self.injected = copied | self.injected
         try:
             reading = await app.read(source)
         except NoSuchData as error:
@@ -117,6 +130,32 @@ class ImportImage(Saga, kw_only=True):
     async def drop(self, turn: Turn) -> None:
         if self.fetches:
             await turn.services.forget(self.data_id)
+
+    @step(timeout=LONGEST, tries=2)
+    async def transform(self, turn: Turn) -> None:
+        """What came in stays as it is, and another content is made of it."""
+        if not self.made_id:
+            return
+        app: Images = turn.services
+        image = msgspec.structs.replace(await self._image(app), **self.columns)
+        work = Transforming(self.data_id, self.made_id, lambda: self._still_wanted(app))
+        try:
+            made = await transform(app, image, work)
+        except (NotDecompressible, NotConvertible, BadFormat, TooBig) as error:
+            raise Abort(f"The image cannot be brought into the form it shall have: {error}") from error
+        except StoreFull as error:
+            raise Abort(NO_ROOM) from error
+        if made is None:
+            self.made_id = ""
+            return
+        self.taken = made[0]
+        self.columns |= made[1]
+
+    @transform.undo
+    async def drop_made(self, turn: Turn) -> None:
+        if self.made_id:
+            await turn.services.forget(self.made_id)
+            await clear(turn.services, self.made_id)
 
     @step(timeout=LONGEST)
     async def copy(self, turn: Turn) -> None:
@@ -139,16 +178,16 @@ class ImportImage(Saga, kw_only=True):
             raise Abort(f"The image could not be brought to any of {', '.join(self.stores)}.")
 
     async def _copy_to(self, app: Images, store: Store, expected: str | None) -> None:
-        await copying.copy(await self._source(app), store, self.data_id, expected)
+        await copying.copy(await self._source(app), store, self.content_id, expected)
 
     async def _source(self, app: Images) -> Reading:
         if not self.copies:
-            return await app.store.read(self.data_id)
+            return await app.store.read(self.content_id)
         return await app.read(await self._image(app))
 
     @copy.undo
     async def remove_copies(self, turn: Turn) -> None:
-        await turn.services.forget(self.data_id, but=self.had if self.copies else (turn.services.store.name,))
+        await turn.services.forget(self.content_id, but=self.had if self.copies else (turn.services.store.name,))
 
     @step(local=True, pivot=True)
     async def mark_active(self, turn: Turn) -> None:
@@ -158,13 +197,20 @@ class ImportImage(Saga, kw_only=True):
             raise Abort(GONE)
         held = [name for name in turn.services.stores if name in self.had or name in self.done]
         more = self.columns | (self.taken.columns if self.taken else {}) | ({} if self.copies else {"status": ACTIVE})
-        await images.change(turn.tx, found, now, store=held[0], stores=held, importing_to=[],
-                            failed_import=self.failed, **more)
+        properties = found.properties | self.injected
+        if self.made_id:                             # another content: what was signed is gone
+            properties = {name: value for name, value in properties.items() if name not in signatures.NAMES}
+        if properties != found.properties:
+            more["properties"] = properties
+        await images.change(turn.tx, found, now, store=held[0], stores=held, importing_to=[], made_id=None,
+                            data_id=self.content_id, failed_import=self.failed, **more)
         await tasks.tell(turn.tx, self.task_id, now, status=tasks.SUCCESS, result={"image_id": self.image_id})
 
     @step
     async def clear_stage(self, turn: Turn) -> None:
-        """What was staged goes, unless its store is one of those wanted."""
+        """What was staged goes, unless it is the image's content and its store is one of those wanted."""
         store = turn.services.store
         if not self.copies and store.name not in self.done:
-            await store.remove(self.data_id)
+            await store.remove(self.content_id)
+        if self.made_id:
+            await turn.services.forget(self.data_id)

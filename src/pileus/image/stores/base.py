@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+Piece = bytes | memoryview
+
 
 class StoreFull(Exception):
     """There is no room for what was to be written."""
@@ -17,7 +19,7 @@ class NoSuchData(Exception):
 class Writing(Protocol):
     """Bytes on their way in. Nobody sees them before `finish`; after `discard` nothing is left."""
 
-    def write(self, pieces: Iterable[bytes]) -> None:
+    def write(self, pieces: Iterable[Piece]) -> None:
         """Append; runs in a thread. Raises StoreFull."""
         ...
 

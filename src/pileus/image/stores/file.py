@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pileus.image.stores.base import NoSuchData, StoreFull
+from pileus.image.stores.base import NoSuchData, Piece, StoreFull
 from pileus.kit.ids import is_uuid
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 SMALL = 1 << 16                 # reads up to this size are not worth a thread
 _VECTOR = 512                   # pieces per system call
+_FLUSH = 8 << 20                # bytes the disk begins to write while more come, so that little is left at the end
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def _telling_full() -> Iterator[None]:
         raise
 
 
-def _write_all(fd: int, pieces: list[bytes]) -> None:
+def _write_all(fd: int, pieces: list[Piece]) -> None:
     """writev writes as much as it likes; go on until all is written."""
     for first in range(0, len(pieces), _VECTOR):
         group = pieces[first:first + _VECTOR]
@@ -44,12 +45,18 @@ class FileWriting:
     def __init__(self, draft: Path, final: Path, opened: int):
         self.draft, self.final = draft, final
         self.fd: int | None = opened
+        self.size = self.begun = 0
 
-    def write(self, pieces: Iterable[bytes]) -> None:
+    def write(self, pieces: Iterable[Piece]) -> None:
         if self.fd is None:
             raise OSError(errno.EBADF, "written to after the end", str(self.draft))
+        given = list(pieces)
         with _telling_full():
-            _write_all(self.fd, list(pieces))
+            _write_all(self.fd, given)
+            self.size += sum(map(len, given))
+            if self.size - self.begun >= _FLUSH:
+                os.posix_fadvise(self.fd, self.begun, self.size - self.begun, os.POSIX_FADV_DONTNEED)
+                self.begun = self.size
 
     async def finish(self) -> None:
         await asyncio.to_thread(self._finish)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 import sqlalchemy as sa
+from msgspec import UNSET, UnsetType
 
 from pileus.kit import db
 from pileus.kit.caller import Caller
@@ -47,6 +48,19 @@ class Addresses(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     addresses: list[Prefix]
 
 
+class AddressesChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Clients say the addresses alone, or as those of an address group."""
+
+    addresses: list[Prefix] | UnsetType = UNSET
+    address_group: Addresses | UnsetType = UNSET
+
+    @property
+    def said(self) -> list[str]:
+        if (self.addresses is UNSET) == (self.address_group is UNSET):
+            raise faults.InvalidInput(reason="addresses are said once")
+        return self.address_group.addresses if isinstance(self.address_group, Addresses) else list(self.addresses or ())
+
+
 class AddressGroupView(Standard, kw_only=True):
     addresses: list[str]
     shared: bool = False
@@ -75,11 +89,13 @@ LISTING = Listing(collection="address_groups", table=address_groups.address_grou
 PATH = "/v2.0/address-groups/{address_group_id}"
 
 
-def _networks(addresses: Sequence[str]) -> list[str]:
-    """In the form they are kept and told: with a prefix length."""
+def _networks(addresses: Sequence[str], *, bare: bool = False) -> list[str]:
+    """In the form they are kept and told: with a prefix length, which only what is to be removed may lack."""
     found = []
     for address in addresses:
         try:
+            if "/" not in address and not bare:
+                raise ValueError("without a prefix length it may mean anything")
             found.append(str(ip_network(address, strict=False)))
         except ValueError:
             raise faults.InvalidInput(reason=f"'{address}' is neither a valid IP address nor a valid subnet") from None
@@ -117,22 +133,21 @@ async def update_address_group(ctx: Ctx, group: AddressGroup, body: Changed) -> 
     return await _changed(ctx, group, **texts(given(body)))
 
 
-@routes.put(PATH + "/add_addresses", envelope="address_group", target=GROUP,
-            policy=Rule("add_addresses", MEMBER))
-async def add_addresses(ctx: Ctx, group: AddressGroup, body: Addresses) -> AddressGroupView:
-    wanted = _networks(body.addresses)
+@routes.put(PATH + "/add_addresses", target=GROUP, policy=Rule("add_addresses", MEMBER))
+async def add_addresses(ctx: Ctx, group: AddressGroup, body: AddressesChange) -> dict[str, AddressGroupView]:
+    wanted = _networks(body.said)
     if known := sorted(set(wanted) & set(group.addresses)):
         raise faults.AddressesKnown(addresses=known, address_group_id=group.id)
-    return await _changed(ctx, group, addresses=[*group.addresses, *wanted])
+    return {"address_group": await _changed(ctx, group, addresses=[*group.addresses, *wanted])}
 
 
-@routes.put(PATH + "/remove_addresses", envelope="address_group", target=GROUP,
-            policy=Rule("remove_addresses", MEMBER))
-async def remove_addresses(ctx: Ctx, group: AddressGroup, body: Addresses) -> AddressGroupView:
-    unwanted = _networks(body.addresses)
+@routes.put(PATH + "/remove_addresses", target=GROUP, policy=Rule("remove_addresses", MEMBER))
+async def remove_addresses(ctx: Ctx, group: AddressGroup, body: AddressesChange) -> dict[str, AddressGroupView]:
+    unwanted = _networks(body.said, bare=True)
     if strange := sorted(set(unwanted) - set(group.addresses)):
         raise faults.AddressesUnknown(addresses=strange, address_group_id=group.id)
-    return await _changed(ctx, group, addresses=[a for a in group.addresses if a not in unwanted])
+    left = [address for address in group.addresses if address not in unwanted]
+    return {"address_group": await _changed(ctx, group, addresses=left)}
 
 
 async def _changed(ctx: Ctx, group: AddressGroup, **values: object) -> AddressGroupView:

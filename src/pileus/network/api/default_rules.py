@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-import sqlalchemy as sa
 
 from pileus.kit import db
 from pileus.kit.ids import new_uuid
@@ -99,9 +98,7 @@ async def create_default_rules(ctx: Ctx, body: list[DefaultRuleCreate]) -> list[
                 description=each.description or "", used_in_default_sg=each.used_in_default_sg,
                 used_in_non_default_sg=each.used_in_non_default_sg, **plain)
             row = msgspec.structs.replace(row, meaning=default_rules.meaning_of(row))
-            same = sa.select(default_rules.default_rules.c.id).where(
-                default_rules.default_rules.c.meaning == row.meaning)
-            if (known := await db.scalar(tx, same)) is not None:
+            if (known := await default_rules.same_as(tx, row)) is not None:
                 raise faults.DefaultRuleExists(rule_id=known)
             await db.add(tx, default_rules.default_rules, row)
             made.append(row)

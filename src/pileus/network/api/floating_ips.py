@@ -117,7 +117,8 @@ async def views(conn: Connection, rows: Sequence[FloatingIp]) -> list[FloatingIp
 
 def _forwarding(row: PortForwarding) -> dict[str, Any]:
     return {"id": row.id, "protocol": row.protocol, "external_port": row.external_port,
-            "internal_ip_address": row.internal_ip_address, "internal_port": row.internal_port}
+            "internal_ip_address": row.internal_ip_address, "internal_port": row.internal_port,
+            "internal_port_id": row.internal_port_id}
 
 
 def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:
@@ -221,6 +222,9 @@ async def inside(ctx: Ctx, tx: Connection, row: FloatingIp, body: FloatingIpUpda
     """What the columns of an association become; port forwarding finds its way to the guest by it, too."""
     port = await ports.find(tx, str(body.port_id))
     if port is None or not (sees_all(ctx) or port.project_id == ctx.caller.project_id):
+        if port is not None and (await networks.get(tx, port.network_id)).project_id == ctx.caller.project_id:
+            raise faults.BadFloatingIpRequest(reason=f"Port {port.id} is associated with a different project than "
+                                              f"Floating IP {row.id} and therefore cannot be bound")
         raise faults.PortNotFound(port_id=body.port_id)
     held = (await subnets.addresses_of(tx, [port.id]))[port.id]
     asked = canonical(body.fixed_ip_address) if body.fixed_ip_address else None
@@ -269,8 +273,10 @@ async def _router_between(tx: Connection, subnet_id: str, external_id: str) -> s
 @routes.put("/v2.0/floatingips/{floatingip_id}", envelope="floatingip", target=TARGET,
             policy=Rule("update_floatingip", MEMBER))
 async def update_floating_ip(ctx: Ctx, floating: FloatingIp, body: FloatingIpUpdate) -> FloatingIpView:
-    """Without a port_id the association goes away, unless only the description is spoken of."""
+    """A body that says nothing at all ends the association."""
     check_revision(ctx, floating)
+    if not given(body):
+        body = FloatingIpUpdate(port_id=None)
     values = texts(given(body))
     async with ctx.db.write() as tx:
         await must_have(ctx, tx, [body.qos_policy_id])
@@ -294,6 +300,8 @@ async def update_floating_ip(ctx: Ctx, floating: FloatingIp, body: FloatingIpUpd
 async def delete_floating_ip(ctx: Ctx, floating: FloatingIp) -> None:
     check_revision(ctx, floating)
     async with ctx.db.write() as tx:
+        if (await port_forwardings.of_floating_ips(tx, [floating.id]))[floating.id]:
+            raise faults.FloatingIpInUse(floatingip_id=floating.id)
         await base.remove(tx, routers.floating_ips, floating.id)
         await base.remove(tx, ports.ports, floating.floating_port_id)
         app(ctx).changed(tx)

@@ -109,11 +109,13 @@ async def _place(conn: Connection, listing: Listing[Any], marker: str,
 
 
 def _links(ctx: Ctx, listing: Listing[Any], rows: list[Any], limit: int, reverse: bool) -> dict[str, Any]:
-    links = []
-    if rows and (len(rows) >= limit or reverse):
-        links.append({"rel": "next", "href": ctx.url_with(marker=rows[-1].id, page_reverse=None)})
-    if rows and (ctx.request.query_params.get("marker") and not reverse or reverse and len(rows) >= limit):
-        links.append({"rel": "previous", "href": ctx.url_with(marker=rows[0].id, page_reverse="True")})
+    """A page that is not full ends the way it was gone; from an empty one the other way begins at the end."""
+    links, short = [], len(rows) < limit
+    if reverse or not short:
+        links.append({"rel": "next", "href": ctx.url_with(marker=rows[-1].id if rows else None, page_reverse=None)})
+    if not reverse or not short:
+        links.append({"rel": "previous", "href": ctx.url_with(
+            marker=rows[0].id if rows else None, page_reverse="True")})
     return {f"{listing.collection}_links": links} if links else {}
 
 

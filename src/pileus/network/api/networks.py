@@ -16,7 +16,7 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import faults
+from pileus.network import faults, subnet_rules
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import GRANTED_SHOW, MEMBER, PROVIDER
@@ -38,12 +38,13 @@ from pileus.network.api.shapes import (
 from pileus.network.model import base, networks, qos, quotas, rbac, routers, security_groups
 from pileus.network.model.networks import Network
 from pileus.network.model.ports import DHCP, ROUTER_GATEWAY, ports
-from pileus.network.model.subnets import addresses, subnets
+from pileus.network.model.sides import sides
+from pileus.network.model.subnets import addresses, of_network, subnets
 
 routes = Routes()
 MAX_VLAN = 4094
 MaybeInt = Annotated[int, msgspec.Meta(ge=0, le=16777215)] | None | UnsetType
-Mtu = Annotated[int, msgspec.Meta(ge=68, le=65535)] | None | UnsetType
+Mtu = Annotated[int, msgspec.Meta(ge=0, le=65535)] | None | UnsetType
 
 
 class NetworkUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
@@ -82,14 +83,14 @@ class NetworkView(Standard, kw_only=True):
     subnets: list[str]
     availability_zones: list[str] = []
     availability_zone_hints: list[str] = []
-    ipv4_address_scope: None = None
-    ipv6_address_scope: None = None
+    ipv4_address_scope: str | None = None
+    ipv6_address_scope: str | None = None
     network_type: str | UnsetType = msgspec.field(name="provider:network_type", default=UNSET)
     physical_network: str | None | UnsetType = msgspec.field(name="provider:physical_network", default=UNSET)
     segmentation_id: int | None | UnsetType = msgspec.field(name="provider:segmentation_id", default=UNSET)
 
 
-def view(row: Network, subnet_ids: list[str], tags: list[str], *, provider: bool,
+def view(row: Network, inside: networks.Inside, tags: list[str], *, provider: bool,
          shared: bool | None = None) -> NetworkView:
     shown: dict[str, Any] = {}
     if provider:
@@ -100,18 +101,19 @@ def view(row: Network, subnet_ids: list[str], tags: list[str], *, provider: bool
         shared=row.shared if shared is None else shared,
         external=row.external, is_default=row.is_default if row.external else UNSET, mtu=row.mtu,
         port_security_enabled=row.port_security_enabled, dns_domain=row.dns_domain,
-        qos_policy_id=row.qos_policy_id, subnets=subnet_ids,
-        availability_zones=["nova"])
+        qos_policy_id=row.qos_policy_id, subnets=inside.subnet_ids,
+        availability_zones=["nova"], ipv4_address_scope=inside.scopes.get(4), ipv6_address_scope=inside.scopes.get(6))
 
 
 async def views(ctx: Ctx, conn: Connection, rows: Sequence[Network]) -> list[NetworkView]:
     ids = [row.id for row in rows]
-    subnet_ids, tags = await networks.subnet_ids(conn, ids), await base.tags_of(conn, ids)
-    provider = ctx.allows("get_network:provider:network_type")
     foreign = [row.id for row in rows if not row.shared and row.project_id != ctx.caller.project_id]
-    mine = await rbac.given(conn, "network", foreign, ctx.caller.project_id, rbac.SHARED) if foreign else set()
-    return [view(row, subnet_ids[row.id], tags[row.id], provider=provider, shared=row.shared or row.id in mine)
-            for row in rows]
+    given_to = rbac.granted("network", ctx.caller.project_id, rbac.SHARED).where(rbac.policies.c.object_id.in_(foreign))
+    inside = await networks.inside(conn, ids)
+    beside = await sides(conn, ids, shared=given_to if foreign else None)
+    provider = ctx.allows("get_network:provider:network_type")
+    return [view(row, inside[row.id], beside.tags[row.id], provider=provider,
+                 shared=row.shared or row.id in beside.shared) for row in rows]
 
 
 def facts(row: Network) -> dict[str, Any]:
@@ -184,7 +186,7 @@ async def create_networks(ctx: Ctx, body: list[NetworkCreate]) -> list[NetworkVi
                 await _settle_sharing(tx, row, now)
         app(ctx).changed(tx)
     provider = ctx.allows("get_network:provider:network_type")
-    return [view(row, [], [], provider=provider) for row in rows]
+    return [view(row, networks.Inside(), [], provider=provider) for row in rows]
 
 
 def _may_set(ctx: Ctx, body: NetworkUpdate, verb: str, target: dict[str, Any] | None) -> None:
@@ -258,6 +260,9 @@ async def update_network(ctx: Ctx, network: Network, body: NetworkUpdate) -> Net
                                              f"attributes: {name}")
     async with ctx.db.write() as tx:
         await _may_become(tx, network, values)
+        if "mtu" in values:
+            versions = {subnet.ip_version for subnet in await of_network(tx, network.id)}
+            subnet_rules.check_mtu(values["mtu"], sorted(versions))
         await must_have(ctx, tx, [body.qos_policy_id])
         row = await base.change(tx, networks.networks, network, ctx.clock(), **values) if values else network
         if values.keys() & {"shared", "external"}:

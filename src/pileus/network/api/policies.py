@@ -20,7 +20,7 @@ RULES = (
     *(Rule(f"get_network:{name}", ADMIN) for name in PROVIDER),
     *(Rule(f"{verb}_port:{name}", ADMIN_OR_SERVICE) for verb in ("create", "update") for name in (
         "binding:host_id", "binding:profile")),
-    *(Rule(f"get_port:{name}", ADMIN_OR_SERVICE) for name in BINDING),
+    *(Rule(f"get_port:{name}", ADMIN_OR_SERVICE) for name in (*BINDING, "resource_request")),
     *(Rule(f"{verb}_port:{name}", TRUSTED) for verb in ("create", "update") for name in (
         "fixed_ips:ip_address", "mac_address", "port_security_enabled", "allowed_address_pairs")),
     *(Rule(f"{verb}_port:device_owner", f"not rule:network_device or {TRUSTED}") for verb in ("create", "update")),
@@ -33,6 +33,7 @@ RULES = (
     Rule("get_router:host", ADMIN),
     Rule("create_floatingip:floating_ip_address", ADMIN),
     *(Rule(f"{verb}_rbac_policy:target_tenant", ADMIN) for verb in ("create", "update")),
+    *(Rule(f"{verb}_address_scope:shared", ADMIN) for verb in ("create", "update")),
     Rule("create_subnetpool:shared", ADMIN),
     Rule("create_subnetpool:is_default", ADMIN),
     Rule("update_subnetpool:is_default", ADMIN),

@@ -27,11 +27,13 @@ from pileus.network.api.shapes import (
     sees_all,
     stamp,
 )
-from pileus.network.binding import hostname
-from pileus.network.model import base, networks, ports, subnets
+from pileus.network.engine.hostnames import plain_name
+from pileus.network.model import networks, ports, subnets
 from pileus.network.model.networks import Network
+from pileus.network.model.port_sides import Side, sides_of
 from pileus.network.model.ports import AddressPair, DhcpOption, Port, port_groups
 from pileus.network.model.subnets import Address, addresses
+from pileus.network.placement_request import resource_request
 
 Mac = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$")]
 VNIC_TYPES = ("normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa")
@@ -75,6 +77,18 @@ class DnsAssignment(msgspec.Struct, gc=False):
     fqdn: str
 
 
+class SubportDetail(msgspec.Struct, gc=False):
+    port_id: str
+    segmentation_type: str
+    segmentation_id: int
+    mac_address: str
+
+
+class TrunkDetails(msgspec.Struct, gc=False):
+    trunk_id: str
+    sub_ports: list[SubportDetail]
+
+
 class PortView(Standard, kw_only=True, gc=False):
     network_id: str
     mac_address: str
@@ -91,6 +105,8 @@ class PortView(Standard, kw_only=True, gc=False):
     dns_domain: str
     dns_assignment: list[DnsAssignment]
     qos_policy_id: str | None
+    trunk_details: TrunkDetails | UnsetType = UNSET
+    resource_request: dict[str, Any] | None | UnsetType = UNSET
     vnic_type: str = msgspec.field(name="binding:vnic_type")
     host: str | UnsetType = msgspec.field(name="binding:host_id", default=UNSET)
     profile: dict[str, Any] | UnsetType = msgspec.field(name="binding:profile", default=UNSET)
@@ -161,32 +177,39 @@ class Around(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a port's view tells that is not in its row."""
 
     addresses: list[Address] = []
-    group_ids: list[str] = []
-    tags: list[str] = []
+    side: Side = msgspec.field(default_factory=Side)
+
+
+def _trunk(side: Side) -> TrunkDetails | UnsetType:
+    if side.trunk_id is None:
+        return UNSET
+    return TrunkDetails(side.trunk_id, [SubportDetail(below.port_id, "vlan", below.number, below.mac)
+                                        for below in side.subports])
 
 
 def view(row: Port, around: Around, domain: str, binding: bool) -> PortView:
-    name, suffix = hostname(row, around.addresses), row.dns_domain or domain
+    suffix = row.dns_domain or domain
     return PortView(
         id=row.id, name=row.name, description=row.description, project_id=row.project_id, tenant_id=row.project_id,
         created_at=stamp(row.created_at), updated_at=stamp(row.updated_at), revision_number=row.generation,
-        tags=around.tags, network_id=row.network_id, mac_address=row.mac_address, admin_state_up=row.admin_state_up,
-        status=row.status, device_id=row.device_id, device_owner=row.device_owner,
+        tags=around.side.tags, network_id=row.network_id, mac_address=row.mac_address,
+        admin_state_up=row.admin_state_up, status=row.status, device_id=row.device_id, device_owner=row.device_owner,
         fixed_ips=[FixedIp(address.subnet_id, address.ip) for address in around.addresses],
-        security_groups=around.group_ids, port_security_enabled=row.port_security_enabled,
+        security_groups=around.side.groups, port_security_enabled=row.port_security_enabled,
         allowed_address_pairs=[AddressPair(pair.ip_address, pair.mac_address or row.mac_address)
                                for pair in row.allowed_address_pairs],
         extra_dhcp_opts=row.extra_dhcp_opts, dns_name=row.dns_name, dns_domain=row.dns_domain,
-        dns_assignment=[DnsAssignment(address.ip, name, f"{name}.{suffix}") for address in around.addresses if name],
-        qos_policy_id=row.qos_policy_id, vnic_type=row.vnic_type,
+        dns_assignment=[DnsAssignment(address.ip, name := row.dns_name or plain_name(address.ip), f"{name}.{suffix}")
+                        for address in around.addresses],
+        qos_policy_id=row.qos_policy_id, trunk_details=_trunk(around.side),
+        resource_request=resource_request(row.id, row.vnic_type, around.side.least) if binding else UNSET,
+        vnic_type=row.vnic_type,
         host=row.host if binding else UNSET, profile=row.profile if binding else UNSET,
         vif_type=row.vif_type if binding else UNSET, vif_details=row.vif_details if binding else UNSET)
 
 
 async def views(ctx: Ctx, conn: Connection, rows: Sequence[Port]) -> list[PortView]:
     ids = [row.id for row in rows]
-    held = await subnets.addresses_of(conn, ids)
-    groups, tags = await ports.groups_of(conn, ids), await base.tags_of(conn, ids)
+    held, sides = await subnets.addresses_of(conn, ids), await sides_of(conn, ids)
     binding, domain = ctx.allows("get_port:binding:host_id"), app(ctx).config.dns_domain
-    return [view(row, Around(addresses=held[row.id], group_ids=groups[row.id], tags=tags[row.id]), domain, binding)
-            for row in rows]
+    return [view(row, Around(addresses=held[row.id], side=sides[row.id]), domain, binding) for row in rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -37,8 +37,10 @@ from pileus.network.api.port_shapes import (
 )
 from pileus.network.api.qos import must_have
 from pileus.network.api.shapes import app, check_revision, given, must_allow, owner, texts
+from pileus.network.api.trunks import follow, must_be_untied
 from pileus.network.model import base, networks, port_forwardings, ports, quotas, rbac, routers, security_groups
 from pileus.network.model.networks import Network
+from pileus.network.model.port_sides import Side
 from pileus.network.model.ports import AddressPair, DhcpOption, Port
 from pileus.network.new_ports import MadePort, NewPort, add_ports, readdress
 from pileus.network.sagas.tell_compute import tell_compute
@@ -80,7 +82,7 @@ async def create_ports(ctx: Ctx, body: list[PortCreate]) -> list[PortView]:
         foreign = [network.id for network in nets.values() if network.project_id != ctx.caller.project_id]
         seen = Given(await rbac.given(tx, "network", foreign, ctx.caller.project_id),
                      await rbac.given(tx, "network", foreign, ctx.caller.project_id, rbac.SHARED))
-        await _must_have_groups(ctx, tx, {id for each, _ in todo for id in each.security_groups or ()})
+        await _must_have_groups(ctx, tx, [each.security_groups or [] for each, _ in todo])
         await must_have(ctx, tx, (each.qos_policy_id for each, _ in todo))
         new = [_new(ctx, (each, project, default_of[project]), nets, seen) for each, project in todo]
         made = await add_ports(tx, config.mac_prefix, new) if new else []
@@ -92,7 +94,7 @@ async def create_ports(ctx: Ctx, body: list[PortCreate]) -> list[PortView]:
 
 
 def _view_of(made: MadePort, domain: str, shows: bool) -> PortView:
-    return view(made.port, Around(addresses=made.addresses, group_ids=sorted(made.group_ids)), domain, shows)
+    return view(made.port, Around(addresses=made.addresses, side=Side(groups=sorted(made.group_ids))), domain, shows)
 
 
 async def _known(ctx: Ctx, tx: Connection, body: list[PortCreate]) -> dict[str, Port]:
@@ -114,6 +116,8 @@ async def _rebound(ctx: Ctx, tx: Connection, known: dict[str, Port], body: list[
             wanted = {name: value for name, value in given(each).items() if name in BOUND}
             values = _changes(ctx, Seen(port, network), wanted)
             rows.append(await base.change(tx, ports.ports, port, ctx.clock(), **values) if values else port)
+            if "host" in values:
+                await follow(ctx, tx, rows[-1])
     return {shown.id: shown for shown in await views(ctx, tx, rows)}
 
 
@@ -197,7 +201,12 @@ def _check_security(port: Port, group_ids: list[str]) -> None:
         raise faults.PairWithoutSecurity()
 
 
-async def _must_have_groups(ctx: Ctx, tx: Connection, ids: set[str]) -> None:
+async def _must_have_groups(ctx: Ctx, tx: Connection, asked: Sequence[Sequence[str]]) -> None:
+    """The groups of each port: all of them known, each once, and all stateful or none."""
+    for own in asked:
+        if len(set(own)) < len(own):
+            raise faults.InvalidInput(reason=f"Duplicate items in the list: '{', '.join(own)}'")
+    ids = {group_id for own in asked for group_id in own}
     known = await security_groups.by_ids(tx, ids) if ids else {}
     foreign = [group.id for group in known.values() if group.project_id != ctx.caller.project_id]
     shared = await rbac.given(tx, "security_group", foreign, ctx.caller.project_id)
@@ -206,6 +215,8 @@ async def _must_have_groups(ctx: Ctx, tx: Connection, ids: set[str]) -> None:
         if group is None or not (ctx.allows("create_port:id") or group.project_id == ctx.caller.project_id
                                  or group_id in shared):
             raise faults.GroupNotFound(security_group_id=group_id)
+    if any(len({known[group_id].stateful for group_id in own}) > 1 for own in asked):
+        raise faults.MixedGroups()
 
 
 # -- changing -------------------------------------------------------------------------------
@@ -221,7 +232,7 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
     async with ctx.db.write() as tx:
         await must_have(ctx, tx, [body.qos_policy_id])
         if groups is not UNSET:
-            await _must_have_groups(ctx, tx, set(groups or ()))
+            await _must_have_groups(ctx, tx, [groups or []])
         have: list[str] = (await ports.groups_of(tx, [port.id]))[port.id] if groups is UNSET else groups or []
         if "extra_dhcp_opts" in values:
             values["extra_dhcp_opts"] = _merged(port.extra_dhcp_opts, values["extra_dhcp_opts"])
@@ -230,9 +241,13 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
         if port.port_security_enabled and not after.port_security_enabled and have and groups is UNSET:
             raise faults.SecurityOffWithGroups()
         _check_security(after, have)
+        if port.device_owner == ports.DHCP and after.admin_state_up != port.admin_state_up:
+            values["status"] = ports.DOWN                # until it is served again
         if after.mac_address != port.mac_address:
             await _new_mac(tx, port, after.mac_address)
         row = await base.change(tx, ports.ports, port, now, **values)
+        if "host" in values:
+            await follow(ctx, tx, row)
         if fixed_ips is not None:
             await _new_addresses(tx, row, fixed_ips)
             await tell_compute(ctx.sagas, tx, row.id)
@@ -280,6 +295,7 @@ async def delete_port(ctx: Ctx, seen: Seen) -> None:
     async with ctx.db.write() as tx:
         if port.device_owner in (*ports.ROUTER_OWNERS, ports.FLOATING_IP) and await _is_owned(tx, port.id):
             raise faults.PortOwned(port_id=port.id, reason=f"has device owner {port.device_owner}")
+        await must_be_untied(tx, port.id)
         await routers.dissociate(tx, port.id)
         try:
             await base.remove(tx, ports.ports, port.id)

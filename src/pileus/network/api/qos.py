@@ -27,13 +27,15 @@ from pileus.network.api.shapes import (
     app,
     check_revision,
     given,
+    must_allow,
     owner,
     sees_all,
     standard,
     texts,
 )
 from pileus.network.model import base, qos, rbac
-from pileus.network.model.qos import BANDWIDTH, DSCP, PACKETS, QosPolicy, QosRule
+from pileus.network.model.qos import BANDWIDTH, DSCP, LEAST_BANDWIDTH, LEAST_PACKETS, PACKETS, QosPolicy, QosRule
+from pileus.network.model.sides import sides
 
 routes = Routes()
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2147483647)]
@@ -62,16 +64,20 @@ def rule_view(row: QosRule) -> dict[str, Any]:
     named: dict[str, Any] = {"id": row.id, "qos_policy_id": row.policy_id}
     if row.kind == DSCP:
         return named | {"dscp_mark": row.most}
+    if row.kind in (LEAST_BANDWIDTH, LEAST_PACKETS):
+        return named | {f"min_{'kbps' if row.kind == LEAST_BANDWIDTH else 'kpps'}": row.most,
+                        "direction": row.direction}
     unit = "kbps" if row.kind == BANDWIDTH else "kpps"
     burst = "max_burst_kbps" if row.kind == BANDWIDTH else "max_burst_kpps"
     return named | {f"max_{unit}": row.most, burst: row.burst, "direction": row.direction}
 
 
-async def views(conn: Connection, rows: Sequence[QosPolicy]) -> list[PolicyView]:
+async def views(ctx: Ctx, conn: Connection, rows: Sequence[QosPolicy]) -> list[PolicyView]:
     ids = [row.id for row in rows]
-    tags, rules = await base.tags_of(conn, ids), await qos.rules_of(conn, ids)
-    shared = await rbac.given(conn, "qos_policy", ids, None)
-    return [PolicyView(**standard(row, tags[row.id]), shared=row.id in shared, is_default=row.default_of is not None,
+    rules = await qos.rules_of(conn, ids)
+    beside = await sides(conn, ids, shared=rbac.granted("qos_policy", ctx.caller.project_id).where(
+        rbac.policies.c.object_id.in_(ids)))
+    return [PolicyView(**standard(row, beside.tags[row.id]), shared=row.id in beside.shared, is_default=row.default_of is not None,
                        rules=[rule_view(rule) | {"type": rule.kind} for rule in rules[row.id]]) for row in rows]
 
 
@@ -99,13 +105,13 @@ ONE = "/v2.0/qos/policies/{policy_id}"
 async def list_policies(ctx: Ctx, query: Query) -> Page[PolicyView]:
     async with ctx.db.read() as reader:
         found = await listing.fetch(ctx, reader, LISTING, query, visible(ctx))
-        return Page(await views(reader, found.rows), extra=found.links)
+        return Page(await views(ctx, reader, found.rows), extra=found.links)
 
 
 @routes.get(ONE, envelope="policy", target=POLICY, policy=Rule("get_policy", GRANTED_SHOW))
 async def show_policy(ctx: Ctx, policy: QosPolicy) -> PolicyView:
     async with ctx.db.read() as reader:
-        return (await views(reader, [policy]))[0]
+        return (await views(ctx, reader, [policy]))[0]
 
 
 @routes.post("/v2.0/qos/policies", envelope="policy", bulk="policies", status=201,
@@ -118,7 +124,7 @@ async def create_policies(ctx: Ctx, body: list[PolicyCreate]) -> list[PolicyView
                             description=each.description or "")
             await db.add(tx, qos.policies, row)
             made.append(await _settle(tx, row, PolicyUpdate(shared=each.shared, is_default=each.is_default), now))
-        return await views(tx, made)
+        return await views(ctx, tx, made)
 
 
 async def _settle(tx: Connection, row: QosPolicy, body: PolicyUpdate, now: float) -> QosPolicy:
@@ -146,7 +152,7 @@ async def update_policy(ctx: Ctx, policy: QosPolicy, body: PolicyUpdate) -> Poli
     async with ctx.db.write() as tx:
         row = await base.change(tx, qos.policies, policy, now, **values) if values else policy
         row = await _settle(tx, row, body, now)
-        return (await views(tx, [row]))[0]
+        return (await views(ctx, tx, [row]))[0]
 
 
 @routes.delete(ONE, target=POLICY, policy=Rule("delete_policy", ADMIN))
@@ -188,9 +194,24 @@ class MarkUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     dscp_mark: int | UnsetType = UNSET
 
 
-AnyUpdate = BandwidthUpdate | PacketsUpdate | MarkUpdate
+class LeastBandwidthUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    min_kbps: Positive | UnsetType = UNSET
+    direction: Direction | UnsetType = UNSET
+
+
+class LeastPacketsUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Of those hosts that count both directions as one, `any`."""
+
+    min_kpps: Positive | UnsetType = UNSET
+    direction: Literal["ingress", "egress", "any"] | UnsetType = UNSET
+
+
+AnyUpdate = BandwidthUpdate | PacketsUpdate | MarkUpdate | LeastBandwidthUpdate | LeastPacketsUpdate
+UPDATES: dict[str, type[AnyUpdate]] = {
+    BANDWIDTH: BandwidthUpdate, PACKETS: PacketsUpdate, DSCP: MarkUpdate, LEAST_BANDWIDTH: LeastBandwidthUpdate,
+    LEAST_PACKETS: LeastPacketsUpdate}
 FIELDS = {"max_kbps": "most", "max_kpps": "most", "dscp_mark": "most", "max_burst_kbps": "burst",
-          "max_burst_kpps": "burst", "direction": "direction"}
+          "max_burst_kpps": "burst", "direction": "direction", "min_kbps": "most", "min_kpps": "most"}
 
 
 def _values(body: AnyUpdate) -> dict[str, Any]:
@@ -211,6 +232,7 @@ async def _make(ctx: Ctx, policy: QosPolicy, kind: str, body: AnyUpdate) -> dict
         same = sa.select(c.id).where(c.policy_id == policy.id, c.kind == kind, c.direction == row.direction)
         if await db.scalar(tx, same) is not None:
             raise policy_faults.QosRuleConflict(policy_id=policy.id, kind=kind)
+        await _must_fit(tx, row)
         try:
             await db.add(tx, qos.rules, row)
         except db.Taken as error:
@@ -220,10 +242,26 @@ async def _make(ctx: Ctx, policy: QosPolicy, kind: str, body: AnyUpdate) -> dict
     return rule_view(row)
 
 
+async def _must_fit(tx: Connection, rule: QosRule) -> None:
+    """No minimum of a policy is above the limit of its direction, and directions are not counted both ways."""
+    for other in (await qos.rules_of(tx, [rule.policy_id]))[rule.policy_id]:
+        if other.id == rule.id:
+            continue
+        limit, least = (rule, other) if rule.kind in qos.LEAST_OF else (other, rule)
+        meets = least.kind == qos.LEAST_OF.get(limit.kind) and least.direction in (limit.direction, "any")
+        if meets and least.most > limit.most:
+            raise policy_faults.QosRuleTooMuch(kind=rule.kind, value=rule.most, policy_id=rule.policy_id,
+                                               other=other.kind, most=other.most)
+        if rule.kind == other.kind == LEAST_PACKETS and "any" in (rule.direction, other.direction):
+            raise policy_faults.QosRuleConflict(policy_id=rule.policy_id, kind=rule.kind)
+
+
 async def _change(ctx: Ctx, rule: QosRule, body: AnyUpdate) -> dict[str, Any]:
+    values = _values(body)
     async with ctx.db.write() as tx:
+        await _must_fit(tx, msgspec.structs.replace(rule, **values))
         try:
-            row = await base.change(tx, qos.rules, rule, ctx.clock(), **_values(body))
+            row = await base.change(tx, qos.rules, rule, ctx.clock(), **values)
         except db.Taken as error:
             raise policy_faults.QosRuleConflict(policy_id=rule.policy_id, kind=rule.kind) from error
         await base.bump(tx, qos.policies, rule.policy_id, ctx.clock())
@@ -258,28 +296,90 @@ def _of(kind: str, update: type[AnyUpdate]) -> None:
         return rule_view(rule)
 
     async def create_rule(ctx: Ctx, policy: QosPolicy, body: AnyUpdate) -> dict[str, Any]:
+        """Whoever may make no rules is told so, whichever policy they mean."""
+        must_allow(ctx, may_create.name)
         return await _make(ctx, policy, kind, body)
 
     async def update_rule(ctx: Ctx, rule: QosRule, body: AnyUpdate) -> dict[str, Any]:
         return await _change(ctx, rule, body)
     create_rule.__annotations__["body"] = update_rule.__annotations__["body"] = update
     may_create, may_update = (Rule(f"{verb}_policy_{name}", ADMIN) for verb in ("create", "update"))
-    routes.post(every, envelope=name, status=201, target=POLICY, policy=may_create)(create_rule)
+    routes.post(every, envelope=name, status=201, target=POLICY, policy=may_create, check=False)(create_rule)
     routes.put(single, envelope=name, target=target, policy=may_update)(update_rule)
 
     @routes.delete(single, target=target, policy=Rule(f"delete_policy_{name}", ADMIN))
     async def delete_rule(ctx: Ctx, rule: QosRule) -> None:
-        async with ctx.db.write() as tx:
-            await base.remove(tx, qos.rules, rule.id)
-            await base.bump(tx, qos.policies, rule.policy_id, ctx.clock())
-            app(ctx).changed(tx)
+        await _remove(ctx, rule)
 
 
-_of(BANDWIDTH, BandwidthUpdate)
-_of(PACKETS, PacketsUpdate)
-_of(DSCP, MarkUpdate)
+async def _remove(ctx: Ctx, rule: QosRule) -> None:
+    async with ctx.db.write() as tx:
+        await base.remove(tx, qos.rules, rule.id)
+        await base.bump(tx, qos.policies, rule.policy_id, ctx.clock())
+        app(ctx).changed(tx)
+
+
+for _kind, _update in UPDATES.items():
+    _of(_kind, _update)
 
 
 @routes.get("/v2.0/qos/rule-types", envelope="rule_types", policy=Rule("get_rule_type", ANYONE))
-async def list_types(ctx: Ctx) -> Page[dict[str, Any]]:
-    return Page([{"type": kind} for kind in qos.KINDS])
+async def list_types(ctx: Ctx, query: Query) -> Page[dict[str, Any]]:
+    """All of them are supported, and all of ours are."""
+    wanted = [kind for kind in qos.KINDS if not query.get("type") or kind in query["type"]]
+    return Page([{"type": kind} for kind in wanted])
+
+
+@routes.get("/v2.0/qos/rule-types/{kind}", envelope="rule_type", policy=Rule("get_rule_type", ANYONE))
+async def show_type(ctx: Ctx, kind: str) -> dict[str, Any]:
+    """What the engine makes of a type, and within which bounds; minima are for those who place ports."""
+    if not sees_all(ctx):
+        raise faults.PolicyNotAuthorized(rule="get_rule_type")
+    if kind not in qos.KINDS:
+        raise policy_faults.QosRuleTypeNotFound(kind=kind)
+    return {"type": kind, "drivers": [{"name": app(ctx).config.engine, "supported_parameters": _parameters(kind)}]}
+
+
+def _parameters(kind: str) -> list[dict[str, Any]]:
+    if kind == DSCP:
+        return [{"parameter_name": "dscp_mark", "parameter_type": "choices", "parameter_values": list(MARKS)}]
+    directions = ["ingress", "egress", *(["any"] if kind == LEAST_PACKETS else [])]
+    found: list[dict[str, Any]] = [
+        {"parameter_name": "direction", "parameter_type": "choices", "parameter_values": directions}]
+    for name in UPDATES[kind].__struct_fields__:
+        if name != "direction":
+            start = 0 if "burst" in name else 1
+            found.append({"parameter_name": name, "parameter_type": "range",
+                          "parameter_values": {"start": start, "end": 2147483647}})
+    return found
+
+
+# -- rules by their own ids ------------------------------------------------------------------
+
+
+def _alias(kind: str, update: type[AnyUpdate]) -> None:
+    """A rule without its policy's id, as clients that were told only the rule's speak of it."""
+    async def one(conn: Connection, rule_id: str) -> QosRule:
+        return await qos.find_rule(conn, rule_id, kind)
+
+    async def rule_granted(reader: Connection, row: QosRule, caller: Caller) -> bool:
+        return await rbac.is_given(reader, "qos_policy", row.policy_id, caller.project_id)
+    target, name = Target(one, missing=policy_faults.QosRuleUnknown, granted=rule_granted), f"alias_{kind}_rule"
+    single = f"/v2.0/qos/alias_{kind}_rules/{{rule_id}}"
+
+    @routes.get(single, envelope=name, target=target, policy=Rule(f"get_{name}", GRANTED_SHOW))
+    async def show_rule(ctx: Ctx, rule: QosRule) -> dict[str, Any]:
+        return rule_view(rule)
+
+    async def update_rule(ctx: Ctx, rule: QosRule, body: AnyUpdate) -> dict[str, Any]:
+        return await _change(ctx, rule, body)
+    update_rule.__annotations__["body"] = update
+    routes.put(single, envelope=name, target=target, policy=Rule(f"update_{name}", ADMIN))(update_rule)
+
+    @routes.delete(single, target=target, policy=Rule(f"delete_{name}", ADMIN))
+    async def delete_rule(ctx: Ctx, rule: QosRule) -> None:
+        await _remove(ctx, rule)
+
+
+for _kind in (BANDWIDTH, DSCP, LEAST_BANDWIDTH, LEAST_PACKETS):
+    _alias(_kind, UPDATES[_kind])

@@ -30,6 +30,8 @@ class QuotaUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     floatingip: Limit = UNSET
     security_group: Limit = UNSET
     security_group_rule: Limit = UNSET
+    rbac_policy: Limit = UNSET
+    trunk: Limit = UNSET
     check_limit: bool = False
     force: bool = False
 
@@ -86,8 +88,9 @@ async def update_quota(ctx: Ctx, whose: Whose, body: QuotaUpdate) -> dict[str, i
             limit = getattr(body, resource)
             if limit is UNSET:
                 continue
-            if body.check_limit and 0 <= limit < await quotas.used(tx, whose.project_id, resource):
-                raise faults.InvalidQuota(resources=[resource])
+            used = await quotas.used(tx, whose.project_id, resource) if body.check_limit else 0
+            if 0 <= limit < used:
+                raise faults.InvalidQuota(limit=limit, resource=resource, used=used)
             await quotas.set_limit(tx, whose.project_id, resource, limit)
         return await quotas.limits(tx, whose.project_id, app(ctx).config.quotas)
 

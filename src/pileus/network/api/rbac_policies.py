@@ -19,20 +19,34 @@ from pileus.network import policy_faults
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import MEMBER, READER
-from pileus.network.api.shapes import Id, ProjectId, app, must_allow, sees_all
-from pileus.network.model import address_groups, base, networks, ports, qos, rbac, routers, security_groups, subnets
+from pileus.network.api.shapes import Id, ProjectId, app, must_allow, owner, sees_all
+from pileus.network.model import (
+    address_groups,
+    address_scopes,
+    base,
+    networks,
+    ports,
+    qos,
+    quotas,
+    rbac,
+    routers,
+    security_groups,
+    subnets,
+)
 from pileus.network.model.rbac import EVERYBODY, EXTERNAL, SHARED, RbacPolicy
 
 routes = Routes()
 TABLES: Mapping[str, sa.Table] = {
     "network": networks.networks, "security_group": security_groups.security_groups,
-    "address_group": address_groups.address_groups, "subnetpool": subnets.pools, "qos_policy": qos.policies}
-COLUMNS = {("network", SHARED): "shared", ("network", EXTERNAL): "external", ("subnetpool", SHARED): "shared"}
+    "address_group": address_groups.address_groups, "subnetpool": subnets.pools, "qos_policy": qos.policies,
+    "address_scope": address_scopes.scopes}
+COLUMNS = {("network", SHARED): "shared", ("network", EXTERNAL): "external", ("subnetpool", SHARED): "shared",
+           ("address_scope", SHARED): "shared"}
 TargetProject = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class RbacCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    object_type: Literal["network", "security_group", "address_group", "subnetpool", "qos_policy"]
+    object_type: Literal["network", "security_group", "address_group", "subnetpool", "qos_policy", "address_scope"]
     object_id: Id
     action: Literal["access_as_shared", "access_as_external"]
     target_project: TargetProject = msgspec.field(name="target_tenant")
@@ -92,18 +106,43 @@ async def create_policies(ctx: Ctx, body: list[RbacCreate]) -> list[RbacView]:
             table = TABLES[each.object_type]
             query = sa.select(table.c.project_id).where(table.c.id == each.object_id).with_for_update()
             project_id = await db.scalar(tx, query)
-            if project_id is None or not (sees_all(ctx) or project_id == ctx.caller.project_id):
-                raise policy_faults.RbacObjectNotFound(object_type=each.object_type, object_id=each.object_id)
-            if each.action == EXTERNAL:
-                must_allow(ctx, "create_network:router:external")
+            await _must_own(ctx, tx, each, project_id)
+            await _must_see_scope(tx, each, project_id or "")
+            mine = owner(ctx, each)
+            await security_groups.project(tx, mine, now)
+            await quotas.must_have_room(tx, mine, app(ctx).config.quotas, "rbac_policy")
             row = RbacPolicy(
-                id=new_uuid(), project_id=project_id, created_at=now, updated_at=now, object_type=each.object_type,
+                id=new_uuid(), project_id=mine, created_at=now, updated_at=now, object_type=each.object_type,
                 object_id=each.object_id, action=each.action, target_project=each.target_project)
             await _add(tx, row)
             await _mirror(tx, row, now)
             made.append(row)
         app(ctx).changed(tx)
     return [view(row) for row in made]
+
+
+async def _must_own(ctx: Ctx, tx: Connection, body: RbacCreate, project_id: str | None) -> None:
+    if project_id is not None and (sees_all(ctx) or project_id == ctx.caller.project_id):
+        return
+    if project_id is not None and await rbac.is_given(tx, body.object_type, body.object_id, ctx.caller.project_id):
+        raise policy_faults.RbacForeignObject()
+    raise policy_faults.RbacObjectNotFound(object_type=body.object_type, object_id=body.object_id)
+
+
+async def _must_see_scope(tx: Connection, body: RbacCreate, project_id: str) -> None:
+    """A pool goes to those only who may use the address scope it is in."""
+    if body.object_type != "subnetpool":
+        return
+    scope_id = await db.scalar(tx, sa.select(subnets.pools.c.address_scope_id).where(
+        subnets.pools.c.id == body.object_id))
+    if scope_id is None:
+        return
+    scope = await address_scopes.get(tx, scope_id)
+    if body.target_project in (scope.project_id, project_id):
+        return
+    target = None if body.target_project == EVERYBODY else body.target_project
+    if not await rbac.is_given(tx, "address_scope", scope_id, target):
+        raise policy_faults.RbacScopeUnseen(target=body.target_project, address_scope_id=scope_id)
 
 
 def _may_target(ctx: Ctx, verb: str, target: str) -> None:
@@ -163,13 +202,15 @@ async def delete_policy(ctx: Ctx, policy: RbacPolicy) -> None:
 
 async def _must_be_spare(tx: Connection, policy: RbacPolicy, except_for: str | None) -> None:
     """Nobody who could use the thing by this policy only does so now."""
+    table = TABLES[policy.object_type]
+    owner_id = await db.scalar(tx, sa.select(table.c.project_id).where(table.c.id == policy.object_id))
     c = rbac.policies.c
     others = await db.scalars(tx, sa.select(c.target_project).where(
         c.object_id == policy.object_id, c.action == policy.action, c.id != policy.id))
     if EVERYBODY in others:
         return
     for users in _users(policy):
-        query = users.where(_project(users) != policy.project_id)
+        query = users.where(_project(users) != owner_id)
         if policy.target_project != EVERYBODY:
             query = query.where(_project(users) == policy.target_project)
         query = query.where(_project(users).not_in([*others, *filter(None, [except_for])]))
@@ -198,7 +239,10 @@ def _users(policy: RbacPolicy) -> list[sa.Select[Any]]:
         rule = security_groups.rules.c
         return [sa.select(rule.project_id).where(rule.remote_address_group_id == thing)]
     if policy.object_type == "qos_policy":
-        network = networks.networks.c
-        return [sa.select(one.project_id).where(one.qos_policy_id == thing) for one in (network, port, floating)]
+        obeying = (networks.networks.c, port, floating, router)
+        return [sa.select(one.project_id).where(one.qos_policy_id == thing) for one in obeying]
+    if policy.object_type == "address_scope":
+        pool = subnets.pools.c
+        return [sa.select(pool.project_id).where(pool.address_scope_id == thing)]
     subnet = subnets.subnets.c
     return [sa.select(subnet.project_id).where(subnet.subnetpool_id == thing)]

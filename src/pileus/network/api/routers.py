@@ -19,11 +19,13 @@ from pileus.network import faults, legs, subnet_rules
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import MEMBER, READER
+from pileus.network.api.qos import must_have
 from pileus.network.api.shapes import (
     Changed,
     MaybeBool,
     ProjectId,
     Standard,
+    UuidText,
     app,
     check_revision,
     given,
@@ -58,8 +60,8 @@ class RouterCreate(RouterUpdate, kw_only=True, forbid_unknown_fields=True):
 
 
 class InterfaceAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    subnet_id: str | None = None
-    port_id: str | None = None
+    subnet_id: UuidText | None = None
+    port_id: UuidText | None = None
 
 
 class RouterView(Standard, kw_only=True):
@@ -93,7 +95,8 @@ async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[Rout
         gateway = None
         if row.gateway_port_id is not None:
             gateway = {"network_id": row.gateway_network_id, "enable_snat": row.enable_snat, "external_fixed_ips": [
-                {"subnet_id": a.subnet_id, "ip_address": a.ip} for a in held[row.gateway_port_id]]}
+                {"subnet_id": a.subnet_id, "ip_address": a.ip} for a in held[row.gateway_port_id]],
+                "qos_policy_id": row.qos_policy_id}
         found.append(RouterView(
             **standard(row, tags[row.id]), admin_state_up=row.admin_state_up, status=row.status,
             external_gateway_info=gateway, routes=row.routes, availability_zones=["nova"] if row.host else []))
@@ -106,7 +109,8 @@ def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:
 
 ROUTER = Target(routers.get, missing=faults.RouterNotFound)
 LISTING = Listing(collection="routers", table=routers.routers, row=Router,
-                  columns=listing.columns_of(routers.routers, "routes", "host", "gateway_network_id", "enable_snat"))
+                  columns=listing.columns_of(routers.routers, "routes", "host", "gateway_network_id", "enable_snat",
+                                             "qos_policy_id"))
 
 
 @routes.get("/v2.0/routers", envelope="routers", policy=Rule("get_router", READER))
@@ -162,6 +166,7 @@ async def _must_see(ctx: Ctx, tx: Connection, asked: GatewayAsked) -> None:
     if network is not None and not (sees_all(ctx) or network.project_id == ctx.caller.project_id or
                                     await rbac.is_given(tx, "network", network.id, ctx.caller.project_id)):
         raise faults.NetworkNotFound(network_id=asked.network_id)
+    await must_have(ctx, tx, [asked.qos_policy_id])
 
 
 @routes.put("/v2.0/routers/{router_id}", envelope="router", target=ROUTER, policy=Rule("update_router", MEMBER))

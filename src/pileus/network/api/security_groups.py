@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -38,6 +38,7 @@ from pileus.network.api.shapes import (
 from pileus.network.model import address_groups, base, quotas, rbac
 from pileus.network.model import security_groups as groups
 from pileus.network.model.security_groups import Rule, SecurityGroup
+from pileus.network.model.sides import shared_at_all, sides
 
 routes = Routes()
 
@@ -99,7 +100,7 @@ def rule_view(row: Rule, tags: list[str], *, of_default: bool = False) -> RuleVi
     return RuleView(
         **shown, security_group_id=row.security_group_id, direction=row.direction, ethertype=row.ethertype,
         protocol=row.protocol, port_range_min=row.port_range_min, port_range_max=row.port_range_max,
-        remote_ip_prefix=row.remote_ip_prefix, normalized_cidr=row.remote_ip_prefix,
+        remote_ip_prefix=row.remote_ip_prefix, normalized_cidr=group_rules.normalized(row.remote_ip_prefix),
         remote_group_id=row.remote_group_id,
         remote_address_group_id=row.remote_address_group_id, belongs_to_default_sg=of_default)
 
@@ -110,11 +111,18 @@ def view(row: SecurityGroup, rules: Sequence[Rule], tags: dict[str, list[str]], 
 
 
 async def views(conn: Connection, rows: Sequence[SecurityGroup]) -> list[GroupView]:
-    rules = await groups.rules_of(conn, [row.id for row in rows])
-    tags = await base.tags_of(conn, [row.id for row in rows] + [rule.id for own in rules.values() for rule in own])
-    shared = set(await db.scalars(conn, sa.select(rbac.policies.c.object_id).where(
-        rbac.policies.c.object_id.in_([row.id for row in rows]))))
-    return [view(row, rules[row.id], tags, row.id in shared) for row in rows]
+    return (await _viewed(conn, rows, ()))[0]
+
+
+async def _viewed(
+    conn: Connection, rows: Sequence[SecurityGroup], projects: Iterable[str],
+) -> tuple[list[GroupView], set[str]]:
+    """The views, and which of the projects have a default group."""
+    ids = [row.id for row in rows]
+    rules = await groups.rules_of(conn, ids)
+    beside = await sides(conn, [*ids, *(rule.id for own in rules.values() for rule in own)],
+                         shared=shared_at_all(ids), projects=projects)
+    return [view(row, rules[row.id], beside.tags, row.id in beside.shared) for row in rows], beside.projects
 
 
 def visible(ctx: Ctx, table: sa.Table, group_id: str = "id") -> sa.ColumnElement[bool] | None:
@@ -146,23 +154,28 @@ RULES = Listing(collection="security_group_rules", table=groups.rules, row=Rule,
                 columns=listing.columns_of(groups.rules, "meaning", "name"))
 
 
-async def _ensure_default(ctx: Ctx, query: Query | None = None) -> None:
-    """Whoever looks at groups finds the default one there: of the own project, and of the one asked for."""
-    asked = (query or {}).get("project_id", []) + (query or {}).get("tenant_id", []) if sees_all(ctx) else []
-    wanted = {project for project in [ctx.caller.project_id, *asked] if project}
-    async with ctx.db.read() as reader:
-        known = await db.scalars(reader, sa.select(groups.projects.c.id).where(groups.projects.c.id.in_(wanted)))
-    for project_id in sorted(wanted - set(known)):
+def _looking(ctx: Ctx, query: Query) -> set[str]:
+    """Projects whose default groups have to be there for who looks: the own one, and the one asked for."""
+    asked = query.get("project_id", []) + query.get("tenant_id", []) if sees_all(ctx) else []
+    return {project for project in [ctx.caller.project_id, *asked] if project}
+
+
+async def _make_defaults(ctx: Ctx, projects: Iterable[str]) -> None:
+    for project_id in sorted(projects):
         async with ctx.db.write() as tx:
             await groups.project(tx, project_id, ctx.clock())
 
 
 @routes.get("/v2.0/security-groups", envelope="security_groups", policy=PolicyRule("get_security_group", GRANTED_SHOW))
 async def list_groups(ctx: Ctx, query: Query) -> Page[GroupView]:
-    await _ensure_default(ctx, query)
+    wanted = _looking(ctx, query)
     async with ctx.db.read() as reader:
         found = await listing.fetch(ctx, reader, GROUPS, query, visible(ctx, groups.security_groups))
-        return Page(await views(reader, found.rows), extra=found.links)
+        shown, known = await _viewed(reader, found.rows, wanted)
+    if wanted <= known:
+        return Page(shown, extra=found.links)
+    await _make_defaults(ctx, wanted - known)
+    return await list_groups(ctx, query)
 
 
 @routes.get("/v2.0/security-groups/{security_group_id}", envelope="security_group", target=GROUP,
@@ -188,7 +201,9 @@ async def create_groups(ctx: Ctx, body: list[GroupCreate]) -> list[GroupView]:
                 id=new_uuid(), project_id=project_id, name=each.name, description=each.description or "",
                 created_at=now, updated_at=now, stateful=each.stateful)
             await db.add(tx, groups.security_groups, group)
-            await db.add(tx, groups.rules, *await groups.first_rules(tx, group, now))
+            first = await groups.first_rules(tx, group, now)
+            await quotas.must_have_room(tx, project_id, app(ctx).config.quotas, "security_group_rule", len(first))
+            await db.add(tx, groups.rules, *first)
             made.append(group)
         app(ctx).changed(tx)
         return await views(tx, made)
@@ -204,6 +219,8 @@ async def update_group(ctx: Ctx, group: SecurityGroup, body: GroupUpdate) -> Gro
     if group.default_of is None and str(values.get("name", "")).lower() == "default":
         raise faults.DefaultGroupExists()
     async with ctx.db.write() as tx:
+        if values.get("stateful", group.stateful) != group.stateful and await groups.is_used(tx, group.id):
+            raise faults.GroupInUse(security_group_id=group.id)
         row = await base.change(tx, groups.security_groups, group, ctx.clock(), **values) if values else group
         app(ctx).changed(tx)
         return (await views(tx, [row]))[0]
@@ -232,11 +249,14 @@ async def delete_group(ctx: Ctx, group: SecurityGroup) -> None:
 @routes.get("/v2.0/security-group-rules", envelope="security_group_rules",
             policy=PolicyRule("get_security_group_rule", GRANTED_SHOW))
 async def list_rules(ctx: Ctx, query: Query) -> Page[RuleView]:
-    await _ensure_default(ctx, query)
+    wanted = _looking(ctx, query)
     async with ctx.db.read() as reader:
         found = await listing.fetch(ctx, reader, RULES, query, visible(ctx, groups.rules, "security_group_id"))
-        tags = await base.tags_of(reader, [row.id for row in found.rows])
-        return Page([rule_view(row, tags[row.id]) for row in found.rows], extra=found.links)
+        beside = await sides(reader, [row.id for row in found.rows], projects=wanted)
+    if wanted <= beside.projects:
+        return Page([rule_view(row, beside.tags[row.id]) for row in found.rows], extra=found.links)
+    await _make_defaults(ctx, wanted - beside.projects)
+    return await list_rules(ctx, query)
 
 
 @routes.get("/v2.0/security-group-rules/{security_group_rule_id}", envelope="security_group_rule", target=RULE,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pileus.network.runtime import Network
 
 Text = Annotated[str, msgspec.Meta(max_length=255)]
+UuidText = Annotated[str, msgspec.Meta(
+    pattern="^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=36)]
 MaybeText = Text | None | UnsetType
 MaybeBool = bool | UnsetType
@@ -77,7 +79,7 @@ def owner(ctx: Ctx, body: Owned) -> str:
     if given is UNSET or given == mine:
         return mine
     if not (ctx.caller.is_admin or ctx.caller.has("service")):
-        raise faults.PolicyNotAuthorized(rule="create_resource:project_id")
+        raise faults.ForeignProject()
     return str(given)
 
 

@@ -19,12 +19,14 @@ from pileus.kit.web import Ctx
 from pileus.network import faults, pool_choice
 from pileus.network.addresses import Net, network_of, summarized
 from pileus.network.api import listing
+from pileus.network.api.address_scopes import must_be_own, settle_pool
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import GRANTED_SHOW, MEMBER
 from pileus.network.api.shapes import (
     Changed,
     ProjectId,
     Standard,
+    UuidText,
     app,
     check_revision,
     given,
@@ -48,11 +50,11 @@ class PoolUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     max_prefixlen: Length = UNSET
     default_quota: Annotated[int, msgspec.Meta(ge=0, le=2147483647)] | None | UnsetType = UNSET
     is_default: bool | UnsetType = UNSET
+    address_scope_id: UuidText | None | UnsetType = UNSET
 
 
 class PoolCreate(PoolUpdate, kw_only=True, forbid_unknown_fields=True):
     shared: bool = False
-    address_scope_id: None = None
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
 
@@ -60,21 +62,23 @@ class PoolCreate(PoolUpdate, kw_only=True, forbid_unknown_fields=True):
 class PoolView(Standard, kw_only=True):
     ip_version: int
     prefixes: list[str]
-    default_prefixlen: int
-    min_prefixlen: int
-    max_prefixlen: int
+    default_prefixlen: str
+    min_prefixlen: str
+    max_prefixlen: str
     default_quota: int | None
     shared: bool
     is_default: bool
-    address_scope_id: None = None
+    address_scope_id: str | None
 
 
 async def views(conn: Connection, rows: Sequence[SubnetPool]) -> list[PoolView]:
     tags = await base.tags_of(conn, [row.id for row in rows])
     return [PoolView(
         **standard(row, tags[row.id]), ip_version=row.ip_version, prefixes=row.prefixes,
-        default_prefixlen=row.default_prefixlen, min_prefixlen=row.min_prefixlen, max_prefixlen=row.max_prefixlen,
-        default_quota=row.default_quota, shared=row.shared, is_default=row.is_default) for row in rows]
+        default_prefixlen=str(row.default_prefixlen), min_prefixlen=str(row.min_prefixlen),
+        max_prefixlen=str(row.max_prefixlen),
+        default_quota=row.default_quota, shared=row.shared, is_default=row.is_default,
+        address_scope_id=row.address_scope_id) for row in rows]
 
 
 def facts(row: SubnetPool) -> dict[str, Any]:
@@ -126,12 +130,14 @@ async def create_pool(ctx: Ctx, body: PoolCreate) -> PoolView:
         id=new_uuid(), project_id=project_id, name=body.name or "", description=body.description or "",
         created_at=now, updated_at=now, ip_version=version, prefixes=summarized(map(str, nets)), shared=body.shared,
         default_quota=None if body.default_quota is UNSET else body.default_quota,
-        is_default=body.is_default is True, **values)
+        is_default=body.is_default is True,
+        address_scope_id=None if body.address_scope_id is UNSET else body.address_scope_id, **values)
     _check(row)
     async with ctx.db.write() as tx:
         await security_groups.project(tx, project_id, now)
         await quotas.must_have_room(tx, project_id, app(ctx).config.quotas, "subnetpool")
         await _only_default(tx, row)
+        await settle_pool(ctx, tx, row)
         await db.add(tx, pools, row)
         if row.shared:
             await rbac.share_with_all(tx, "subnetpool", row, rbac.SHARED, now)
@@ -191,6 +197,10 @@ async def update_pool(ctx: Ctx, pool: SubnetPool, body: PoolUpdate) -> PoolView:
         after = msgspec.structs.replace(pool, **values)
         _check(after)
         await _only_default(tx, after)
+        if values.keys() & {"prefixes", "address_scope_id"}:
+            await must_be_own(ctx, tx, pool)
+            await settle_pool(ctx, tx, after)
+            app(ctx).changed(tx)
         row = await base.change(tx, pools, pool, ctx.clock(), **values)
         return (await views(tx, [row]))[0]
 

@@ -16,7 +16,7 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import dhcp, faults, pool_choice, subnet_rules
+from pileus.network import dhcp, faults, pool_choice, scope_faults, subnet_rules
 from pileus.network.addresses import Net, Pool, default_gateway, default_pools, eui64, key_of
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
@@ -41,10 +41,10 @@ from pileus.network.model.ports import DHCP, ROUTER_OWNERS, Port, ports
 from pileus.network.model.subnets import Address, HostRoute, Subnet, SubnetPool, addresses
 
 routes = Routes()
-Version = Literal[4, 6]
+Version = Literal[4, 6, "4", "6"]
 BEHIND = 1000                # the place of an address that comes after all the others of its port
 Mode = str | None | UnsetType
-Prefix = Annotated[int, msgspec.Meta(ge=0, le=128)]
+Prefix = Annotated[int, msgspec.Meta(ge=0, le=128)] | Annotated[str, msgspec.Meta(pattern="^[0-9]{1,3}$")]
 
 
 class SubnetCreate(Created, kw_only=True, forbid_unknown_fields=True):
@@ -167,6 +167,7 @@ async def create_subnets(ctx: Ctx, body: list[SubnetCreate]) -> list[SubnetView]
             network = await networks.lock(tx, each.network_id)
             await _may_add_to(ctx, tx, network)
             row = await _row(tx, each, project_id, now)
+            subnet_rules.check_mtu(network.mtu, [row.ip_version])
             await db.add(tx, subnets.subnets, row)
             if row.is_auto:
                 await _address_ports(tx, row, now)
@@ -187,18 +188,19 @@ async def _may_add_to(ctx: Ctx, tx: Connection, network: Network) -> None:
 
 
 async def _row(tx: Connection, body: SubnetCreate, project_id: str, now: float) -> Subnet:
+    asked = None if body.ip_version is None else int(body.ip_version)
     pool = await _pool(tx, body, project_id)
-    cidr = await pool_choice.cidr_from(tx, pool, body.cidr, body.prefixlen) if pool is not None else body.cidr
-    version = pool.ip_version if pool is not None else body.ip_version
+    cidr = await pool_choice.cidr_from(tx, pool, body.cidr, None if body.prefixlen is None else int(body.prefixlen)) if pool is not None else body.cidr
+    version = pool.ip_version if pool is not None else asked
     if cidr is None:
         raise faults.BadSubnetRequest(reason="a subnetpool must be specified in the absence of a cidr")
-    if version is None or body.ip_version not in (None, version):
+    if version is None or asked not in (None, version):
         raise faults.BadSubnetRequest(reason="ip_version must be 4 or 6, and that of the subnet pool if there is one")
     net = subnet_rules.network_for(cidr, version)
     subnet_rules.check_modes(net, body.enable_dhcp, body.ipv6_ra_mode, body.ipv6_address_mode)
-    others = await db.scalars(tx, sa.select(subnets.subnets.c.cidr).where(
-        subnets.subnets.c.network_id == body.network_id))
-    subnet_rules.check_overlap(net, others, body.network_id)
+    others = await subnets.of_network(tx, body.network_id)
+    subnet_rules.check_overlap(net, [other.cidr for other in others], body.network_id)
+    await _must_agree(tx, pool, [other for other in others if other.ip_version == version])
     gateway = _gateway(body, net)
     if body.allocation_pools:
         pools = subnet_rules.checked_pools(net, body.allocation_pools)
@@ -214,6 +216,20 @@ async def _row(tx: Connection, body: SubnetCreate, project_id: str, now: float) 
         subnetpool_id=pool.id if pool is not None else None)
 
 
+async def _must_agree(tx: Connection, pool: SubnetPool | None, others: list[Subnet]) -> None:
+    """Subnets of one version on one network come out of one pool, or out of pools of one address scope."""
+    pool_ids = {other.subnetpool_id for other in others} - {pool.id if pool is not None else None}
+    if not pool_ids:
+        return
+    query = sa.select(subnets.pools.c.address_scope_id).where(subnets.pools.c.id.in_(pool_ids - {None}))
+    scopes = {*await db.scalars(tx, query), *([None] if None in pool_ids else [])}
+    own = pool.address_scope_id if pool is not None else None
+    if scopes != {own}:
+        raise scope_faults.ScopeAffinity()
+    if own is None:
+        raise scope_faults.PoolAffinity()
+
+
 def _gateway(body: SubnetCreate, net: Net) -> str | None:
     if body.gateway_ip is UNSET:
         return default_gateway(net)
@@ -222,7 +238,7 @@ def _gateway(body: SubnetCreate, net: Net) -> str | None:
 
 async def _pool(tx: Connection, body: SubnetCreate, project_id: str) -> SubnetPool | None:
     if body.use_default_subnetpool and body.subnetpool_id is None:
-        return await pool_choice.default_pool(tx, body.ip_version or 4)
+        return await pool_choice.default_pool(tx, int(body.ip_version or 4))
     if body.subnetpool_id is None:
         return None
     pool = await pool_choice.locked(tx, body.subnetpool_id)

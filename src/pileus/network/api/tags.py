@@ -14,7 +14,7 @@ from pileus.kit.routes import Routes, Target
 from pileus.kit.web import Ctx
 from pileus.network import faults
 from pileus.network.api.policies import MEMBER, READER
-from pileus.network.model import address_groups, base, networks, ports, qos, routers, security_groups, subnets
+from pileus.network.model import address_groups, base, networks, ports, qos, routers, security_groups, subnets, trunks
 
 routes = Routes()
 Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -22,7 +22,7 @@ TAGGED: dict[str, sa.Table] = {
     "networks": networks.networks, "subnets": subnets.subnets, "ports": ports.ports, "routers": routers.routers,
     "floatingips": routers.floating_ips, "security-groups": security_groups.security_groups,
     "security-group-rules": security_groups.rules, "subnetpools": subnets.pools,
-    "address-groups": address_groups.address_groups, "policies": qos.policies}
+    "address-groups": address_groups.address_groups, "policies": qos.policies, "trunks": trunks.trunks}
 TAGGED |= {name.replace("-", "_"): table for name, table in TAGGED.items() if "-" in name}
 MANY = 50                    # tags on one resource
 

@@ -11,7 +11,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Network(Record, frozen=True, kw_only=True):
     """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge.
-    Hosts in `without_dhcp` do not answer DHCP."""
+    Hosts in `without_dhcp` do not answer DHCP. `dns_domains` are those that its ports' names are in, the first the
+    one that guests are told."""
 
     id: str
     revision: int = 0
@@ -20,6 +21,7 @@ class Network(Record, frozen=True, kw_only=True):
     external: bool = False
     physical: str | None = None
     without_dhcp: tuple[str, ...] = ()
+    dns_domains: tuple[str, ...] = ()
 
 
 class HostRoute(Record, frozen=True, kw_only=True):
@@ -28,6 +30,8 @@ class HostRoute(Record, frozen=True, kw_only=True):
 
 
 class Subnet(Record, frozen=True, kw_only=True):
+    """Within a `scope` of addresses, routers translate nothing; between two they let nothing through as it is."""
+
     id: str
     network_id: str
     cidr: str
@@ -39,6 +43,7 @@ class Subnet(Record, frozen=True, kw_only=True):
     host_routes: tuple[HostRoute, ...] = ()
     ipv6_ra_mode: str | None = None
     ipv6_address_mode: str | None = None
+    scope: str | None = None
 
 
 class FixedIp(Record, frozen=True, kw_only=True):
@@ -77,6 +82,13 @@ class Qos(Record, frozen=True, kw_only=True):
     dscp: int | None = None
 
 
+class Under(Record, frozen=True, kw_only=True):
+    """A subport's frames go through its parent port's tap, with a VLAN tag that the guest there gives and takes."""
+
+    port_id: str
+    vlan: int
+
+
 class Port(Record, frozen=True, kw_only=True):
     id: str
     revision: int = 0
@@ -92,9 +104,11 @@ class Port(Record, frozen=True, kw_only=True):
     device_owner: str = ""
     project_id: str = ""
     hostname: str = ""
+    dns_name: str = ""
     dns_domain: str = ""
     dhcp_options: tuple[DhcpOption, ...] = ()
     qos: Qos | None = None
+    under: Under | None = None
 
 
 class Gateway(Record, frozen=True, kw_only=True):
@@ -115,6 +129,7 @@ class Router(Record, frozen=True, kw_only=True):
     routes: tuple[HostRoute, ...] = ()
     host: str | None = None
     project_id: str = ""
+    qos: Qos | None = None
 
 
 class Forwarding(Record, frozen=True, kw_only=True):
@@ -217,6 +232,8 @@ class Neighbour(Record, frozen=True, kw_only=True):
     underlay_ip: str | None = None
     device_id: str = ""
     project_id: str = ""
+    dns_name: str = ""
+    dns_domain: str = ""
 
 
 class NetworkSlice(Record, frozen=True, kw_only=True):
@@ -241,6 +258,8 @@ class Leg(Record, frozen=True, kw_only=True):
     advertised: tuple[str, ...] = ()
     managed: bool = False
     other: bool = False
+    scope4: str | None = None
+    scope6: str | None = None
 
 
 class GatewayLeg(Record, frozen=True, kw_only=True):
@@ -252,6 +271,8 @@ class GatewayLeg(Record, frozen=True, kw_only=True):
     mtu: int = 1500
     physical: str | None = None
     network_id: str = ""
+    scope4: str | None = None
+    scope6: str | None = None
 
 
 class RouterSlice(Record, frozen=True, kw_only=True):
@@ -263,6 +284,7 @@ class RouterSlice(Record, frozen=True, kw_only=True):
     routes: tuple[HostRoute, ...] = ()
     floating_ips: tuple[FloatingIp, ...] = ()
     meters: tuple[Meter, ...] = ()
+    qos: Qos | None = None
 
 
 class GroupSlice(Record, frozen=True, kw_only=True):

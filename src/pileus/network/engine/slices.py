@@ -120,6 +120,8 @@ def _network(index: _Index, host: str, network: Network, hosts: set[str]) -> Net
             underlay_ip=None if place == host else index.hosts[place].underlay_ip,
             device_id=port.device_id,
             project_id=port.project_id,
+            dns_name=port.dns_name,
+            dns_domain=port.dns_domain,
         ))
     subnets = index.subnets_of[network.id]
     if host in network.without_dhcp:
@@ -142,6 +144,7 @@ def _router(index: _Index, router: Router) -> RouterSlice:
         routes=tuple(sorted(router.routes, key=lambda route: (route.destination, route.nexthop))),
         floating_ips=tuple(index.floating_of[router.id]),
         meters=tuple(meter for meter in index.meters if meter.project_id in (None, router.project_id)),
+        qos=router.qos,
     )
 
 
@@ -159,14 +162,22 @@ def _leg(index: _Index, port: Port) -> Leg:
         advertised=tuple(sorted(subnet.cidr for subnet in six)),
         managed=any(subnet.ipv6_ra_mode == "dhcpv6-stateful" for subnet in six),
         other=any(subnet.ipv6_ra_mode == "dhcpv6-stateless" for subnet in six),
+        scope4=_scope(subnets, 4),
+        scope6=_scope(subnets, 6),
     )
+
+
+def _scope(subnets: Iterable[Subnet], version: int) -> str | None:
+    """Subnets of one version on one network are all of one scope."""
+    return next((subnet.scope for subnet in subnets if subnet.ip_version == version), None)
 
 
 def _gateway(index: _Index, gateway: Gateway) -> GatewayLeg | None:
     network, port = index.networks.get(gateway.network_id), index.ports.get(gateway.port_id)
     if network is None or port is None:
         return None
-    nexthops = [index.subnets[f.subnet_id].gateway_ip for f in gateway.fixed_ips if f.subnet_id in index.subnets]
+    subnets = [index.subnets[fixed.subnet_id] for fixed in gateway.fixed_ips if fixed.subnet_id in index.subnets]
+    nexthops = [subnet.gateway_ip for subnet in subnets]
     return GatewayLeg(
         port_id=gateway.port_id,
         revision=port.revision,
@@ -176,6 +187,8 @@ def _gateway(index: _Index, gateway: Gateway) -> GatewayLeg | None:
         mtu=network.mtu,
         physical=network.physical,
         network_id=network.id,
+        scope4=_scope(subnets, 4),
+        scope6=_scope(subnets, 6),
     )
 
 

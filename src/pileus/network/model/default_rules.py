@@ -45,7 +45,11 @@ class DefaultRule(Row, frozen=True, kw_only=True):
 
 
 def meaning_of(row: DefaultRule) -> str:
-    return " ".join("-" if (value := getattr(row, name)) is None else str(value) for name in SAID)
+    """Of the groups that begin with the rule there are two kinds; those of all kinds are said as they always were."""
+    said = " ".join("-" if (value := getattr(row, name)) is None else str(value) for name in SAID)
+    if row.used_in_default_sg and row.used_in_non_default_sg:
+        return said
+    return said + (" default" if row.used_in_default_sg else " others" if row.used_in_non_default_sg else " none")
 
 
 async def get(conn: Connection, default_security_group_rule_id: str) -> DefaultRule:
@@ -60,3 +64,12 @@ async def for_groups(conn: Connection, *, default: bool) -> list[DefaultRule]:
     c = default_rules.c
     used = c.used_in_default_sg if default else c.used_in_non_default_sg
     return await db.many(conn, sa.select(default_rules).where(used).order_by(c.created_at, c.id), DefaultRule)
+
+
+async def same_as(conn: Connection, row: DefaultRule) -> str | None:
+    """The template that says the same for the same kinds of groups."""
+    c = default_rules.c
+    said = [c[name].is_(None) if getattr(row, name) is None else c[name] == getattr(row, name) for name in SAID]
+    return await db.scalar(conn, sa.select(c.id).where(
+        *said, c.used_in_default_sg == row.used_in_default_sg,
+        c.used_in_non_default_sg == row.used_in_non_default_sg))

@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network import faults
 from pileus.network.model.base import Row, chunks, metadata, rows, standard_columns
-from pileus.network.model.subnets import subnets
+from pileus.network.model.subnets import pools, subnets
 
 networks = sa.Table(
     "network", metadata, *standard_columns("network"),
@@ -83,12 +84,23 @@ async def by_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Network]:
         conn, sa.select(networks).where(networks.c.id.in_(part)), Network)}
 
 
-async def subnet_ids(conn: Connection, network_ids: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+class Inside(msgspec.Struct):
+    """A network's subnets, and its address scope by IP version."""
+
+    subnet_ids: list[str] = []
+    scopes: dict[int, str] = {}
+
+
+async def inside(conn: Connection, network_ids: Iterable[str]) -> dict[str, Inside]:
+    found: dict[str, Inside] = defaultdict(Inside)
     for part in chunks(network_ids):
-        query = sa.select(subnets.c.network_id, subnets.c.id).where(subnets.c.network_id.in_(part))
-        for network_id, subnet_id in await rows(conn, query.order_by(subnets.c.created_at, subnets.c.id)):
-            found[network_id].append(subnet_id)
+        query = sa.select(subnets.c.network_id, subnets.c.id, subnets.c.ip_version, pools.c.address_scope_id).outerjoin(
+            pools, pools.c.id == subnets.c.subnetpool_id).where(subnets.c.network_id.in_(part))
+        for network_id, subnet_id, version, scope_id in await rows(
+                conn, query.order_by(subnets.c.created_at, subnets.c.id)):
+            found[network_id].subnet_ids.append(subnet_id)
+            if scope_id is not None:
+                found[network_id].scopes[version] = scope_id
     return found
 
 

@@ -13,7 +13,9 @@ from pileus.network import policy_faults
 from pileus.network.model.base import Row, chunks, metadata, standard_columns
 
 BANDWIDTH, DSCP, PACKETS = "bandwidth_limit", "dscp_marking", "packet_rate_limit"
-KINDS = (BANDWIDTH, DSCP, PACKETS)
+LEAST_BANDWIDTH, LEAST_PACKETS = "minimum_bandwidth", "minimum_packet_rate"
+KINDS = (BANDWIDTH, DSCP, PACKETS, LEAST_BANDWIDTH, LEAST_PACKETS)
+LEAST_OF = {BANDWIDTH: LEAST_BANDWIDTH, PACKETS: LEAST_PACKETS}      # what a limit must leave room for
 policies = sa.Table(
     "qos_policy", metadata, *standard_columns("qos_policy"),
     sa.Column("default_of", sa.String(64), unique=True),
@@ -36,7 +38,8 @@ class QosPolicy(Row, frozen=True, kw_only=True):
 
 
 class QosRule(Row, frozen=True, kw_only=True):
-    """`most` is in kilobits or kilopackets per second (`burst` in kilobits, kilopackets), or the mark itself."""
+    """`most` is in kilobits or kilopackets per second (`burst` in kilobits, kilopackets), or the mark itself. Minima
+    are told to who places ports; nothing on a host makes them so."""
 
     policy_id: str
     kind: str
@@ -72,3 +75,10 @@ async def rules_of(conn: Connection, policy_ids: Iterable[str] | None = None) ->
 
 async def default_for(conn: Connection, project_id: str) -> str | None:
     return await db.scalar(conn, sa.select(policies.c.id).where(policies.c.default_of == project_id))
+
+
+async def find_rule(conn: Connection, rule_id: str, kind: str) -> QosRule:
+    row = await db.one(conn, sa.select(rules).where(rules.c.id == rule_id, rules.c.kind == kind), QosRule)
+    if row is None:
+        raise policy_faults.QosRuleUnknown(rule_id=rule_id)
+    return row

@@ -14,9 +14,11 @@ from pileus.network.config import Quotas
 from pileus.network.model.base import metadata, rows
 from pileus.network.model.networks import networks
 from pileus.network.model.ports import ports
+from pileus.network.model.rbac import policies
 from pileus.network.model.routers import floating_ips, routers
 from pileus.network.model.security_groups import rules, security_groups
 from pileus.network.model.subnets import pools, subnets
+from pileus.network.model.trunks import trunks
 
 quotas = sa.Table(
     "quota", metadata,
@@ -26,7 +28,8 @@ quotas = sa.Table(
 )
 COUNTED: Mapping[str, sa.Table] = {
     "network": networks, "subnet": subnets, "subnetpool": pools, "port": ports, "router": routers,
-    "floatingip": floating_ips, "security_group": security_groups, "security_group_rule": rules}
+    "floatingip": floating_ips, "security_group": security_groups, "security_group_rule": rules,
+    "rbac_policy": policies, "trunk": trunks}
 
 
 async def limits(conn: Connection, project_id: str, defaults: Quotas) -> dict[str, int]:

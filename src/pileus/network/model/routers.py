@@ -22,6 +22,7 @@ routers = sa.Table(
     sa.Column("gateway_network_id", sa.String(36), sa.ForeignKey("network.id"), index=True),
     sa.Column("routes", Json, nullable=False),
     sa.Column("host", sa.String(255), index=True),
+    sa.Column("qos_policy_id", sa.String(36), sa.ForeignKey("qos_policy.id"), index=True),
 )
 interfaces = sa.Table(
     "router_interface", metadata,
@@ -45,7 +46,8 @@ floating_ips = sa.Table(
 
 
 class Router(Row, frozen=True, kw_only=True):
-    """`host` is where it lives; the conductor chooses, and chooses anew when that host is dead."""
+    """`host` is where it lives; the conductor chooses, and chooses anew when that host is dead. The policy is its
+    gateway's."""
 
     admin_state_up: bool = True
     status: str = "ACTIVE"
@@ -54,6 +56,7 @@ class Router(Row, frozen=True, kw_only=True):
     gateway_network_id: str | None = None
     routes: list[HostRoute] = []
     host: str | None = None
+    qos_policy_id: str | None = None
 
 
 class FloatingIp(Row, frozen=True, kw_only=True):

@@ -13,8 +13,10 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.network import faults
+from pileus.network.group_rules import normalized
 from pileus.network.model import default_rules
 from pileus.network.model.base import Row, chunks, metadata, standard_columns
+from pileus.network.model.ports import port_groups
 
 projects = sa.Table(
     "project", metadata,
@@ -67,7 +69,7 @@ class Rule(Row, frozen=True, kw_only=True):
 
 def meaning_of(rule: Rule) -> str:
     parts = (rule.direction, rule.ethertype, rule.protocol, rule.port_range_min, rule.port_range_max,
-             rule.remote_ip_prefix, rule.remote_group_id, *filter(None, [rule.remote_address_group_id]))
+             normalized(rule.remote_ip_prefix), rule.remote_group_id, *filter(None, [rule.remote_address_group_id]))
     return " ".join("-" if part is None else str(part) for part in parts)
 
 
@@ -133,3 +135,8 @@ async def rules_of(conn: Connection, group_ids: Iterable[str]) -> dict[str, list
 async def by_ids(conn: Connection, ids: Iterable[str]) -> dict[str, SecurityGroup]:
     return {row.id: row for part in chunks(sorted(set(ids))) for row in await db.many(
         conn, sa.select(security_groups).where(security_groups.c.id.in_(part)), SecurityGroup)}
+
+
+async def is_used(conn: Connection, group_id: str) -> bool:
+    return await db.scalar(conn, sa.select(port_groups.c.port_id).where(
+        port_groups.c.security_group_id == group_id).limit(1)) is not None

@@ -24,6 +24,7 @@ pools = sa.Table(
     sa.Column("default_quota", sa.Integer),
     sa.Column("shared", sa.Boolean, nullable=False),
     sa.Column("is_default", sa.Boolean, nullable=False),
+    sa.Column("address_scope_id", sa.String(36), sa.ForeignKey("address_scope.id"), index=True),
 )
 subnets = sa.Table(
     "subnet", metadata, *standard_columns("subnet"),
@@ -86,6 +87,7 @@ class SubnetPool(Row, frozen=True, kw_only=True):
     default_quota: int | None = None
     shared: bool = False
     is_default: bool = False
+    address_scope_id: str | None = None
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -47,7 +47,7 @@ async def _wanted(network: Network) -> tuple[list[Host], dict[str, tuple[Slice, 
         places = tuple((host.name, host.underlay_ip) for host in known)
         if last.fits(change, places, time.monotonic()):
             return known, last.slices
-        found = await read_records(reader, known, last.known)
+        found = await read_records(reader, known, last.known, dns_domain=network.config.dns_domain)
     last.slices = await asyncio.to_thread(_rendered, found)
     last.change, last.hosts, last.at = change, places, time.monotonic()
     return known, last.slices
@@ -92,7 +92,8 @@ async def _finish_resting_legs(network: Network, host: str) -> None:
     guests = ports.alias()
     served = sa.select(guests.c.network_id).where(guests.c.host != "")
     idle = sa.select(ports.c.id).where(
-        ports.c.device_owner == DHCP, ports.c.status != ACTIVE, ports.c.network_id.not_in(served))
+        ports.c.device_owner == DHCP, ports.c.status != ACTIVE, ports.c.admin_state_up,
+        ports.c.network_id.not_in(served))
     async with network.db.read() as reader:
         waiting = [*await db.scalars(reader, query), *await db.scalars(reader, idle)]
     if waiting:

@@ -26,5 +26,5 @@ async def list_candidates(ctx: Ctx, query: dict[str, list[str]]) -> Response:
             await names.must_know_traits(reader, wanted.trait_names())
     columns = ctx.app.columns
     await columns.refresh()
-    found = candidates.find(columns, wanted, at_most=ctx.app.config.max_candidates)
+    found = candidates.find(columns, wanted, at_most=ctx.app.config.max_candidates, chance=ctx.app.chance)
     return json_answer(candidate_answers.encode(columns, wanted, found, ctx.version))

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from pileus.kit.bus import Handlers
 from pileus.volume import messages
 from pileus.volume.agent.agent import Agent
+from pileus.volume.drivers import qcow2
 from pileus.volume.drivers.base import Export, HeldVolume, VolumeFailed
 from pileus.volume.messages import BackupWritten
 
@@ -21,7 +22,7 @@ PIECE = 1 << 20
 @handlers.on(messages.EnsureVolume)
 async def ensure_volume(agent: Agent, message: messages.EnsureVolume) -> None:
     async with agent.turn(message.volume_id, message.origin and message.origin.volume_id):
-        await agent.driver.ensure(message.volume_id, message.size_gb, message.origin)
+        await agent.driver.ensure(message.volume_id, message.size_gb, message.origin, message.key)
 
 
 @handlers.on(messages.EnsureNoVolume)
@@ -57,7 +58,7 @@ async def revert_volume(agent: Agent, message: messages.RevertVolume) -> None:
 @handlers.on(messages.ExportVolume)
 async def export_volume(agent: Agent, message: messages.ExportVolume) -> Export:
     async with agent.turn(message.volume_id):
-        found = await agent.driver.export(message.volume_id, message.options)
+        found = await agent.driver.export(message.volume_id, message.options, message.key)
     if found is None:
         raise VolumeFailed(message.volume_id, "exported", "the driver serves nothing")
     return found
@@ -76,7 +77,7 @@ async def fill_from_image(agent: Agent, message: messages.FillFromImage) -> None
             with path.open("wb") as file:
                 async for piece in agent.images.download(message.image_id):
                     await asyncio.to_thread(file.write, piece)
-            await agent.driver.fill(message.volume_id, str(path), message.disk_format)
+            await agent.driver.fill(message.volume_id, str(path), message.disk_format, message.key)
 
 
 @handlers.on(messages.FillFromExport)
@@ -98,7 +99,12 @@ async def upload_volume(agent: Agent, message: messages.UploadVolume) -> None:
                 await asyncio.to_thread(file.truncate, size)
                 async for offset, piece in agent.driver.read(message.volume_id):
                     await asyncio.to_thread(_write_at, file, offset, piece)
-            await agent.images.upload(message.image_id, _pieces(path), size=size)
+            if message.disk_format == "raw":
+                await agent.images.upload(message.image_id, _pieces(path), size=size)
+                return
+            with agent.scratch_file() as image_path:
+                await qcow2.write_image(path, image_path, message.disk_format)
+                await agent.images.upload(message.image_id, _pieces(image_path), size=image_path.stat().st_size)
 
 
 def _write_at(file: BinaryIO, offset: int, piece: bytes) -> None:

@@ -48,9 +48,11 @@ def brief(row: Attachment) -> AttachmentBrief:
 def view(ctx: Ctx, row: Attachment) -> AttachmentView:
     """How to reach the bytes is told to services and administrators: with it, a project could write to them."""
     shown: dict[str, Any] = {}
-    if row.connection and (ctx.caller.is_admin or ctx.caller.has("service")):
-        shown = {"driver_volume_type": row.connection["driver_volume_type"], "attachment_id": row.id,
-                 "volume_id": row.volume_id, "connector": row.connector or {}} | row.connection["data"]
+    if ctx.caller.is_admin or ctx.caller.has("service"):
+        shown = {"connector": row.connector} if row.connector else {}
+        if row.connection:
+            shown |= {"driver_volume_type": row.connection["driver_volume_type"], "attachment_id": row.id,
+                      "volume_id": row.volume_id, "connector": row.connector or {}} | row.connection["data"]
     return AttachmentView(id=row.id, status=row.status, instance=row.server_id, volume_id=row.volume_id,
                           attached_at=iso_or_none(row.attached_at), detached_at=None, attach_mode=row.mode,
                           connection_info=shown)
@@ -61,6 +63,8 @@ async def _page(ctx: Ctx, query: Query) -> listing.Found:
     wanted = listed(ctx, query, filters=FILTERS, sortable={"id", "created_at", "status", "volume_id"}, renamed=renamed)
     if ctx.caller.has("service") and "all_tenants" in query:
         wanted.project_id = None
+        if "instance_id" in query:
+            wanted.exact["server_id"] = list(query["instance_id"])             # of several servers at once
     async with ctx.db.read() as reader:
         return await listing.page(reader, table, wanted, Attachment)
 
@@ -85,7 +89,7 @@ async def show_attachment(ctx: Ctx, row: Attachment) -> AttachmentView:
     return view(ctx, row)
 
 
-class AttachmentCreate(msgspec.Struct, kw_only=True):
+class AttachmentCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     volume_uuid: Key
     instance_uuid: str | None = None
     connector: dict[str, Any] | None = None
@@ -121,6 +125,17 @@ async def _connect(ctx: Ctx, row: Attachment, connector: dict[str, Any]) -> Atta
     return row
 
 
+async def _keep(ctx: Ctx, row: Attachment, connector: dict[str, Any]) -> Attachment:
+    """Served no longer, but had by nobody else: so a server has a volume that is on no host. What the connector says
+    is kept for the time when it is on one again."""
+    async with ctx.db.write() as tx:
+        row = await attachments.change(tx, row, ctx.clock(), connector=connector, connection=None, host=None,
+                                       mountpoint=connector.get("mountpoint"), status=AttachStatus.RESERVED)
+        await attaching.settle(tx, row.volume_id, ctx.clock())
+    await attaching.release(ctx.app, row.volume_id)
+    return row
+
+
 class AttachmentUpdate(msgspec.Struct, kw_only=True):
     connector: dict[str, Any]
 
@@ -128,6 +143,9 @@ class AttachmentUpdate(msgspec.Struct, kw_only=True):
 @routes.put("/v3/attachments/{attachment_id}", envelope="attachment", target=ATTACHMENT, window=WINDOW,
             policy=Rule("volume:attachment_update", MEMBER))
 async def update_attachment(ctx: Ctx, row: Attachment, body: AttachmentUpdate) -> AttachmentView:
+    """A service's connector without a host is one of a server that is on none."""
+    if ctx.caller.has("service") and not body.connector.get("host"):
+        return view(ctx, await _keep(ctx, row, body.connector))
     if not body.connector:
         raise Invalid(reason="Invalid input received: a connector is needed.")
     return view(ctx, await _connect(ctx, row, body.connector))

@@ -63,7 +63,8 @@ class BackupView(msgspec.Struct, kw_only=True):
     is_incremental: bool
     has_dependent_backups: bool
     data_timestamp: str | None
-    project_id: str | UnsetType = msgspec.field(name="os-backup-project-attr:project_id", default=UNSET)
+    project_id: Annotated[str | UnsetType, since(versions.BACKUP_PROJECT)] = msgspec.field(
+        name="os-backup-project-attr:project_id", default=UNSET)
     metadata: Annotated[dict[str, str], since(versions.BACKUP_METADATA)] = {}
     user_id: Annotated[str, since(versions.BACKUP_USER)] = ""
 
@@ -88,7 +89,8 @@ def view(ctx: Ctx, seen: Seen) -> BackupView:
 
 
 async def _page(ctx: Ctx, query: Query) -> Found:
-    wanted = listed(ctx, query, filters=FILTERS, sortable=SORTABLE, renamed={"size": "size_gb"})
+    sortable = SORTABLE if ctx.version >= versions.BACKUP_NAME_SORT else SORTABLE - {"name"}
+    wanted = listed(ctx, query, filters=FILTERS, sortable=sortable, renamed={"size": "size_gb"})
     if wanted.limit == 0:
         return Found([], False)
     async with ctx.db.read() as reader:
@@ -112,7 +114,7 @@ async def show_backup(ctx: Ctx, seen: Seen) -> BackupView:
     return view(ctx, seen)
 
 
-class BackupCreate(msgspec.Struct, kw_only=True):
+class BackupCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     volume_id: str
     name: Name | None = None
     description: Name | None = None
@@ -136,8 +138,10 @@ async def create_backup(ctx: Ctx, body: BackupCreate) -> BackupBrief:
             snapshot.must_be("available")
         else:
             volume.must_allow("backup")
-            if volume.status == Status.IN_USE and not truth(body.force or False, "force"):
-                raise Invalid(reason="Invalid volume: Backing up an in-use volume must use the force flag.")
+        if volume.encrypted:
+            raise Invalid(reason="Invalid volume: backups of encrypted volumes are not supported.")
+        if snapshot is None and volume.status == Status.IN_USE and not truth(body.force or False, "force"):
+            raise Invalid(reason="Invalid volume: Backing up an in-use volume must use the force flag.")
         project_id, incremental = ctx.caller.project_id or "", truth(body.incremental or False, "incremental")
         parent = await backups.latest_of(tx, volume.id, project_id) if incremental else None
         if incremental and parent is None:
@@ -158,7 +162,7 @@ async def create_backup(ctx: Ctx, body: BackupCreate) -> BackupBrief:
     return brief(ctx, row, metadata=True)
 
 
-class BackupUpdate(msgspec.Struct, kw_only=True):
+class BackupUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: Name | None | UnsetType = UNSET
     description: Name | None | UnsetType = UNSET
     metadata: Annotated[Metadata | UnsetType, since(versions.BACKUP_METADATA)] = UNSET
@@ -209,7 +213,7 @@ async def reset_status(ctx: Ctx, seen: Seen, body: StatusReset) -> None:
         await backups.change(tx, await backups.get(tx, seen.id), ctx.clock(), status=body.status.lower())
 
 
-class RestoreTo(msgspec.Struct, kw_only=True):
+class RestoreTo(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     volume_id: str | None = None
     name: Name | None = None
 

@@ -14,7 +14,7 @@ from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 from pileus.volume import versions
 from pileus.volume.api.groups import Brief, Reset, known_status
-from pileus.volume.api.values import Name, Query, listed, start
+from pileus.volume.api.values import Name, Query, listed, start, unsifted
 from pileus.volume.api.volume_create import mine
 from pileus.volume.faults import GroupNotFound, GroupSnapshotNotFound, Invalid
 from pileus.volume.model import groups, listing, quotas, snapshots, volumes
@@ -49,7 +49,8 @@ def snapshot_view(row: GroupSnapshot) -> GroupSnapshotView:
 
 
 async def _snapshot_page(ctx: Ctx, query: Query) -> listing.Found:
-    wanted = listed(ctx, query, filters={"name", "status", "group_id", "id"},
+    asked = query if ctx.version >= versions.GROUP_SNAPSHOT_FILTERS else unsifted(query)
+    wanted = listed(ctx, asked, filters={"name", "status", "group_id", "id"},
                     sortable={"id", "name", "created_at", "status", "group_id"})
     async with ctx.db.read() as reader:
         return await listing.page(reader, snapshot_table, wanted, GroupSnapshot)
@@ -75,7 +76,7 @@ async def show_group_snapshot(ctx: Ctx, row: GroupSnapshot) -> GroupSnapshotView
     return snapshot_view(row)
 
 
-class GroupSnapshotCreate(msgspec.Struct, kw_only=True):
+class GroupSnapshotCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     group_id: str
     name: Name | None = None
     description: Name | None = None
@@ -118,7 +119,7 @@ async def delete_group_snapshot(ctx: Ctx, row: GroupSnapshot) -> None:
 
 
 @routes.action("/v3/group_snapshots/{group_snapshot_id}/action", "reset_status", target=SNAPSHOT,
-               window=since(versions.BACKUP_UPDATE_TIME), policy=Rule("group:reset_group_snapshot_status", ADMIN))
+               window=since(versions.GROUP_SNAPSHOT_RESET), policy=Rule("group:reset_group_snapshot_status", ADMIN))
 async def reset_group_snapshot(ctx: Ctx, row: GroupSnapshot, body: Reset) -> None:
     async with ctx.db.write() as tx:
         await groups.change_snapshot(tx, row, ctx.clock(), status=known_status(body.status))

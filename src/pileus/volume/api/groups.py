@@ -19,7 +19,7 @@ from pileus.volume import versions
 from pileus.volume.api.values import Name, Query, listed, start, truth
 from pileus.volume.api.volume_create import mine
 from pileus.volume.faults import GroupNotFound, GroupSnapshotNotFound, Invalid
-from pileus.volume.model import groups, listing, quotas, snapshots, types, volumes
+from pileus.volume.model import groups, keys, listing, quotas, snapshots, types, volumes
 from pileus.volume.model.groups import Group
 from pileus.volume.model.tables import groups as table
 from pileus.volume.model.volumes import Volume
@@ -49,7 +49,7 @@ class GroupView(Brief, kw_only=True):
     group_snapshot_id: Annotated[str | None, since(versions.GROUP_SNAPSHOTS)] = None
     source_group_id: Annotated[str | None, since(versions.GROUP_SNAPSHOTS)] = None
     volumes: Annotated[list[str] | UnsetType, since(versions.GROUP_VOLUMES)] = UNSET
-    replication_status: Annotated[str | None, since(versions.POOL_FILTERS)] = None
+    replication_status: Annotated[str | None, since(versions.GROUP_REPLICATION)] = None
     project_id: Annotated[str, since(versions.GROUP_PROJECT)] = ""
 
 
@@ -92,7 +92,7 @@ async def show_group(ctx: Ctx, row: Group, query: GroupQuery) -> GroupView:
     return found
 
 
-class GroupCreate(msgspec.Struct, kw_only=True):
+class GroupCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     group_type: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     volume_types: Annotated[list[str], msgspec.Meta(min_length=1)]
     name: Name | None = None
@@ -140,6 +140,9 @@ async def create_group_from_source(ctx: Ctx, body: GroupSource) -> Brief:
         sources = {}
         for origin, source in made_of:
             volume = _like(origin, row, source, ctx.clock())
+            if origin.encryption_key_id is not None:
+                key_id = await keys.make(tx, ctx.app.box, like=origin.encryption_key_id)
+                volume = msgspec.structs.replace(volume, encrypted=True, encryption_key_id=key_id)
             await volumes.add(tx, volume)
             sources[volume.id] = source
         await start(ctx, tx, CreateGroup(group_id=row.id, sources=sources), row.id)
@@ -171,7 +174,7 @@ async def _sources(ctx: Ctx, tx: Connection, body: GroupSource) -> tuple[Group, 
     return await groups.get(tx, held.group_id), found
 
 
-class GroupUpdate(msgspec.Struct, kw_only=True):
+class GroupUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: Name | None | UnsetType = UNSET
     description: Name | None | UnsetType = UNSET
     add_volumes: str | None = None

@@ -80,6 +80,8 @@ async def _manage(ctx: Ctx, body: ManageVolume) -> VolumeView:
             raise Invalid(reason=f"Unable to manage existing volume. Volume {reference} already managed.")
         kind = await types.get_allowed(tx, body.volume_type, ctx.caller) if body.volume_type else \
             await types.default_for(tx, ctx.caller.project_id, ctx.app.config.default_type)
+        if kind.encryption is not None:
+            raise Invalid(reason="Unable to manage existing volume. Its key is not known.")
         row = next(each for each in await services.every(tx, binary=services.VOLUME, host=body.host.partition("#")[0]))
         volume = Volume(
             id=new_uuid(), project_id=ctx.caller.project_id or "", user_id=ctx.caller.user_id,

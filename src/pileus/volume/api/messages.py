@@ -11,7 +11,7 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 from pileus.volume import versions
-from pileus.volume.api.values import Query, listed
+from pileus.volume.api.values import Query, listed, unsifted
 from pileus.volume.faults import MessageNotFound
 from pileus.volume.model import listing, notices
 from pileus.volume.model.notices import KEPT_SECONDS, Notice
@@ -46,7 +46,8 @@ def view(ctx: Ctx, row: Notice) -> MessageView:
 
 @routes.get("/v3/messages", envelope="messages", window=WINDOW, policy=Rule("message:get_all", PROJECT_READER))
 async def list_messages(ctx: Ctx, query: Query) -> Page[MessageView]:
-    wanted = listed(ctx, query, filters={"resource_id", "resource_type", "request_id"},
+    asked = query if ctx.version >= versions.MESSAGE_LISTS else unsifted(query)
+    wanted = listed(ctx, asked, filters={"resource_id", "resource_type", "request_id"},
                     sortable={"id", "created_at", "resource_type", "resource_id", "request_id"},
                     renamed={"resource_uuid": "resource_id"})
     async with ctx.db.read() as reader:

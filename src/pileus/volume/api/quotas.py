@@ -10,6 +10,7 @@ from pileus.kit.faults import BadRequest
 from pileus.kit.policy import ADMIN, ANYONE, Rule
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
+from pileus.volume import versions
 from pileus.volume.api.values import BIGGEST, truth
 from pileus.volume.model import quotas
 from pileus.volume.model.quotas import CLASS
@@ -96,7 +97,7 @@ async def update_class(ctx: Ctx, name: str, body: dict[str, Any]) -> dict[str, A
 @routes.get("/v3/limits", envelope="limits", policy=Rule("limits_extension:used_limits", ANYONE))
 async def show_limits(ctx: Ctx) -> dict[str, Any]:
     project = ctx.caller.project_id or ""
-    if ctx.caller.is_admin:
+    if ctx.caller.is_admin and ctx.version >= versions.LIMITS_OF_PROJECT:
         project = ctx.request.query_params.get("project_id", project)
     async with ctx.db.read() as reader:
         limit, used = await quotas.limits(reader, ctx.app.config, project), await quotas.usage(reader, project)

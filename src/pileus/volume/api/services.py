@@ -16,7 +16,7 @@ from pileus.kit.web import Ctx
 from pileus.volume import scheduler, versions
 from pileus.volume.api.values import Query, truth
 from pileus.volume.faults import HostNotFound, ServiceNotFound
-from pileus.volume.model import services
+from pileus.volume.model import services, types
 from pileus.volume.model.services import ServiceRow
 from pileus.volume.model.tables import snapshots, volumes
 from pileus.volume.times import iso
@@ -189,9 +189,16 @@ async def list_pools(ctx: Ctx, query: PoolQuery) -> Page[dict[str, Any]]:
     async with ctx.db.read() as reader:
         rows = await services.every(reader, binary=services.VOLUME)
         promised = await services.provisioned(reader)
+        if query.volume_type is not None and ctx.version >= versions.POOL_TYPE_FILTER:
+            kind = await types.get_allowed(reader, query.volume_type, ctx.caller)
+            wish = scheduler.Request(size_gb=0, extra_specs=kind.extra_specs)
+            pools = scheduler.choose(wish, rows, promised, ctx.clock()).pools
+            rows = [row for row in rows if scheduler.pool_of(row) in pools]
     found = [{"name": scheduler.pool_of(row)} | (
         {"capabilities": capabilities(row, promised, ctx.app.config.over_subscription)}
         if truth(query.detail, "detail") else {}) for row in rows if row.facts]
+    if ctx.version < versions.POOL_FILTERS:
+        return Page(found)
     return Page([each for each in found if query.name in (None, each["name"])])
 
 

@@ -14,9 +14,9 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 from pileus.volume import versions
-from pileus.volume.api.values import Metadata, Name, Query, counted, listed, start, stripped, truth, whole
+from pileus.volume.api.values import Metadata, Name, Query, counted, dictionary, listed, start, stripped, truth, whole
 from pileus.volume.api.volume_create import mine
-from pileus.volume.api.volumes import dictionary, named
+from pileus.volume.api.volumes import named
 from pileus.volume.faults import Invalid, SnapshotNotFound
 from pileus.volume.model import quotas, snapshots, types, volumes
 from pileus.volume.model.listing import Found
@@ -62,10 +62,11 @@ def view(row: Snapshot, *, whole_view: bool = True) -> SnapshotView:
 
 
 async def _page(ctx: Ctx, query: Query) -> Found:
-    wanted = listed(ctx, query, filters=FILTERS, sortable=SORTABLE, renamed=RENAMED)
+    sortable = SORTABLE if ctx.version >= versions.SNAPSHOT_NAME_SORT else SORTABLE - {"name"}
+    wanted = listed(ctx, query, filters=FILTERS, sortable=sortable, renamed=RENAMED)
     if "metadata" in query and ctx.version >= versions.SNAPSHOT_METADATA_FILTER:
         wanted.clauses += [volumes.has_property(table, name, value)
-                           for name, value in dictionary(query["metadata"][-1]).items()]
+                           for name, value in dictionary(query["metadata"][-1], "metadata").items()]
     if wanted.limit == 0:
         return Found([], False)
     async with ctx.db.read() as reader:
@@ -90,7 +91,7 @@ async def show_snapshot(ctx: Ctx, row: Snapshot) -> SnapshotView:
     return view(row)
 
 
-class SnapshotCreate(msgspec.Struct, kw_only=True):
+class SnapshotCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     volume_id: str | None                        # null is a volume that is not there
     name: Name | None = None
     display_name: Name | None = None
@@ -126,7 +127,7 @@ async def create_snapshot(ctx: Ctx, body: SnapshotCreate) -> SnapshotView:
     return view(row, whole_view=False)
 
 
-class SnapshotUpdate(msgspec.Struct, kw_only=True):
+class SnapshotUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     name: Name | None | UnsetType = UNSET
     display_name: Name | None | UnsetType = UNSET
     description: Name | None | UnsetType = UNSET

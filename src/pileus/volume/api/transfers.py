@@ -16,7 +16,7 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 from pileus.volume import versions
-from pileus.volume.api.values import Name, Query, counted, listed, truth
+from pileus.volume.api.values import Name, Query, counted, listed, truth, unsifted
 from pileus.volume.api.volume_create import mine
 from pileus.volume.faults import Invalid, TransferNotFound
 from pileus.volume.model import listing, quotas, snapshots, transfers, types, volumes
@@ -70,7 +70,7 @@ def _facts(ctx: Ctx, row: Transfer) -> dict:
             "destination_project_id": row.destination_project_id, "accepted": row.accepted}
 
 
-class TransferCreate(msgspec.Struct, kw_only=True):
+class TransferCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     volume_id: str
     name: Name | None = None
     no_snapshots: Annotated[bool | str, since(versions.TRANSFER_SNAPSHOTS)] = False
@@ -89,7 +89,8 @@ def _hash(salt: str, key: str) -> str:
 
 
 async def _page(ctx: Ctx, query: Query) -> listing.Found:
-    wanted = listed(ctx, query, filters={"name", "volume_id", "id"}, sortable={"id", "name", "created_at", "volume_id"})
+    asked = query if ctx.version >= versions.TRANSFER_PAGES else unsifted(query)
+    wanted = listed(ctx, asked, filters={"name", "volume_id", "id"}, sortable={"id", "name", "created_at", "volume_id"})
     async with ctx.db.read() as reader:
         return await listing.page(reader, table, wanted, Transfer)
 

@@ -14,7 +14,8 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import ADMIN, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.volume.api.values import Metadata, Name, Query, counted, listed, truth
+from pileus.volume import versions
+from pileus.volume.api.values import Metadata, Name, Query, counted, dictionary, listed, truth
 from pileus.volume.faults import TypeExists, TypeInUse, TypeNotFound
 from pileus.volume.model import listing, types
 from pileus.volume.model.tables import types as table
@@ -65,6 +66,9 @@ async def list_types(ctx: Ctx, query: Query) -> Page[TypeView]:
         wanted.clauses.append(types.allowed_to(ctx.caller.project_id) if public and "is_public" not in query
                               else table.c.is_public if public else sa.not_(table.c.is_public))
     async with ctx.db.read() as reader:
+        if "extra_specs" in query and ctx.version >= versions.TYPE_FILTERS:
+            specs = dictionary(query["extra_specs"][-1], "extra_specs")
+            wanted.clauses.append(table.c.id.in_(await types.with_specs(reader, specs)))
         found = await listing.page(reader, table, wanted, VolumeType)
     return Page([view(ctx, row) for row in found.rows], found.next_marker, counted(found.count))
 

@@ -70,6 +70,19 @@ def listed(ctx: Ctx, query: Query, *, filters: set[str], sortable: set[str], ren
     return wanted
 
 
+def dictionary(text: str, field: str) -> dict[str, str]:
+    """{'key': 'value'} as clients write it, in quotes of either kind. Raises BadRequest."""
+    try:
+        return msgspec.json.decode(text.replace("'", '"').replace('u"', '"'), type=dict[str, str])
+    except msgspec.DecodeError:
+        raise BadRequest(reason=f"{field} is no dictionary of texts: {text}") from None
+
+
+def unsifted(query: Query) -> Query:
+    """Of a list that was not filtered, sorted or paged yet."""
+    return {key: values for key, values in query.items() if key == "all_tenants"}
+
+
 def _comparisons(name: str, text: str) -> list[tuple[str, str, float]]:
     found = []
     for part in text.split(","):

@@ -26,7 +26,7 @@ routes = Routes()
 ACTION = "/v3/volumes/{volume_id}/action"
 
 
-class Extend(msgspec.Struct, kw_only=True):
+class Extend(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     new_size: int | str
 
 
@@ -47,7 +47,7 @@ async def extend_volume(ctx: Ctx, seen: Seen, body: Extend) -> None:
         await start(ctx, tx, ExtendVolume(volume_id=volume.id, size_gb=size, status=volume.status), volume.id)
 
 
-class ReadOnly(msgspec.Struct, kw_only=True):
+class ReadOnly(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     readonly: bool | str
 
 
@@ -59,7 +59,7 @@ async def set_read_only(ctx: Ctx, seen: Seen, body: ReadOnly) -> None:
         await volumes.change(tx, seen.volume, ctx.clock(), read_only=truth(body.readonly, "readonly"))
 
 
-class Bootable(msgspec.Struct, kw_only=True):
+class Bootable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     bootable: bool | str
 
 
@@ -73,8 +73,8 @@ async def set_bootable(ctx: Ctx, seen: Seen, body: Bootable) -> None:
 class UploadImage(msgspec.Struct, kw_only=True):
     image_name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     force: bool | str = False
-    disk_format: Literal["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "ploop"] = "raw"
-    container_format: str = "bare"
+    disk_format: Literal["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"] = "raw"
+    container_format: Literal["bare", "ovf", "ova", "docker"] = "bare"
     visibility: Annotated[str, since(versions.UPLOAD_VISIBILITY)] = "private"
     protected: Annotated[bool | str, since(versions.UPLOAD_VISIBILITY)] = False
 
@@ -85,10 +85,10 @@ async def upload_image(ctx: Ctx, seen: Seen, body: UploadImage) -> dict[str, Any
     """The image is made before the volume's row says so: one that nobody fills is the user's to delete."""
     volume = seen.volume
     volume.must_allow("upload")
+    if volume.encrypted:
+        raise Invalid(reason="Invalid volume: encrypted volumes cannot be uploaded as images.")
     if volume.status == Status.IN_USE and not truth(body.force, "force"):
         raise Invalid(reason="Invalid volume: Volume status is in-use.")
-    if (body.disk_format, body.container_format) != ("raw", "bare"):
-        raise BadRequest(reason="A volume is uploaded as it is: disk_format raw, container_format bare.")
     properties = {name: value for name, value in (volume.image_metadata or {}).items() if name not in _OF_THE_IMAGE}
     try:
         image = await ctx.app.image.as_caller(ctx.caller.token).create(
@@ -100,7 +100,8 @@ async def upload_image(ctx: Ctx, seen: Seen, body: UploadImage) -> dict[str, Any
         volume = await volumes.get(tx, seen.id)
         volume.must_allow("upload")
         await volumes.change(tx, volume, ctx.clock(), status=Status.UPLOADING, previous_status=volume.status)
-        await start(ctx, tx, Upload(volume_id=volume.id, image_id=image.id, status=volume.status), volume.id)
+        await start(ctx, tx, Upload(
+            volume_id=volume.id, image_id=image.id, status=volume.status, disk_format=body.disk_format), volume.id)
     more = {"visibility": body.visibility, "protected": truth(body.protected, "protected")}
     return {"id": volume.id, "updated_at": iso_or_none(volume.updated_at) or iso(volume.created_at),
             "status": Status.UPLOADING, "display_description": volume.description, "size": volume.size_gb,
@@ -112,7 +113,7 @@ async def upload_image(ctx: Ctx, seen: Seen, body: UploadImage) -> dict[str, Any
 _OF_THE_IMAGE = {"image_id", "image_name", "checksum", "container_format", "disk_format", "min_disk", "min_ram", "size"}
 
 
-class Retype(msgspec.Struct, kw_only=True):
+class Retype(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     new_type: Name
     migration_policy: Literal["on-demand", "never"] | None = "never"
 

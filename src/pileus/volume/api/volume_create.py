@@ -19,7 +19,7 @@ from pileus.volume import versions
 from pileus.volume.api.values import Metadata, Name, start, stripped, truth, whole
 from pileus.volume.api.volume_view import VolumeView, view
 from pileus.volume.faults import ImageRefused, Invalid
-from pileus.volume.model import backups, groups, quotas, services, snapshots, types, volumes
+from pileus.volume.model import backups, groups, keys, quotas, services, snapshots, types, volumes
 from pileus.volume.model.types import VolumeType
 from pileus.volume.model.volumes import Volume
 from pileus.volume.sagas.create_volume import CreateVolume, Source
@@ -84,9 +84,26 @@ async def of_image(ctx: Ctx, image_id: str) -> tuple[Image, dict[str, str]]:
 
 async def _from_image(ctx: Ctx, image_id: str) -> Plan:
     image, facts = await of_image(ctx, image_id)
+    if not image.size and "block_device_mapping" in image.properties:
+        return await _from_image_of_snapshots(ctx, image)
     size = max(image.size or 0, image.virtual_size or 0)
     return Plan(source=Source(image_id=image.id, image_format=image.disk_format or "raw"), bootable=True,
                 least_gb=max(image.min_disk, -(-size // GIB)), image_metadata=facts)
+
+
+async def _from_image_of_snapshots(ctx: Ctx, image: Image) -> Plan:
+    """Compute makes such images of servers that boot from a volume."""
+    if ctx.version < versions.NO_NULL_IMAGE:
+        raise ImageRefused(reason=f"Image {image.id} has no content.")
+    try:
+        devices = msgspec.json.decode(image.properties["block_device_mapping"], type=list[dict[str, Any]])
+    except msgspec.DecodeError as error:
+        raise ImageRefused(reason=f"Image {image.id} does not say what it consists of: {error}") from error
+    root = next((each for each in devices if each.get("boot_index") == 0), {})
+    if not isinstance(root.get("snapshot_id"), str):
+        raise ImageRefused(reason=f"Image {image.id} has no snapshot to boot from.")
+    async with ctx.db.read() as reader:
+        return await _from_snapshot(ctx, reader, root["snapshot_id"])
 
 
 async def _plan(ctx: Ctx, body: VolumeCreate) -> Plan:
@@ -174,8 +191,7 @@ async def create_volume(ctx: Ctx, body: VolumeRequest) -> VolumeView:
     size = _size(asked, plan)
     async with ctx.db.read() as reader:
         kind = await _type(ctx, reader, asked, plan)
-        if kind.encryption is not None:
-            raise Invalid(reason=f"Invalid volume: no driver encrypts what it stores, as type {kind.name} wants.")
+        _must_be_possible(kind, plan)
         await _must_know_zone(ctx, reader, asked.availability_zone)
         if asked.group_id:
             await _must_fit_group(ctx, reader, asked.group_id, kind)
@@ -189,15 +205,27 @@ async def create_volume(ctx: Ctx, body: VolumeRequest) -> VolumeView:
         bootable=plan.bootable, image_metadata=plan.image_metadata, metadata=asked.metadata or {},
         snapshot_id=asked.snapshot_id, source_volume_id=asked.source_volid, group_id=asked.group_id,
         multiattach=kind.multiattach or (asked.multiattach is not None and truth(asked.multiattach, "multiattach")),
-        encrypted=kind.encryption is not None,
-        encryption_key_id=plan.encryption_key_id or (new_uuid() if kind.encryption else None))
+        encrypted=kind.encryption is not None)
     saga = CreateVolume(volume_id=volume.id, source=plan.source, zone=asked.availability_zone, same_host=same,
                         other_host=other)
     async with ctx.db.write() as tx:
         await quotas.must_fit(tx, ctx.app.config, volume.project_id, {"volumes": 1, "gigabytes": size}, kind.name)
+        if volume.encrypted:
+            volume = msgspec.structs.replace(volume, encryption_key_id=await keys.make(
+                tx, ctx.app.box, like=plan.encryption_key_id))
         await volumes.add(tx, volume)
         await start(ctx, tx, saga, volume.id)
         return view(ctx, await volumes.see(tx, volume.id), created=True)
+
+
+def _must_be_possible(kind: VolumeType, plan: Plan) -> None:
+    """What is stored encrypted is copied as it is, so a copy is of a type that is encrypted as well, or is not."""
+    if kind.encryption is not None and (why_not := kind.encryption.why_not):
+        raise Invalid(reason=f"Invalid volume: volumes cannot be encrypted as type {kind.name} wants: no {why_not}.")
+    if plan.source.volume_id and (plan.encryption_key_id is None) != (kind.encryption is None):
+        raise Invalid(reason="Invalid input received: a copy of a volume has to be encrypted as that is.")
+    if plan.source.backup_id and kind.encryption is not None:
+        raise Invalid(reason="Invalid input received: backups are of volumes that are not encrypted.")
 
 
 async def _must_know_zone(ctx: Ctx, reader: Connection, zone: str | None) -> None:

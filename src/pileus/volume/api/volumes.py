@@ -13,7 +13,7 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 from pileus.volume import versions
-from pileus.volume.api.values import Metadata, Name, Query, counted, listed, start, stripped, truth
+from pileus.volume.api.values import Metadata, Name, Query, counted, dictionary, listed, start, stripped, truth
 from pileus.volume.api.volume_view import VolumeBrief, VolumeView, brief, view
 from pileus.volume.faults import Invalid, VolumeNotFound
 from pileus.volume.model import snapshots, volumes
@@ -33,7 +33,8 @@ RENAMED = {"display_name": "name", "display_name~": "name~", "availability_zone"
 
 
 async def _page(ctx: Ctx, query: Query) -> Found:
-    wanted = listed(ctx, query, filters=FILTERS, sortable=SORTABLE, renamed=RENAMED)
+    known = FILTERS if ctx.version >= versions.GROUP_FILTER else FILTERS - {"group_id"}
+    wanted = listed(ctx, query, filters=known, sortable=SORTABLE, renamed=RENAMED)
     for name in ("bootable", "encrypted", "multiattach"):
         if name in wanted.exact:
             wanted.exact[name] = [truth(wanted.exact[name][0], name)]
@@ -48,19 +49,11 @@ async def _page(ctx: Ctx, query: Query) -> Found:
         wanted.counted = False
     if "metadata" in query:
         wanted.clauses += [volumes.has_property(table, name, value)
-                           for name, value in dictionary(query["metadata"][-1]).items()]
+                           for name, value in dictionary(query["metadata"][-1], "metadata").items()]
     if wanted.limit == 0:
         return Found([], False)
     async with ctx.db.read() as reader:
         return await volumes.page(reader, wanted)
-
-
-def dictionary(text: str) -> dict[str, str]:
-    """{'key': 'value'} as clients write it, in quotes of either kind. Raises BadRequest."""
-    try:
-        return msgspec.json.decode(text.replace("'", '"').replace('u"', '"'), type=dict[str, str])
-    except msgspec.DecodeError:
-        raise BadRequest(reason=f"metadata is no dictionary of texts: {text}") from None
 
 
 @routes.get("/v3/volumes", envelope="volumes", policy=Rule("volume:get_all", PROJECT_READER))

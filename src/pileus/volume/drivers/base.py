@@ -23,8 +23,19 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_id: str | None = None
 
 
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """What an encrypted volume is read and written with. Never written down by a back end."""
+
+    secret: str
+    algorithm: str = "aes-256"
+
+    def __repr__(self) -> str:
+        return "Key(…)"
+
+
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
+    encrypted: bool = False              # inside: what is served is plain
     limits: dict[str, int] = {}          # total_iops_sec, read_iops_sec, write_bytes_sec …; 0 is no limit
 
 
@@ -43,6 +54,7 @@ class HeldVolume(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     size_gb: int
     snapshots: tuple[str, ...] = ()
+    served: bool = False
 
 
 class BackEndFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +78,10 @@ class VolumeDriver(Protocol):
 
     kind: ClassVar[str]
 
-    async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None) -> None:
-        """Have the volume, empty or with the content of its origin. Already there: do nothing. Raises VolumeFailed;
-        nothing half made stays under its id."""
+    async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None, key: Key | None = None) -> None:
+        """Have the volume, empty or with the content of its origin. One with a key is encrypted, and a little smaller
+        inside; a copy is as its origin is. Already there: do nothing. Raises VolumeFailed; nothing half made stays
+        under its id."""
         ...
 
     async def remove(self, volume_id: str) -> None:
@@ -91,16 +104,17 @@ class VolumeDriver(Protocol):
         """Give the volume, which must not be exported, the content of the snapshot. Raises VolumeFailed."""
         ...
 
-    async def export(self, volume_id: str, options: ExportOptions | None) -> Export | None:
+    async def export(self, volume_id: str, options: ExportOptions | None, key: Key | None = None) -> Export | None:
         """Have it served, as `options` say; None ends that. It is served on when this process ends; already served
         otherwise: that changes. Raises VolumeFailed."""
         ...
 
     def read(self, volume_id: str, snapshot_id: str | None = None) -> AsyncIterator[tuple[int, bytes]]:
-        """Its content, or that of a snapshot: (offset, bytes) in ascending order, without what is all zeros."""
+        """Its content as it is stored, or that of a snapshot: (offset, bytes) in ascending order, without what is all
+        zeros."""
         ...
 
-    async def fill(self, volume_id: str, source: str, disk_format: str) -> None:
+    async def fill(self, volume_id: str, source: str, disk_format: str, key: Key | None = None) -> None:
         """Give the volume, which must not be in use, the content of a disk image: the path of a file, or an NBD URI.
 
         Said twice is filled twice. Raises VolumeFailed, also for an image that is larger than the volume.

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
-from pileus.volume.drivers.base import Export, ExportOptions
+from pileus.volume.drivers.base import Export, ExportOptions, Key
+from pileus.volume.drivers.qcow2 import secret_object
 
 DISK, SOCKET, MONITOR, STATE, PID = "disk.qcow2", "nbd", "qmp", "export.json", "pid"
 START_SECONDS, ANSWER_SECONDS, QUIT_SECONDS = 30.0, 60.0, 10.0
@@ -54,7 +55,7 @@ class Daemon:
             return None
         return pid if str(self.folder / PID).encode() in command.split(b"\0") else None
 
-    async def ensure(self, options: ExportOptions, export_name: str) -> Export:
+    async def ensure(self, options: ExportOptions, export_name: str, key: Key | None = None) -> Export:
         """The state file is written before the daemon is started, and goes after it ended."""
         export = Export(socket=str(self.socket), name=export_name)
         if self.pid() is not None and self.wanted() == options:
@@ -69,33 +70,32 @@ class Daemon:
             (self.folder / name).unlink(missing_ok=True)
         # Not by the loop's own way of starting programs: the daemon would inherit the pipe and never end it.
         try:
-            done = await asyncio.to_thread(
-                subprocess.run, self._command(options, export_name), stdin=subprocess.DEVNULL, check=False,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=START_SECONDS, start_new_session=True)
+            with secret_object(key if options.encrypted else None) as (secret, inherit):
+                done = await asyncio.to_thread(
+                    subprocess.run, self._command(options, export_name, secret), stdin=subprocess.DEVNULL, check=False,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=START_SECONDS, start_new_session=True,
+                    pass_fds=inherit)
         except subprocess.TimeoutExpired as error:
             raise DaemonFailed(f"qemu-storage-daemon did not start within {START_SECONDS:.0f} s") from error
         if done.returncode:
             raise DaemonFailed(" ".join(done.stderr.decode(errors="replace").split())[-500:])
         return export
 
-    def _command(self, options: ExportOptions, export_name: str) -> list[str]:
+    def _command(self, options: ExportOptions, export_name: str, secret: list[str]) -> list[str]:
         file = {"driver": "qcow2", "node-name": "disk", "read-only": options.read_only, "discard": "unmap",
                 "file": {"driver": "file", "filename": str(self.folder / DISK), "discard": "unmap",
                          "cache": {"direct": False}}}
         limits = {_LIMITS[name]: value for name, value in options.limits.items() if name in _LIMITS and value > 0}
-        command = ["qemu-storage-daemon", "--daemonize", "--pidfile", str(self.folder / PID),
+        command = ["qemu-storage-daemon", "--daemonize", "--pidfile", str(self.folder / PID), *secret,
                    "--blockdev", msgspec.json.encode(file).decode()]
-        node = "disk"
         if limits:
             group = {"qom-type": "throttle-group", "id": "limits", "limits": limits}
-            throttle = {"driver": "throttle", "node-name": "limited", "throttle-group": "limits", "file": "disk",
-                        "read-only": options.read_only}
-            command += ["--object", msgspec.json.encode(group).decode(),
-                        "--blockdev", msgspec.json.encode(throttle).decode()]
-            node = "limited"
+            command += ["--object", msgspec.json.encode(group).decode()]
+        for layer in _layers(options):
+            command += ["--blockdev", msgspec.json.encode(layer).decode()]
         server = {"addr": {"type": "unix", "path": str(self.socket)}, "max-connections": 0}
         return [*command, "--nbd-server", msgspec.json.encode(server).decode(),
-                "--export", msgspec.json.encode(_export(node, export_name, options)).decode(),
+                "--export", msgspec.json.encode(_export(export_name, options)).decode(),
                 "--chardev", f"socket,id=monitor,path={self.folder / MONITOR},server=on,wait=off",
                 "--monitor", "chardev=monitor"]
 
@@ -110,14 +110,18 @@ class Daemon:
         finally:
             await client.disconnect()
 
-    async def resize(self, size: int, export_name: str) -> None:
-        """Clients are cut off, come back by themselves, and see the new size."""
+    async def change(self, command: tuple[str, dict[str, Any]], export_name: str, *, unserved: bool = False) -> None:
+        """Do this to the disk. What QEMU does only to one that is `unserved`, or that is no layer of another, is done
+        while clients are cut off: they come back by themselves, and see what has changed."""
         options = self.wanted() or ExportOptions()
-        node = "limited" if any(options.limits.get(name) for name in _LIMITS) else "disk"
+        layers = _layers(options)
+        if not layers and not unserved:
+            await self.execute(command)
+            return
         await self.execute(
             ("block-export-del", {"id": "volume", "mode": "hard"}),
-            ("block_resize", {"node-name": "disk", "size": size}),
-            ("block-export-add", _export(node, export_name, options)))
+            *(("blockdev-del", {"node-name": layer["node-name"]}) for layer in reversed(layers)), command,
+            *(("blockdev-add", layer) for layer in layers), ("block-export-add", _export(export_name, options)))
 
     async def end(self) -> None:
         """Flushed and gone. Not there: do nothing."""
@@ -151,5 +155,18 @@ class Daemon:
             os.close(descriptor)
 
 
-def _export(node: str, name: str, options: ExportOptions) -> dict[str, Any]:
+def _layers(options: ExportOptions) -> list[dict[str, Any]]:
+    """What lies over the disk, the lowest first."""
+    found: list[dict[str, Any]] = []
+    if options.encrypted:
+        found.append({"driver": "luks", "node-name": "plain", "file": "disk", "key-secret": "key",
+                      "read-only": options.read_only})
+    if any(options.limits.get(name) for name in _LIMITS):
+        found.append({"driver": "throttle", "node-name": "limited", "throttle-group": "limits",
+                      "file": found[-1]["node-name"] if found else "disk", "read-only": options.read_only})
+    return found
+
+
+def _export(name: str, options: ExportOptions) -> dict[str, Any]:
+    node = [{"node-name": "disk"}, *_layers(options)][-1]["node-name"]
     return {"type": "nbd", "id": "volume", "node-name": node, "name": name, "writable": not options.read_only}

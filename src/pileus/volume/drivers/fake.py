@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import errno
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 
-from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Origin, VolumeFailed
+from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Key, Origin, VolumeFailed
 
 BLOCK = 1 << 16
 GIB = 1 << 30
@@ -21,6 +23,7 @@ class FakeVolume(msgspec.Struct, kw_only=True):
     size_gb: int
     blocks: Blocks = {}
     snapshots: dict[str, Blocks] = {}
+    encrypted: bool = False
     export: ExportOptions | None = None
 
 
@@ -33,7 +36,7 @@ class FakeDriver:
         self.name, self.folder, self.total_gb, self.over_subscription = name, folder, total_gb, over_subscription
         self.fail: Callable[[str, str], str | None] = lambda what, volume_id: None
         folder.mkdir(parents=True, exist_ok=True)
-        self._volumes = {path.stem: msgspec.msgpack.decode(path.read_bytes(), type=FakeVolume)
+        self.known = {path.stem: msgspec.msgpack.decode(path.read_bytes(), type=FakeVolume)
                          for path in folder.glob(f"*{SUFFIX}")}
 
     def _check(self, what: str, volume_id: str) -> None:
@@ -42,14 +45,14 @@ class FakeDriver:
 
     def _get(self, what: str, volume_id: str) -> FakeVolume:
         self._check(what, volume_id)
-        if volume_id not in self._volumes:
+        if volume_id not in self.known:
             raise VolumeFailed(volume_id, what, "there is no such volume")
-        return self._volumes[volume_id]
+        return self.known[volume_id]
 
     def _keep(self, volume_id: str) -> None:
         path = self.folder / f"{volume_id}{SUFFIX}"
         fresh = path.with_suffix(".new")
-        fresh.write_bytes(msgspec.msgpack.encode(self._volumes[volume_id]))
+        fresh.write_bytes(msgspec.msgpack.encode(self.known[volume_id]))
         fresh.replace(path)
 
     def _content(self, what: str, volume_id: str, snapshot_id: str | None) -> Blocks:
@@ -60,16 +63,17 @@ class FakeDriver:
             raise VolumeFailed(volume_id, what, f"there is no snapshot {snapshot_id}")
         return volume.snapshots[snapshot_id]
 
-    async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None) -> None:
+    async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None, key: Key | None = None) -> None:
         self._check("created", volume_id)
-        if volume_id not in self._volumes:
+        if volume_id not in self.known:
             blocks = self._content("copied", origin.volume_id, origin.snapshot_id) if origin else {}
-            self._volumes[volume_id] = FakeVolume(size_gb=size_gb, blocks=dict(blocks))
+            encrypted = self.known[origin.volume_id].encrypted if origin else key is not None
+            self.known[volume_id] = FakeVolume(size_gb=size_gb, blocks=dict(blocks), encrypted=encrypted)
             self._keep(volume_id)
 
     async def remove(self, volume_id: str) -> None:
         self._check("removed", volume_id)
-        if self._volumes.pop(volume_id, None) is not None:
+        if self.known.pop(volume_id, None) is not None:
             (self.folder / f"{volume_id}{SUFFIX}").unlink(missing_ok=True)
 
     async def resize(self, volume_id: str, size_gb: int) -> None:
@@ -84,22 +88,24 @@ class FakeDriver:
 
     async def remove_snapshot(self, volume_id: str, snapshot_id: str) -> None:
         self._check("rid of a snapshot", volume_id)
-        volume = self._volumes.get(volume_id)
+        volume = self.known.get(volume_id)
         if volume is not None and volume.snapshots.pop(snapshot_id, None) is not None:
             self._keep(volume_id)
 
     async def revert(self, volume_id: str, snapshot_id: str) -> None:
         blocks = self._content("reverted", volume_id, snapshot_id)
-        volume = self._volumes[volume_id]
+        volume = self.known[volume_id]
         if volume.export is not None:
             raise VolumeFailed(volume_id, "reverted", "it is in use")
         volume.blocks = dict(blocks)
         self._keep(volume_id)
 
-    async def export(self, volume_id: str, options: ExportOptions | None) -> Export | None:
-        if options is None and volume_id not in self._volumes:
+    async def export(self, volume_id: str, options: ExportOptions | None, key: Key | None = None) -> Export | None:
+        if options is None and volume_id not in self.known:
             return None
-        self._get("exported", volume_id).export = options
+        volume = self._get("exported", volume_id)
+        self._must_have(volume, volume_id, key, options is not None and options.encrypted)
+        volume.export = options
         self._keep(volume_id)
         return Export(socket=f"{self.folder}/{volume_id}.nbd", name=volume_id) if options is not None else None
 
@@ -108,8 +114,14 @@ class FakeDriver:
         for number in sorted(blocks):
             yield number * BLOCK, blocks[number]
 
-    async def fill(self, volume_id: str, source: str, disk_format: str) -> None:
+    @staticmethod
+    def _must_have(volume: FakeVolume, volume_id: str, key: Key | None, wanted: bool) -> None:
+        if wanted and (key is None or not volume.encrypted):
+            raise VolumeFailed(volume_id, "opened", "its key is needed")
+
+    async def fill(self, volume_id: str, source: str, disk_format: str, key: Key | None = None) -> None:
         volume = self._get("filled", volume_id)
+        self._must_have(volume, volume_id, key, key is not None)
         if source.startswith("nbd"):
             other = self._beside(Path(source.partition("socket=")[2]))
             volume.blocks = dict(other.blocks)
@@ -122,18 +134,19 @@ class FakeDriver:
         return msgspec.msgpack.decode(socket.with_suffix(SUFFIX).read_bytes(), type=FakeVolume)
 
     async def rename(self, volume_id: str, new_id: str) -> int:
-        if new_id not in self._volumes:
-            self._volumes[new_id] = self._get("renamed", volume_id)
+        if new_id not in self.known:
+            self.known[new_id] = self._get("renamed", volume_id)
             self._keep(new_id)
             await self.remove(volume_id)
-        return self._volumes[new_id].size_gb
+        return self.known[new_id].size_gb
 
     async def held(self) -> list[HeldVolume]:
-        return [HeldVolume(id=volume_id, size_gb=volume.size_gb, snapshots=tuple(volume.snapshots))
-                for volume_id, volume in self._volumes.items()]
+        return [HeldVolume(id=volume_id, size_gb=volume.size_gb, snapshots=tuple(volume.snapshots),
+                           served=volume.export is not None)
+                for volume_id, volume in self.known.items()]
 
     async def facts(self) -> BackEndFacts:
-        used = sum(volume.size_gb for volume in self._volumes.values())
+        used = sum(volume.size_gb for volume in self.known.values())
         return BackEndFacts(name=self.name, driver=self.kind, protocol="nbd", total_gb=self.total_gb,
                             free_gb=self.total_gb - used, over_subscription=self.over_subscription)
 
@@ -143,9 +156,23 @@ def _blocks_of(path: Path, most: int, volume_id: str) -> Blocks:
     if path.stat().st_size > most:
         raise VolumeFailed(volume_id, "filled", "the image is larger than the volume")
     with path.open("rb") as file:
-        number = 0
-        while piece := file.read(BLOCK):
+        for number in _written(file.fileno()):
+            piece = os.pread(file.fileno(), BLOCK, number * BLOCK)
             if piece.count(0) != len(piece):
                 found[number] = piece
-            number += 1
     return found
+
+
+def _written(file: int) -> Iterator[int]:
+    """The numbers of the blocks that are not in a hole of the file."""
+    end, at = os.fstat(file).st_size, 0
+    while at < end:
+        try:
+            at = os.lseek(file, at, os.SEEK_DATA)
+        except OSError as refused:
+            if refused.errno == errno.ENXIO:                     # nothing but a hole up to the end
+                return
+            raise
+        until = os.lseek(file, at, os.SEEK_HOLE)
+        yield from range(at // BLOCK, -(-until // BLOCK))
+        at = -(-until // BLOCK) * BLOCK

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from pileus.volume.drivers import qcow2
-from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Origin, VolumeFailed
+from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Key, Origin, VolumeFailed
 from pileus.volume.drivers.daemon import DISK, Daemon, DaemonFailed
 from pileus.volume.drivers.qcow2 import QemuImageFailed
 
@@ -22,8 +22,7 @@ T = TypeVar("T")
 GIB, PIECE = 1 << 30, 1 << 20
 NEW, SCRATCH = ".new", ".scratch"
 # Of images: others name further files, which a stranger's image must not make us read.
-FORMATS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx", "iso": "raw",
-           "ami": "raw", "ari": "raw", "aki": "raw", "luks": "raw"}
+FORMATS = qcow2.IMAGE_FORMATS | dict.fromkeys(("iso", "ami", "ari", "aki", "luks"), "raw")
 
 
 class FileDriver:
@@ -55,17 +54,19 @@ class FileDriver:
         except (QemuImageFailed, DaemonFailed, OSError) as error:
             raise VolumeFailed(volume_id, wanted, str(error)) from error
 
-    async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None) -> None:
+    async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None, key: Key | None = None) -> None:
         place = self._place(volume_id)
         if not (place / DISK).exists():
-            await self._do(volume_id, "created", self._create(volume_id, size_gb * GIB, origin))
+            await self._do(volume_id, "created", self._create(volume_id, size_gb * GIB, origin, key))
 
-    async def _create(self, volume_id: str, size: int, origin: Origin | None) -> None:
+    async def _create(self, volume_id: str, size: int, origin: Origin | None, key: Key | None) -> None:
         half = self.folder / f"{volume_id}{NEW}"
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(mode=0o700)
         try:
-            if origin is None:
+            if origin is None and key is not None:
+                await qcow2.create_encrypted(half / DISK, size, key)
+            elif origin is None:
                 await qcow2.create(half / DISK, size)
             else:
                 await self._copy(origin, volume_id, half / DISK)
@@ -99,7 +100,8 @@ class FileDriver:
             return
         daemon = self._daemon(volume_id)
         if daemon.pid() is not None:
-            await self._do(volume_id, "extended", daemon.resize(size, volume_id))
+            await self._do(volume_id, "extended", daemon.change(
+                ("block_resize", {"node-name": "disk", "size": size}), volume_id, unserved=True))
         else:
             await self._do(volume_id, "extended",
                            qcow2.run("qemu-img", "resize", "-q", "-f", "qcow2", str(disk), str(size)))
@@ -109,8 +111,8 @@ class FileDriver:
         if snapshot_id in qcow2.header(disk).snapshots:
             return
         if daemon.pid() is not None:
-            await self._do(volume_id, "snapshot", daemon.execute(
-                ("blockdev-snapshot-internal-sync", {"device": "disk", "name": snapshot_id})))
+            await self._do(volume_id, "snapshot", daemon.change(
+                ("blockdev-snapshot-internal-sync", {"device": "disk", "name": snapshot_id}), volume_id))
         else:
             await self._do(volume_id, "snapshot", qcow2.run("qemu-img", "snapshot", "-q", "-c", snapshot_id, str(disk)))
 
@@ -120,8 +122,8 @@ class FileDriver:
             return
         wanted = "rid of a snapshot"
         if daemon.pid() is not None:
-            await self._do(volume_id, wanted, daemon.execute(
-                ("blockdev-snapshot-delete-internal-sync", {"device": "disk", "name": snapshot_id})))
+            await self._do(volume_id, wanted, daemon.change(
+                ("blockdev-snapshot-delete-internal-sync", {"device": "disk", "name": snapshot_id}), volume_id))
         else:
             await self._do(volume_id, wanted, qcow2.run("qemu-img", "snapshot", "-q", "-d", snapshot_id, str(disk)))
 
@@ -133,12 +135,12 @@ class FileDriver:
             raise VolumeFailed(volume_id, "reverted", f"there is no snapshot {snapshot_id}")
         await self._do(volume_id, "reverted", qcow2.run("qemu-img", "snapshot", "-q", "-a", snapshot_id, str(disk)))
 
-    async def export(self, volume_id: str, options: ExportOptions | None) -> Export | None:
+    async def export(self, volume_id: str, options: ExportOptions | None, key: Key | None = None) -> Export | None:
         if options is None:
             await self._do(volume_id, "served no longer", self._daemon(volume_id).end())
             return None
         self._disk(volume_id, "exported")
-        return await self._do(volume_id, "exported", self._daemon(volume_id).ensure(options, volume_id))
+        return await self._do(volume_id, "exported", self._daemon(volume_id).ensure(options, volume_id, key))
 
     async def read(self, volume_id: str, snapshot_id: str | None = None) -> AsyncIterator[tuple[int, bytes]]:
         disk = self._disk(volume_id, "read")
@@ -159,22 +161,26 @@ class FileDriver:
             if snapshot_id is None:
                 await self.remove_snapshot(volume_id, moment)
 
-    async def fill(self, volume_id: str, source: str, disk_format: str) -> None:
+    async def fill(self, volume_id: str, source: str, disk_format: str, key: Key | None = None) -> None:
         disk = self._disk(volume_id, "filled")
         if self._daemon(volume_id).pid() is not None:
             raise VolumeFailed(volume_id, "filled", "it is in use")
         if disk_format not in FORMATS:
             raise VolumeFailed(volume_id, "filled", f"images of format {disk_format} cannot be read")
-        await self._do(volume_id, "filled", self._fill(volume_id, disk, source, FORMATS[disk_format]))
+        await self._do(volume_id, "filled", self._fill(volume_id, disk, source, FORMATS[disk_format], key))
 
-    async def _fill(self, volume_id: str, disk: Path, source: str, disk_format: str) -> None:
+    async def _fill(self, volume_id: str, disk: Path, source: str, disk_format: str, key: Key | None) -> None:
         now = qcow2.header(disk)
         found = await qcow2.info(source, disk_format)
         if found.get("backing-filename") or found.get("format-specific", {}).get("data", {}).get("data-file"):
             raise VolumeFailed(volume_id, "filled", "the image refers to other files")
-        if found["virtual-size"] > now.size:
+        room = now.size - (qcow2.MOST_HEADER if key else 0)
+        if found["virtual-size"] > room:
             raise VolumeFailed(volume_id, "filled", f"the image of {found['virtual-size']} bytes is larger than the "
                                                     f"volume")
+        if key is not None:
+            await qcow2.fill_encrypted(source, disk_format, disk, key)
+            return
         if now.snapshots:
             await qcow2.overwrite(source, disk_format, disk, now.size)
             return
@@ -202,7 +208,8 @@ class FileDriver:
         for disk in sorted(self.folder.glob(f"*/{DISK}")):
             if not disk.parent.name.endswith(NEW):
                 head = qcow2.header(disk)
-                found.append(HeldVolume(id=disk.parent.name, size_gb=-(-head.size // GIB), snapshots=head.snapshots))
+                found.append(HeldVolume(id=disk.parent.name, size_gb=-(-head.size // GIB), snapshots=head.snapshots,
+                                        served=Daemon(disk.parent).wanted() is not None))
         return found
 
     async def facts(self) -> BackEndFacts:

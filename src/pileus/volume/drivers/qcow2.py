@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from pileus.volume.drivers.base import Key
+
+# Of images, by the names that clients and QEMU have for them.
+IMAGE_FORMATS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
+MOST_HEADER = 4 << 20                 # bytes that LUKS takes of a device
 MAGIC = b"QFI\xfb"
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")          # up to and with the offset of the snapshot table
 _SNAPSHOT = struct.Struct(">QIHHIIQII")
@@ -42,10 +49,27 @@ def header(path: Path) -> Header:
     return Header(size, tuple(names))
 
 
-async def run(*arguments: str) -> bytes:
+@contextlib.contextmanager
+def secret_object(key: Key | None) -> Iterator[tuple[list[str], tuple[int, ...]]]:
+    """Arguments that give a program of QEMU's the key under the name `key`, and what it has to inherit: the key is read
+    from a pipe, so that no list of processes and no file shows it."""
+    if key is None:
+        yield [], ()
+        return
+    readable, writable = os.pipe()
+    try:
+        with os.fdopen(writable, "wb") as pipe:
+            pipe.write(key.secret.encode())
+        yield ["--object", f"secret,id=key,file=/dev/fd/{readable}"], (readable,)
+    finally:
+        os.close(readable)
+
+
+async def run(*arguments: str, inherit: tuple[int, ...] = ()) -> bytes:
     """A program of QEMU's; what it printed. Raises QemuImageFailed."""
     process = await asyncio.create_subprocess_exec(
-        *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        pass_fds=inherit)
     try:
         out, complaint = await process.communicate()
     except BaseException:
@@ -66,12 +90,42 @@ async def create(path: Path, size: int) -> None:
     await run("qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size))
 
 
+async def create_encrypted(path: Path, size: int, key: Key) -> None:
+    """A file with an empty LUKS device of `size` bytes in it, header and all. The key is random, so that making guesses
+    at it slow, which is slow for us too, is of no use."""
+    device = path.with_suffix(".luks")
+    how = f"key-secret=key,cipher-alg={key.algorithm},cipher-mode=xts,ivgen-alg=plain64,iter-time=10"
+    try:
+        with secret_object(key) as (arguments, inherit):
+            await run("qemu-img", "create", "-q", "-f", "luks", *arguments, "-o", how, str(device),
+                      str(size - MOST_HEADER), inherit=inherit)
+        await convert(str(device), "raw", path)
+    finally:
+        device.unlink(missing_ok=True)
+    await run("qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(size))
+
+
+async def fill_encrypted(source: str, disk_format: str, target: Path, key: Key) -> None:
+    """The content of `source` into the LUKS device in a file. Raises QemuImageFailed, also where it does not fit."""
+    inside = f"driver=luks,key-secret=key,file.driver=qcow2,file.file.driver=file,file.file.filename={target}"
+    with secret_object(key) as (arguments, inherit):
+        await run("qemu-img", "convert", "-q", "-n", "-f", disk_format, *arguments, "--target-image-opts", source,
+                  inside, inherit=inherit)
+    await asyncio.to_thread(flush, target)
+
+
 async def convert(source: str, disk_format: str, target: Path, *, snapshot: str | None = None,
                   target_format: str = "qcow2") -> None:
     """A new file with the content of `source`, which may be in use when a snapshot of it is named; on the disk."""
     chosen = ("-l", f"snapshot.name={snapshot}") if snapshot else ()
     await run("qemu-img", "convert", "-q", "-U", "-f", disk_format, *chosen, "-O", target_format, source, str(target))
     await asyncio.to_thread(flush, target)
+
+
+async def write_image(raw: Path, target: Path, disk_format: str) -> None:
+    """A raw file as an image of another format, by its name for clients."""
+    kept = ("-o", "force_size=on") if disk_format == "vhd" else ()       # else it is rounded to what a drive could have
+    await run("qemu-img", "convert", "-q", "-f", "raw", "-O", IMAGE_FORMATS[disk_format], *kept, str(raw), str(target))
 
 
 async def overwrite(source: str, disk_format: str, target: Path, size: int) -> None:

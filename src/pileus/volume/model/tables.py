@@ -91,6 +91,9 @@ properties = sa.Table(                  # metadata of volumes and snapshots once
     _id("owner_id", primary_key=True), _text("name", primary_key=True), _text("value", nullable=False),
     sa.Index("property_by_name", "name"))
 
+encryption_keys = sa.Table(             # sealed with a key that is not in the database
+    "encryption_key", metadata, _id(primary_key=True), sa.Column("sealed", sa.Text, nullable=False))
+
 attachments = sa.Table(                 # one row per attachment, the one truth for both APIs
     "attachment", metadata, _id(primary_key=True), _text("project_id", 64, nullable=False),
     _id("volume_id", nullable=False), _text("server_id", 64), _text("host"), _text("status", 16, nullable=False),

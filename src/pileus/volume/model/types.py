@@ -13,6 +13,10 @@ from pileus.kit.db import Connection
 from pileus.volume.faults import QosNotFound, TypeNotFound
 from pileus.volume.model.tables import default_types, qos, type_access, types, volumes
 
+LUKS = ("luks", "nova.volume.encryptors.luks.LuksEncryptor", "LuksEncryptor")
+CIPHER = "aes-xts-plain64"
+AES = {256: "aes-128", 512: "aes-256"}        # by the size of the key in bits
+
 
 class Encryption(msgspec.Struct, frozen=True, kw_only=True):
     encryption_id: str
@@ -21,6 +25,20 @@ class Encryption(msgspec.Struct, frozen=True, kw_only=True):
     cipher: str | None = None
     key_size: int | None = None
     created_at: float = 0.0
+
+    @property
+    def why_not(self) -> str | None:
+        """What of it cannot be had; None where all can."""
+        if self.provider not in LUKS:
+            return f"provider {self.provider}, only luks"
+        if self.cipher not in (None, "", CIPHER):
+            return f"cipher {self.cipher}, only {CIPHER}"
+        return None if self.key_size in (None, *AES) else f"key_size {self.key_size}, only {' or '.join(map(str, AES))}"
+
+    @property
+    def algorithm(self) -> str:
+        """QEMU's name for the cipher; in the mode XTS half of the key is for the position."""
+        return AES[self.key_size or max(AES)]
 
 
 class VolumeType(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +91,12 @@ async def get_allowed(conn: Connection, name_or_id: str, caller: Caller) -> Volu
     if row is None:
         raise TypeNotFound(type_id=name_or_id)
     return row
+
+
+async def with_specs(conn: Connection, wanted: dict[str, str]) -> list[str]:
+    """Ids of the types that have these extra specs; there are few types."""
+    rows = await db.many(conn, sa.select(types), VolumeType)
+    return [row.id for row in rows if wanted.items() <= row.extra_specs.items()]
 
 
 async def find_by_name(conn: Connection, name: str) -> VolumeType | None:

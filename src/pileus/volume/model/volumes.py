@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.volume.faults import VolumeNotFound, WrongStatus
-from pileus.volume.model import listing
+from pileus.volume.model import keys, listing
 from pileus.volume.model.attachments import Attachment
 from pileus.volume.model.listing import Found, Wanted
 from pileus.volume.model.tables import attachments, properties, snapshots, types, volumes
@@ -160,7 +160,9 @@ async def set_properties(tx: Connection, owner_id: str, metadata: dict[str, str]
 
 
 async def remove(tx: Connection, volume_id: str) -> None:
-    """Raises db.Taken where something still depends on it."""
+    """Raises db.Taken where something still depends on it. Its key goes with it."""
+    own = sa.select(volumes.c.encryption_key_id).where(volumes.c.id == volume_id)
+    await keys.remove(tx, await db.scalar(tx, own))
     for table, column in ((properties, properties.c.owner_id), (attachments, attachments.c.volume_id),
                           (volumes, volumes.c.id)):
         await tx.execute(table.delete().where(column == volume_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
-from pileus.volume import scheduler
+from pileus.volume import attaching, scheduler
 from pileus.volume.drivers.base import ExportOptions
 from pileus.volume.messages import (
     EnsureNoExport,
@@ -21,7 +21,7 @@ from pileus.volume.messages import (
 )
 from pileus.volume.model import attachments, notices, services, types, volumes
 from pileus.volume.model.volumes import Status, Volume
-from pileus.volume.sagas.nodes import ask, clear, tell_why
+from pileus.volume.sagas.nodes import ask, clear, key_of, tell_why
 
 LONG = 3600.0
 
@@ -101,6 +101,7 @@ class Upload(Saga, kw_only=True):
     volume_id: str
     image_id: str
     status: str                                # before
+    disk_format: str = "raw"
 
     @step(local=True)
     async def accept(self, turn: Turn) -> None:
@@ -114,8 +115,8 @@ class Upload(Saga, kw_only=True):
     @step(timeout=LONG)
     async def upload(self, turn: Turn) -> None:
         volume = await _volume(turn, self.volume_id)
-        await ask(turn.services, UploadVolume(volume_id=volume.id, image_id=self.image_id), host=volume.back_end,
-                  seconds=LONG)
+        await ask(turn.services, UploadVolume(volume_id=volume.id, image_id=self.image_id,
+                                              disk_format=self.disk_format), host=volume.back_end, seconds=LONG)
 
     @upload.undo
     async def remove_image(self, turn: Turn) -> None:
@@ -145,12 +146,14 @@ class Reimage(Saga, kw_only=True):
     @step(timeout=LONG)
     async def fill_volume(self, turn: Turn) -> None:
         volume = await _volume(turn, self.volume_id)
-        await ask(turn.services, FillFromImage(volume_id=volume.id, image_id=self.image_id,
-                                               disk_format=self.disk_format), host=volume.back_end, seconds=LONG)
+        await ask(turn.services, FillFromImage(
+            volume_id=volume.id, image_id=self.image_id, disk_format=self.disk_format,
+            key=await key_of(turn.services, volume)), host=volume.back_end, seconds=LONG)
 
     @step(local=True)
     async def mark(self, turn: Turn) -> None:
         await _set(turn, self.volume_id, status=Status.AVAILABLE, image_metadata=self.image_metadata)
+        await attaching.settle(turn.tx, self.volume_id, turn.services.clock())
 
 
 @saga("volume.move_volume")

@@ -11,7 +11,7 @@ from pileus.volume.drivers.base import Origin
 from pileus.volume.messages import EnsureNoVolume, EnsureVolume, FillFromImage, RestoreBackup
 from pileus.volume.model import backups, notices, services, types, volumes
 from pileus.volume.model.volumes import Status, Volume
-from pileus.volume.sagas.nodes import ask, clear, tell_why
+from pileus.volume.sagas.nodes import ask, clear, key_of, tell_why
 
 LONG = 3600.0
 
@@ -84,7 +84,8 @@ class CreateVolume(Saga, kw_only=True):
     async def make_volume(self, turn: Turn) -> None:
         volume, source = await self._volume(turn), self.source
         origin = Origin(volume_id=source.volume_id, snapshot_id=source.snapshot_id) if source.volume_id else None
-        await ask(turn.services, EnsureVolume(volume_id=volume.id, size_gb=volume.size_gb, origin=origin),
+        key = await key_of(turn.services, volume) if origin is None else None
+        await ask(turn.services, EnsureVolume(volume_id=volume.id, size_gb=volume.size_gb, origin=origin, key=key),
                   host=volume.back_end, seconds=LONG)
 
     @make_volume.undo
@@ -98,9 +99,9 @@ class CreateVolume(Saga, kw_only=True):
         """From an image or a backup; saying so twice is filling it twice."""
         volume, source = await self._volume(turn), self.source
         if source.image_id:
-            await ask(turn.services, FillFromImage(volume_id=volume.id, image_id=source.image_id,
-                                                   disk_format=source.image_format),
-                      host=volume.back_end, seconds=LONG)
+            await ask(turn.services, FillFromImage(
+                volume_id=volume.id, image_id=source.image_id, disk_format=source.image_format,
+                key=await key_of(turn.services, volume)), host=volume.back_end, seconds=LONG)
         elif source.backup_id:
             async with turn.services.db.read() as reader:
                 backup = await backups.get(reader, source.backup_id)

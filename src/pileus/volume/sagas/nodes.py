@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.kit.bus import Failed, Message, NobodyThere
+from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.kit.saga import Abort, Turn
-from pileus.volume.model import notices
+from pileus.volume.drivers.base import Key
+from pileus.volume.model import keys, notices, types
+from pileus.volume.model.keys import Box, KeyUnusable
 from pileus.volume.model.notices import Notice
+from pileus.volume.model.volumes import Volume
 from pileus.volume.runtime import Volumes
 
 # The back end says that trying again cannot help: the reason is for the user.
@@ -32,6 +36,22 @@ async def clear(volume: Volumes, message: Message, *, host: str) -> bool:
         return True
     except NobodyThere:
         return False
+
+
+async def key_of(volume: Volumes, row: Volume) -> Key | None:
+    """What it is encrypted with. Raises Abort where that is lost."""
+    async with volume.db.read() as reader:
+        try:
+            return await open_key(reader, volume.box, row)
+        except KeyUnusable as error:
+            raise Abort(str(error)) from error
+
+
+async def open_key(conn: Connection, box: Box, row: Volume) -> Key | None:
+    secret = await keys.find(conn, box, row.encryption_key_id)
+    kind = await types.get(conn, row.type_id)
+    algorithm = kind.encryption.algorithm if kind.encryption else Key(secret="").algorithm
+    return Key(secret=secret, algorithm=algorithm) if secret is not None else None
 
 
 async def tell_why(turn: Turn, kind: str, row: Any, *, action: str, detail: str = "001") -> None:

@@ -13,7 +13,7 @@ from pileus.network.engine.feed import StatusFeed, Subscription
 from pileus.network.engine.filters import FlowCheck
 from pileus.network.engine.linux import names, namespaces
 from pileus.network.engine.linux import netlink as nl
-from pileus.network.engine.linux.comparing import places, same_service, takes_away
+from pileus.network.engine.linux.comparing import places, same_service, subports, takes_away
 from pileus.network.engine.linux.conntrack import Conntrack
 from pileus.network.engine.linux.deltas import Change, difference, neighbours_moved, ruleset_after
 from pileus.network.engine.linux.links import DELLINK, NEWLINK, Link, parse_link
@@ -35,12 +35,13 @@ FILTERING = {             # bridged packets pass the inet hooks, in this namespa
 
 
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a host is and what it can reach. `dns` is offered to guests of subnets that name no servers."""
+    """Where a host is and what it can reach. `resolvers` (as ADDRESS or ADDRESS#PORT) are asked about names that are
+    nobody's here; without any, those that the host asks itself."""
 
     name: str
     namespace: str
     physical: Mapping[str, PhysicalBridge] = {}
-    dns: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
 
 
 class HostAgent:
@@ -58,6 +59,7 @@ class HostAgent:
         self.taps: dict[str, Port] = {}
         self.services: dict[str, Service] = {}
         self.routers: dict[str, RouterSpace] = {}
+        self.below: dict[str, list[Port]] = {}   # the subports of each port
         self.refused: dict[str, str] = {}
         self.ruleset: Ruleset | None = None      # of what is settled
         self.cutting = False                     # whether connections may be marked as cut
@@ -124,6 +126,7 @@ class HostAgent:
             await self.wiring.build(wanted, fresh)
             self.slice, self.refused = wanted, ruleset.refused
             self.taps = {names.link(names.TAP, port.id): port for port in wanted.ports}
+            self.below = subports(wanted)
             await self._plug_all()
             await self.wiring.forward(wanted)
             failures = await self._fill_spaces(wanted, before, changes)
@@ -204,7 +207,7 @@ class HostAgent:
         networks = {network.network.id: network for network in wanted.networks}
         for network_id in touched & networks.keys() & self.services.keys():
             ports = [port for port in wanted.ports if port.network_id == network_id]
-            await self.services[network_id].update(networks[network_id], ports, self.settings.dns, trusted=True)
+            await self.services[network_id].update(networks[network_id], ports, self.settings.resolvers, trusted=True)
         for router in wanted.routers:
             if touched.intersection(leg.network_id for leg in router.legs):
                 await self.routers[router.id].update(router, networks, self.settings.physical, trusted=True)
@@ -264,7 +267,7 @@ class HostAgent:
             service = self.services.setdefault(network_id, Service(host, network_id, self.answer))
             ports = [port for port in wanted.ports if port.network_id == network_id]
             try:
-                changes += await service.update(network, ports, self.settings.dns, trusted=network_id in same)
+                changes += await service.update(network, ports, self.settings.resolvers, trusted=network_id in same)
             except (EngineFailed, OSError, ValueError) as error:
                 failures.append(f"service of network {network_id}: {error}")
         for router in wanted.routers:
@@ -341,11 +344,16 @@ class HostAgent:
         try:
             if self.wiring.replug(link, old, port):
                 self.wiring.changes.append(f"tap {link.name} plugged")
+            up = port.admin_up and (port.under is None or self.wiring.steer(port))
         except EngineFailed as error:
             if not (isinstance(error, nl.NetlinkFailed) and error.errno == errno.ENODEV):
                 self._tell("port", port.id, port.revision, State.ERROR, str(error))
             return
-        self._tell("port", port.id, port.revision, State.UP if port.admin_up else State.DOWN)
+        self._tell("port", port.id, port.revision, State.UP if up else State.DOWN)
+        for other in self.below.get(port.id, ()):
+            found = self.wiring.links.find(names.link(names.TAP, other.id))
+            if found is not None:
+                self._plug(found, other)
 
     def _on_link_events(self) -> None:
         """Called by the loop when links change; plugs a tap within the same turn."""
@@ -387,7 +395,8 @@ class HostAgent:
             if now is not None:
                 self._plug(now, port)
         elif port is not None:
-            self._tell("port", port.id, port.revision, State.DOWN)
+            for gone in (port, *self.below.get(port.id, ())):
+                self._tell("port", gone.id, gone.revision, State.DOWN)
         elif kind == DELLINK and not self.lock.locked() and names.OWN_LINK.fullmatch(link.name):
             self.settled = None
             self._tell("slice", self.settings.name, self.seq, State.ERROR, f"link {link.name} is gone")

@@ -30,3 +30,12 @@ def places(wanted: Slice, zones: dict[str, int]) -> dict[tuple[int, str], Port]:
         (zones[port.network_id], address): port
         for port in wanted.ports if port.network_id in zones for _, address in port_addresses(port)
     }
+
+
+def subports(wanted: Slice) -> dict[str, list[Port]]:
+    """By their parent."""
+    found: dict[str, list[Port]] = {}
+    for port in wanted.ports:
+        if port.under is not None:
+            found.setdefault(port.under.port_id, []).append(port)
+    return found

@@ -55,6 +55,8 @@ def difference(before: Slice, wanted: Slice) -> Change | None:
             return None
         if was.members != now.members:
             groups.append((was, now))
+    if any(port.under is not None for port in set(before.ports) ^ set(wanted.ports)):
+        return None
     old_ports, new_ports = ({port.id: port for port in one.ports} for one in (before, wanted))
     return Change(
         added=tuple(port for port in wanted.ports if old_ports.get(port.id) != port),

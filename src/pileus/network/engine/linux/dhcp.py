@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, ip_network
 
 import msgspec
 
+from pileus.network.engine.hostnames import plain_name, without_dot
 from pileus.network.engine.linux import namespaces
 from pileus.network.engine.linux.dhcp_options import extra_four
 from pileus.network.engine.linux.names import SERVICE_LEG
@@ -145,7 +146,7 @@ def _packed(address: str) -> bytes:
 
 
 def leases(
-    network: Network, subnets: Iterable[Subnet], ports: Iterable[Port], dns: tuple[str, ...],
+    network: Network, subnets: Iterable[Subnet], ports: Iterable[Port],
 ) -> dict[str, Lease]:
     """By MAC; a port gets its first IPv4 address on a subnet with DHCP."""
     served = {s.id: s for s in subnets if s.enable_dhcp and s.dhcp_server_ip and s.ip_version == 4}
@@ -153,11 +154,12 @@ def leases(
     for port in ports:
         fixed = next((fixed for fixed in port.fixed_ips if fixed.subnet_id in served), None)
         if fixed is not None:
-            found[port.mac.lower()] = _lease(network, served[fixed.subnet_id], (port, fixed.ip), dns)
+            found[port.mac.lower()] = _lease(network, served[fixed.subnet_id], (port, fixed.ip))
     return found
 
 
-def _lease(network: Network, subnet: Subnet, owner: tuple[Port, str], dns: tuple[str, ...]) -> Lease:
+def _lease(network: Network, subnet: Subnet, owner: tuple[Port, str]) -> Lease:
+    """Who names no DNS servers is told ours, which is where the DHCP server is."""
     port, ip = owner
     server = subnet.dhcp_server_ip or ""
     routes = [(f"{METADATA}/32", server)]
@@ -166,8 +168,9 @@ def _lease(network: Network, subnet: Subnet, owner: tuple[Port, str], dns: tuple
         routes.append(("0.0.0.0/0", subnet.gateway_ip))
     return Lease(
         ip=ip, network=subnet.cidr, server=server, router=subnet.gateway_ip, mtu=network.mtu,
-        dns=tuple(server for server in subnet.dns_nameservers or dns if ":" not in server), routes=tuple(routes),
-        hostname=port.hostname or "host-" + ip.replace(".", "-"), domain=port.dns_domain,
+        dns=tuple(one for one in subnet.dns_nameservers if ":" not in one) or (server,), routes=tuple(routes),
+        hostname=port.hostname or plain_name(ip),
+        domain=without_dot(port.dns_domain or next(iter(network.dns_domains), "")),
         extra=extra_four(port.dhcp_options))
 
 

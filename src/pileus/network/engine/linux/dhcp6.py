@@ -129,7 +129,7 @@ def wants_six(subnet: Subnet) -> bool:
         "dhcpv6-stateful", "dhcpv6-stateless")
 
 
-def leases(subnets: Iterable[Subnet], ports: Iterable[Port], dns: tuple[str, ...]) -> dict[str, Lease6]:
+def leases(subnets: Iterable[Subnet], ports: Iterable[Port]) -> dict[str, Lease6]:
     """By MAC, for ports with an address on a subnet that has DHCPv6."""
     served = {subnet.id: subnet for subnet in subnets if wants_six(subnet)}
     found: dict[str, Lease6] = {}
@@ -137,7 +137,7 @@ def leases(subnets: Iterable[Subnet], ports: Iterable[Port], dns: tuple[str, ...
         mine = [(fixed.ip, served[fixed.subnet_id]) for fixed in port.fixed_ips if fixed.subnet_id in served]
         if not mine:
             continue
-        servers = next((s.dns_nameservers for _, s in mine if s.dns_nameservers), dns)
+        servers = next((s.dns_nameservers for _, s in mine if s.dns_nameservers), ())
         found[port.mac.lower()] = Lease6(
             ips=tuple(ip for ip, subnet in mine if subnet.ipv6_address_mode == "dhcpv6-stateful"),
             dns=tuple(server for server in servers if ":" in server), domain=port.dns_domain,

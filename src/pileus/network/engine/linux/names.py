@@ -9,13 +9,14 @@ VXLAN = "pv"              # of a network
 SERVICE = "ps"            # host's end of the link into a network's service namespace
 PHYSICAL = "px"           # host's end of the link to a physical network's bridge
 FAR = "pf"                # that bridge's end of it
+STEM = "pt"              # far end of a subport's tap, where its frames get and lose their tag
 ROUTER = "pr"             # host's end of a router's leg
 GATEWAY = "pg"            # end of a router's gateway leg at the bridge it is on
 LEG = "qr-"               # router's end of a leg
 GATEWAY_LEG = "qg-"       # router's end of its gateway leg
 SERVICE_LEG = "service"   # a service namespace's end of its link
 TABLE = "pileus"
-OWN_LINK = re.compile(rf"({BRIDGE}|{VXLAN}|{SERVICE}|{PHYSICAL}|{ROUTER})[0-9a-z-]{{11}}")
+OWN_LINK = re.compile(rf"({BRIDGE}|{VXLAN}|{SERVICE}|{PHYSICAL}|{STEM}|{ROUTER})[0-9a-z-]{{11}}")
 
 
 def link(prefix: str, record_id: str) -> str:

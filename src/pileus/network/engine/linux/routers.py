@@ -15,7 +15,7 @@ from pileus.network.engine.linux.links import Link, Links, Route
 from pileus.network.engine.linux.metadata import Answer, Listener
 from pileus.network.engine.linux.meters import settle_meters
 from pileus.network.engine.linux.nft import Nft
-from pileus.network.engine.linux.shaping import floating_limits
+from pileus.network.engine.linux.shaping import router_limits
 from pileus.network.engine.linux.spaces import QUIET, askers, identity, settle_addresses, settle_link
 from pileus.network.engine.linux.wiring import PhysicalBridge, clear_far_end, join_far_end
 from pileus.network.engine.records import GatewayLeg, NetworkSlice, RouterSlice
@@ -50,6 +50,10 @@ def compile_translation(router: RouterSlice) -> tuple[str, str]:
     own = next((address for address in addresses if ":" not in address), None)
     hairpin = 'ct status dnat iifname "qr-*" oifname "qr-*" snat to'
     after = ['oifname "qg-*" snat to ip saddr map @sources', f"{hairpin} ip saddr map @sources"]
+    untranslated = [f'"{names.link(names.LEG, leg.port_id)}"' for leg in router.legs
+                    if router.gateway is not None and leg.scope4 is not None and leg.scope4 == router.gateway.scope4]
+    if untranslated:
+        after.insert(1, f'oifname "qg-*" iifname {{ {", ".join(untranslated)} }} accept')
     if own is not None:
         after += [f'oifname "qg-*" snat to {own}'] if router.enable_snat else []
         after.append(f"{hairpin} {own}")
@@ -66,10 +70,30 @@ def compile_translation(router: RouterSlice) -> tuple[str, str]:
         "  chain after {\n    type nat hook postrouting priority srcnat; policy accept;\n    "
         + "\n    ".join(after) + "\n  }\n"
         "  chain to_router {\n    type filter hook input priority filter; policy accept;\n"
-        f'    iifname "qg-*" ip daddr {METADATA} drop\n  }}\n{floating_limits(router.floating_ips)}}}\n')
+        f'    iifname "qg-*" ip daddr {METADATA} drop\n  }}\n{router_limits(router)}}}\n')
+    body += scope_walls(router)
     generation = "generation_" + hashlib.sha256(body.encode()).hexdigest()[:16]
-    text = f"add table ip {names.TABLE}\ndelete table ip {names.TABLE}\n{body}"
+    text = "".join(f"add table {family} {names.TABLE}\ndelete table {family} {names.TABLE}\n"
+                   for family in ("ip", "inet")) + body
     return text + f"add chain ip {names.TABLE} {generation}\n", generation
+
+
+def scope_walls(router: RouterSlice) -> str:
+    """Between address scopes only what was translated passes: the same address may mean something else there."""
+    gateway = [] if router.gateway is None else [router.gateway]
+    lines = []
+    for version in (4, 6):
+        legs = [(names.link(names.LEG, leg.port_id), leg.scope4 if version == 4 else leg.scope6) for leg in router.legs]
+        ends = legs + [(names.link(names.GATEWAY_LEG, leg.port_id), leg.scope4 if version == 4 else leg.scope6)
+                       for leg in gateway]
+        apart = [f'"{source}" . "{target}"' for source, one in ends for target, other in legs
+                 if one != other and source != target]
+        if apart:
+            lines.append(f"    meta nfproto ipv{version} iifname . oifname {{ {', '.join(apart)} }} counter drop\n")
+    if not lines:
+        return ""
+    return (f"table inet {names.TABLE} {{\n  chain scopes {{\n    type filter hook forward priority 5; policy accept;\n"
+            f"    ct state established,related accept\n    ct status dnat accept\n{''.join(lines)}  }}\n}}\n")
 
 
 def _pairs(name: str, pairs: list[tuple[str, str]]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pileus.network.engine.linux import names
-from pileus.network.engine.records import FloatingIp, Limit, Port
+from pileus.network.engine.records import Limit, Port, RouterSlice
 
 LEAST_BURST = 65536          # bytes; a burst smaller than what the kernel sends at once would stop everything
 
@@ -36,10 +36,16 @@ def _chain(name: str, hook: str, lines: list[str]) -> str:
     return f"  chain {name} {{\n    type filter hook {hook}; policy accept;\n{body}  }}\n" if lines else ""
 
 
-def floating_limits(floating_ips: Iterable[FloatingIp]) -> str:
-    """In a router: addresses are translated on the way in by then, and not yet on the way out."""
+def router_limits(router: RouterSlice) -> str:
+    """Addresses are translated on the way in by then, and not yet on the way out. The gateway's limits are of what has
+    no floating IP of its own."""
     lines = []
-    for floating in floating_ips:
+    own = sorted({floating.fixed_ip for floating in router.floating_ips if floating.fixed_ip is not None})
+    others = f"!= {{ {', '.join(own)} }} " if own else ""
+    for limit in router.qos.limits if router.qos is not None else ():
+        way = 'oifname "qg-*" ip saddr ' if limit.egress else 'iifname "qg-*" ip daddr '
+        lines.append(f"{way + others if others else way.split(' ip ', maxsplit=1)[0] + ' '}limit {rate(limit)} drop")
+    for floating in router.floating_ips:
         for limit in floating.qos.limits if floating.qos is not None and floating.fixed_ip is not None else ():
             way = ('oifname "qg-*" ip saddr' if limit.egress else 'iifname "qg-*" ip daddr')
             lines.append(f"{way} {floating.fixed_ip} limit {rate(limit)} drop")

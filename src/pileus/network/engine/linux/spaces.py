@@ -7,6 +7,7 @@ from pileus.network.engine.filters import link_local
 from pileus.network.engine.linux import dhcp6, names, namespaces
 from pileus.network.engine.linux.dhcp import METADATA, Responder, leases
 from pileus.network.engine.linux.dhcp6 import Responder6
+from pileus.network.engine.linux.dns import NameServer, zone_of
 from pileus.network.engine.linux.links import Link, Links
 from pileus.network.engine.linux.metadata import Answer, Listener
 from pileus.network.engine.records import Neighbour, NetworkSlice, Port
@@ -56,7 +57,7 @@ def settle_link(links: Links, name: str, mac: str, mtu: int) -> tuple[Link, list
 
 
 class Service:
-    """DHCP and metadata of one network on one host."""
+    """DHCP, names and metadata of one network on one host."""
 
     def __init__(self, host: str, network_id: str, answer: Answer | None):
         self.namespace = names.namespace(host, "service", network_id)
@@ -64,6 +65,7 @@ class Service:
         self.identity: tuple[int, int] | None = None
         self.responder: Responder | None = None
         self.six: Responder6 | None = None
+        self.names: NameServer | None = None
         self.listener: Listener | None = None
         self.listener6: Listener | None = None
 
@@ -73,14 +75,16 @@ class Service:
             self.responder.close()
         if self.six is not None:
             self.six.close()
+        if self.names is not None:
+            self.names.close()
         if self.listener is not None:
             self.listener.close()
         if self.listener6 is not None:
             self.listener6.close()
-        self.identity = self.responder = self.six = self.listener = self.listener6 = None
+        self.identity = self.responder = self.six = self.names = self.listener = self.listener6 = None
 
     async def update(
-        self, network: NetworkSlice, ports: list[Port], dns: tuple[str, ...], *, trusted: bool,
+        self, network: NetworkSlice, ports: list[Port], resolvers: tuple[str, ...], *, trusted: bool,
     ) -> list[str]:
         """Make it so; what had to be changed. `trusted`: nothing but ports is other than last time."""
         changes = []
@@ -90,6 +94,8 @@ class Service:
             self.close()
             self.responder = Responder(self.namespace)
             self.six = Responder6(self.namespace, names.service_mac(network.network.id))
+            self.names = NameServer(self.namespace)
+            await self.names.start()
             if self.answer is not None:
                 self.listener = Listener(self.namespace, self.answer)
                 await self.listener.start()
@@ -98,9 +104,11 @@ class Service:
                     await self.listener6.start()
             self.identity = identity(self.namespace)
         if self.responder is not None:
-            self.responder.leases = leases(network.network, network.subnets, ports, dns)
+            self.responder.leases = leases(network.network, network.subnets, ports)
         if self.six is not None:
-            self.six.update(dhcp6.leases(network.subnets, ports, dns))
+            self.six.update(dhcp6.leases(network.subnets, ports))
+        if self.names is not None:
+            self.names.zone = zone_of(network, resolvers)
         if self.listener is not None:
             self.listener.neighbours = askers([network])
         if self.listener6 is not None:

@@ -11,6 +11,7 @@ from pileus.network.engine.linux import names, namespaces
 from pileus.network.engine.linux.dhcp6 import wants_six
 from pileus.network.engine.linux.links import NO_MAC, Forwarding, Link, Links
 from pileus.network.engine.linux.netlink import NetlinkFailed
+from pileus.network.engine.linux.steering import Steer, Steering
 from pileus.network.engine.records import Neighbour, NetworkSlice, Port, RouterSlice, Slice
 
 BATCH = 32                # requests between two turns for others in the loop
@@ -33,6 +34,7 @@ class Wiring:
         self.host, self.namespace, self.physical = host, namespace, physical
         self.links = Links(namespace)              # for the loop's thread, where taps are plugged as they come
         self.reader = Links(namespace)             # for long lists, read in another thread
+        self.steering = Steering(namespace)
         self.bridges: dict[str, int] = {}          # index by network id
         self.tunnels: dict[str, int] = {}
         self.changes: list[str] = []
@@ -42,6 +44,7 @@ class Wiring:
     def close(self) -> None:
         self.links.close()
         self.reader.close()
+        self.steering.close()
 
     async def present(self) -> dict[str, Link]:
         return await asyncio.to_thread(self.reader.links)
@@ -69,11 +72,49 @@ class Wiring:
                 await self._network(present, network, wanted.underlay_ip)
             except (EngineFailed, OSError) as error:
                 self.failures.append(f"network {network.network.id}: {error}")
+        mtus = {network.network.id: network.network.mtu for network in wanted.networks}
+        for port in wanted.ports:
+            if port.under is not None and port.network_id in mtus:
+                await self._stem(present, port, mtus[port.network_id])
         for router in wanted.routers:
             try:
                 await self._router(present, router)
             except (EngineFailed, OSError) as error:
                 self.failures.append(f"router {router.id}: {error}")
+
+    async def _stem(self, present: dict[str, Link], port: Port, mtu: int) -> None:
+        """A subport's tap is ours: no hypervisor makes it. Its far end is up once frames are steered."""
+        name, tap = names.link(names.STEM, port.id), _tap(port)
+        if name not in present:
+            self.links.add_veth(name, mtu, tap, self.namespace)
+            await self._turn(f"link {name} added")
+        elif present[name].mtu != mtu:
+            for link in (present[name], self._made(tap)):
+                self.links.set_mtu(link.index, mtu)
+            await self._turn(f"mtu of {tap} set")
+
+    def steer(self, port: Port) -> bool:
+        """Lead a subport's frames through the tap of its parent; false while that tap is not there."""
+        parent = None if port.under is None else self.links.find(names.link(names.TAP, port.under.port_id))
+        stem = self.links.find(names.link(names.STEM, port.id))
+        if port.under is None or parent is None or stem is None:
+            return False
+        vlan = port.under.vlan
+        outward = Steer(link=stem.index, vlan=vlan, to=parent.index, tags=True)
+        gone, _ = self.steering.settle(stem.index, {outward})
+        self._unsteer(gone)
+        inward = Steer(link=parent.index, vlan=vlan, to=stem.index)
+        if inward not in self.steering.present(parent.index):
+            self.steering.add(inward)
+            self.changes.append(f"VLAN {vlan} of {parent.name} steered")
+        if not stem.up:
+            self.links.set_up(stem.index)
+        return True
+
+    def _unsteer(self, outward: Iterable[Steer]) -> None:
+        """Remove the other halves, at the parents' taps."""
+        for steer in outward:
+            self.steering.remove(Steer(link=steer.to, vlan=steer.vlan, to=steer.link))
 
     async def _router(self, present: dict[str, Link], router: RouterSlice) -> None:
         space = names.namespace(self.host, "router", router.id)
@@ -87,7 +128,7 @@ class Wiring:
             await self._veth(present, ends, (space, gateway.mac, gateway.mtu), self.bridges[gateway.network_id])
 
     def _own_names(self, wanted: Slice, fresh: set[str]) -> set[str]:
-        kept = set()
+        kept = {names.link(names.STEM, port.id) for port in wanted.ports if port.under is not None}
         for network in wanted.networks:
             network_id = network.network.id
             kept.add(names.link(names.BRIDGE, network_id))
@@ -110,6 +151,8 @@ class Wiring:
     async def _delete(self, present: dict[str, Link], name: str) -> None:
         """In a thread: the kernel takes milliseconds to let go of a link."""
         link = present.pop(name)
+        if name.startswith(names.STEM):
+            self._unsteer(self.steering.present(link.index))
         try:
             await asyncio.to_thread(_delete_link, self.namespace, link.index)
         except NetlinkFailed as error:

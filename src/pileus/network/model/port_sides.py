@@ -1,0 +1,91 @@
+"""What ports' views tell out of small tables, read in one statement: groups, tags, trunks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from pileus.kit.db import Connection
+from pileus.network.model.base import chunks, rows, tags
+from pileus.network.model.networks import networks
+from pileus.network.model.ports import port_groups, ports
+from pileus.network.model.qos import LEAST_BANDWIDTH, LEAST_PACKETS, rules
+from pileus.network.model.trunks import subports, trunks
+
+GROUP, TAG, TRUNK, SUBPORT, LEAST = range(5)
+
+
+class Below(msgspec.Struct, frozen=True, gc=False):
+    """A subport as its parent tells of it."""
+
+    port_id: str
+    mac: str
+    number: int
+
+
+class Least(msgspec.Struct, frozen=True, order=True, gc=False):
+    """What a port is promised at least: kind of the rule, direction, how much, and the physical network it is on."""
+
+    kind: str
+    direction: str
+    most: int
+    physical: str
+
+
+class Side(msgspec.Struct, gc=False):
+    groups: list[str] = []
+    tags: list[str] = []
+    trunk_id: str | None = None
+    subports: list[Below] = []
+    least: list[Least] = []
+
+
+async def sides_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, Side]:
+    found: dict[str, Side] = defaultdict(Side)
+    nothing, zero = sa.literal("", sa.String(36)), sa.literal(0)
+    for part in chunks(port_ids):
+        below = ports.alias("below")
+        query = sa.union_all(
+            sa.select(port_groups.c.port_id, sa.literal(GROUP), port_groups.c.security_group_id, nothing, zero).where(
+                port_groups.c.port_id.in_(part)),
+            sa.select(tags.c.resource_id, sa.literal(TAG), tags.c.tag, nothing, zero).where(
+                tags.c.resource_id.in_(part)),
+            sa.select(trunks.c.port_id, sa.literal(TRUNK), trunks.c.id, nothing, zero).where(
+                trunks.c.port_id.in_(part)),
+            sa.select(trunks.c.port_id, sa.literal(SUBPORT), subports.c.port_id, below.c.mac_address,
+                      subports.c.segmentation_id).join(subports, subports.c.trunk_id == trunks.c.id).join(
+                          below, below.c.id == subports.c.port_id).where(trunks.c.port_id.in_(part)), _least(part))
+        for port_id, kind, value, mac, number in await rows(conn, query):
+            side = found[port_id]
+            if kind == GROUP:
+                side.groups.append(value)
+            elif kind == TAG:
+                side.tags.append(value)
+            elif kind == TRUNK:
+                side.trunk_id = value
+            elif kind == LEAST:
+                name, direction = value.split(":")
+                side.least.append(Least(name, direction, number, mac))
+            else:
+                side.subports.append(Below(value, mac, number))
+    for side in found.values():
+        side.groups.sort()
+        side.tags.sort()
+        side.least.sort()
+        side.subports.sort(key=lambda below: (below.number, below.port_id))
+    return found
+
+
+def _least(port_ids: list[str]) -> sa.Select[Any, Any, Any, Any, Any]:
+    """Minima of the policies that ports obey: their own, or else their network's."""
+    obeyed = sa.func.coalesce(ports.c.qos_policy_id, networks.c.qos_policy_id)
+    return sa.select(
+        ports.c.id, sa.literal(LEAST), rules.c.kind + ":" + rules.c.direction,
+        sa.func.coalesce(networks.c.physical_network, ""), rules.c.most).join(
+            networks, networks.c.id == ports.c.network_id).join(rules, rules.c.policy_id == obeyed).where(
+                ports.c.id.in_(port_ids), rules.c.kind.in_((LEAST_BANDWIDTH, LEAST_PACKETS)),
+                ~ports.c.device_owner.like("network:%"))

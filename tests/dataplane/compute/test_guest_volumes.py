@@ -1,0 +1,95 @@
+"""A guest that boots from a volume and is given another one, which grows while it is used and is taken away again."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from test_guest_boots import printed, spec_of, until
+
+from pileus.compute.drivers.base import Disk, DiskKind, GuestVolume, Image
+from pileus.compute.drivers.guest_folder import AGENT, GuestFolder
+from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
+from pileus.guest_image import GuestImage
+from pileus.volume.drivers.base import ExportOptions
+from pileus.volume.drivers.file import FileDriver
+
+GIB = 1 << 30
+DATA = "for each in /sys/block/vd*; do [ $(cat $each/serial) = data ] && found=${each##*/}; done; "
+
+
+@pytest.fixture
+async def volumes(tmp_path: Path) -> AsyncIterator[FileDriver]:
+    made = FileDriver("here", tmp_path / "volumes")
+    yield made
+    for held in await made.held():
+        await made.remove(held.id)
+
+
+async def in_guest(folder: GuestFolder, script: str) -> str:
+    """What a shell in the guest prints."""
+    reader, writer = await asyncio.open_connection(sock=folder.connect(AGENT))
+
+    async def ask(command: str, **arguments: object) -> dict:
+        writer.write(msgspec.json.encode({"execute": command, "arguments": arguments}) + b"\n")
+        async with asyncio.timeout(20):
+            return json.loads(await reader.readline())["return"]
+
+    try:
+        started = await ask("guest-exec", path="/bin/sh", arg=["-c", script], **{"capture-output": True})
+        found: dict = {}
+
+        async def ended() -> bool:
+            found.update(await ask("guest-exec-status", pid=started["pid"]))
+            return bool(found["exited"])
+
+        await until(ended, f"the end of {script}")
+        return base64.b64decode(found.get("out-data", "")).decode()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def volume(volumes: FileDriver, volume_id: str, **more: int) -> GuestVolume:
+    export = await volumes.export(volume_id, ExportOptions())
+    assert export is not None
+    return GuestVolume(volume_id=volume_id, socket=export.socket, export=export.name, **more)
+
+
+async def test_volumes_of_a_guest(
+    driver: QemuDriver, settings: QemuSettings, guest: GuestImage, volumes: FileDriver
+) -> None:
+    for name in ("root", "data"):
+        await volumes.ensure(name, 1)
+    await volumes.fill("root", str(guest.disk), "qcow2")
+    root, data = await volume(volumes, "root", boot_order=1), await volume(volumes, "data")
+    spec = msgspec.structs.replace(
+        spec_of(Image(id="none", disk_format="raw")), image=None, volumes=(root,), disks=(Disk(kind=DiskKind.CONFIG),))
+    folder = GuestFolder(settings.instances / spec.id)
+    await driver.ensure(spec)
+    await driver.run(spec.id)
+    await printed(driver, spec, "login:")
+
+    both = msgspec.structs.replace(spec, volumes=(root, data))
+    await driver.adjust(both)
+
+    async def size() -> int:
+        return int(await in_guest(folder, DATA + "[ $found ] && cat /sys/block/$found/size || echo 0")) * 512
+
+    async def is_there() -> bool:
+        return await size() == GIB
+
+    await until(is_there, "the volume in the guest")
+    await in_guest(folder, DATA + "printf 'written in the guest' > /dev/$found; sync")
+    await volumes.resize("data", 2)
+    grown = msgspec.structs.replace(data, size_gb=2)
+    await driver.adjust(msgspec.structs.replace(spec, volumes=(root, grown)))
+    assert await size() == 2 * GIB
+    await driver.adjust(spec)
+    assert await size() == 0
+    await volumes.export("data", None)
+    pieces = [piece async for _, piece in volumes.read("data")]
+    assert pieces[0].startswith(b"written in the guest")
