@@ -85,7 +85,7 @@ def stream(address: str, port: str) -> None:
 
 
 def fetch(address: str, path: str, body: str = "") -> None:
-    connection = http.client.HTTPConnection(address, timeout=3)
+    connection = http.client.HTTPConnection(address, 80, timeout=3)
     connection.request("POST" if body else "GET", path, body or None)
     answer = connection.getresponse()
     print(answer.status, answer.read().decode())

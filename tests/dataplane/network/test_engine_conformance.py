@@ -155,6 +155,13 @@ async def test_metadata_knows_who_asks(net: Cloud):
     assert answer.split()[:2] == ["200", "POST"] and answer.split()[-1] == "secret"
 
 
+async def test_metadata_over_ipv6_needs_no_address_of_the_cloud_s(net: Cloud):
+    for name in ("a1", "b1"):
+        answer = await net[name].exec(
+            sys.executable, str(HERE / "probe.py"), "fetch", "fe80::a9fe:a9fe%eth0", "/openstack")
+        assert answer.split()[2:] == ["/openstack", identity("port " + name), identity("server " + name)]
+
+
 async def test_metadata_through_the_router(net: Cloud):
     await net["a2"].exec("ip", "route", "replace", "169.254.169.254/32", "via", "10.0.0.1")
     assert (await net["a2"].fetch("/")).split()[3] == identity("port a2")

@@ -33,6 +33,8 @@ async def adjust_devices(virsh: Virsh, folder: Path, spec: GuestSpec, slots: dic
             target = next(name for letter in "abcdefghijklmnopqrstuvwxyz" if (name := f"vd{letter}") not in used)
             used.add(target)
             await attach(virsh, folder, spec.id, volume_element(spec, volume, target, place))
+        elif volume.size_gb is not None:
+            await grow(virsh, spec.id, there[volume_id], volume.size_gb << 30)
     for name, device in there.items():
         is_ours = device.tag == "interface" or device.get("type") == "network"
         if is_ours and name not in macs and name not in wanted:
@@ -73,6 +75,16 @@ async def detach(virsh: Virsh, folder: Path, guest_id: str, name: str, device: x
                 if "in the process of unplug" not in str(error) and "not found" not in str(error):
                     raise
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def grow(virsh: Virsh, guest_id: str, device: xml.Element, size: int) -> None:
+    """Raises LibvirtFailed where its QEMU does not: it grows no disk that is served over NBD."""
+    target = device.find("target")
+    assert target is not None
+    told = await virsh.run("domblkinfo", guest_id, target.get("dev", ""))
+    capacity = next(int(line.split()[1]) for line in told.splitlines() if line.startswith("Capacity:"))
+    if capacity < size:
+        await virsh.run("blockresize", guest_id, target.get("dev", ""), f"{size}B")
 
 
 async def written(folder: Path, device: xml.Element) -> str:

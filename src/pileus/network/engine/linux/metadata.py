@@ -47,10 +47,10 @@ Answer = Callable[[MetadataRequest], Awaitable[MetadataResponse]]
 class Listener:
     """One listening socket; `neighbours` is who may ask, by address."""
 
-    def __init__(self, namespace: str, answer: Answer, address: tuple[str, int] = (METADATA, 80)):
+    def __init__(self, namespace: str, answer: Answer, address: tuple[str, int] = (METADATA, 80), device: str = "lo"):
         self.answer = answer
         self.neighbours: Mapping[str, Neighbour] = {}
-        self.socket = namespaces.inside(namespace, lambda: _open(address))
+        self.socket = namespaces.inside(namespace, lambda: _open(address, device))
         self.server: asyncio.Server | None = None
         self.writers: set[asyncio.StreamWriter] = set()
 
@@ -100,7 +100,7 @@ class Listener:
                     return False
             if not isinstance(event, h11.EndOfMessage):
                 return False
-        response = await self._response(head, body, str(writer.get_extra_info("peername")[0]))
+        response = await self._response(head, body, str(writer.get_extra_info("peername")[0]).partition("%")[0])
         await _send(connection, writer, response, bodiless=head.method == b"HEAD")
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 
@@ -145,9 +145,15 @@ async def _send(
         await writer.drain()
 
 
-def _open(address: tuple[str, int]) -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+def _open(address: tuple[str, int], device: str) -> socket.socket:
+    """One with a scope of its own, as IPv6's has, is at the device."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind(address)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((*address, 0, socket.if_nametoindex(device)))
+    else:
+        made.bind(address)
     made.listen(128)
     return made

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
 
+from pileus.network.engine.filters import link_local
 from pileus.network.engine.linux import dhcp6, names, namespaces
 from pileus.network.engine.linux.dhcp import METADATA, Responder, leases
 from pileus.network.engine.linux.dhcp6 import Responder6
@@ -12,6 +12,8 @@ from pileus.network.engine.linux.links import Link, Links
 from pileus.network.engine.linux.metadata import Answer, Listener
 from pileus.network.engine.records import Neighbour, NetworkSlice, Port
 
+METADATA6 = "fe80::a9fe:a9fe"
+LEAST_MTU6 = 1280
 QUIET = {                 # a namespace of ours starts from the machine's defaults, which may be anything
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",
@@ -65,6 +67,7 @@ class Service:
         self.six: Responder6 | None = None
         self.names: NameServer | None = None
         self.listener: Listener | None = None
+        self.listener6: Listener | None = None
 
     def close(self) -> None:
         """A socket keeps its namespace alive, so this comes before the namespace's removal."""
@@ -76,7 +79,9 @@ class Service:
             self.names.close()
         if self.listener is not None:
             self.listener.close()
-        self.identity = self.responder = self.six = self.names = self.listener = None
+        if self.listener6 is not None:
+            self.listener6.close()
+        self.identity = self.responder = self.six = self.names = self.listener = self.listener6 = None
 
     async def update(
         self, network: NetworkSlice, ports: list[Port], resolvers: tuple[str, ...], *, trusted: bool,
@@ -94,6 +99,9 @@ class Service:
             if self.answer is not None:
                 self.listener = Listener(self.namespace, self.answer)
                 await self.listener.start()
+                if speaks_six(network):
+                    self.listener6 = Listener(self.namespace, self.answer, (METADATA6, 80), names.SERVICE_LEG)
+                    await self.listener6.start()
             self.identity = identity(self.namespace)
         if self.responder is not None:
             self.responder.leases = leases(network.network, network.subnets, ports)
@@ -103,6 +111,8 @@ class Service:
             self.names.zone = zone_of(network, resolvers)
         if self.listener is not None:
             self.listener.neighbours = askers([network])
+        if self.listener6 is not None:
+            self.listener6.neighbours = askers([network]) | by_link([network])
         return changes
 
     def _settle(self, network: NetworkSlice) -> list[str]:
@@ -114,6 +124,9 @@ class Service:
                 links.set_up(loopback.index)
             mac = names.service_mac(network.network.id)
             link, changes = settle_link(links, names.SERVICE_LEG, mac, network.network.mtu)
+            if speaks_six(network):
+                # Lists of addresses leave out those of links, so it is put there each time; it may be there.
+                links.add_address(link.index, f"{METADATA6}/128")
             wanted = {f"{METADATA}/32"}
             for subnet in network.subnets:
                 if subnet.enable_dhcp and subnet.dhcp_server_ip and subnet.ip_version == 4:
@@ -123,5 +136,15 @@ class Service:
             links.close()
 
 
-def askers(networks: list[NetworkSlice]) -> Mapping[str, Neighbour]:
+def speaks_six(network: NetworkSlice) -> bool:
+    """The kernel has no IPv6 on links of smaller packets."""
+    return network.network.mtu >= LEAST_MTU6
+
+
+def by_link(networks: list[NetworkSlice]) -> dict[str, Neighbour]:
+    """By the address that a card gives itself on its link."""
+    return {link_local(neighbour.mac): neighbour for network in networks for neighbour in network.neighbours}
+
+
+def askers(networks: list[NetworkSlice]) -> dict[str, Neighbour]:
     return {ip: neighbour for network in networks for neighbour in network.neighbours for ip in neighbour.ips}
