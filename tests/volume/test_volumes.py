@@ -217,10 +217,3 @@ async def test_reset_and_force_delete_at_any_status(world):
     assert await world.refused("DELETE", path) == 400
     await world.action(path, "os-force_delete", {}, token="admin@p1")
     assert await world.refused("GET", path) == 404
-
-
-async def test_no_volume_says_that_it_is_encrypted_and_is_not(world):
-    kind = (await world.ok("POST", "/types", {"volume_type": {"name": "secret"}}, token="admin@p1"))["volume_type"]
-    encryption = {"encryption": {"provider": "luks", "control_location": "front-end"}}
-    await world.ok("POST", f"/types/{kind['id']}/encryption", encryption, token="admin@p1")
-    assert await world.refused("POST", "/volumes", {"volume": {"size": 1, "volume_type": "secret"}}) == 400
