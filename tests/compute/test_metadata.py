@@ -107,7 +107,7 @@ async def the_operator_tells_more(guest: Guest, tmp_path: Path) -> None:
     file.write_text('{"mirror": "local"}')
     good, bad = await service(b'{"role": "web"}', asked), await service(b"[]", [])
     urls = [f"http://127.0.0.1:{each.sockets[0].getsockname()[1]}/ask?a=1" for each in (good, bad)]
-    compute.config = msgspec.structs.replace(compute.config, vendor_data=str(file), vendor_data_services={
+    compute.guests = msgspec.structs.replace(compute.guests, vendor_data=str(file), vendor_data_services={
         "good": urls[0], "bad": urls[1], "gone": "http://127.0.0.1:9/"})
     assert await guest.told("/openstack/latest/vendor_data.json") == {"mirror": "local"}
     everything = {"static": {"mirror": "local"}, "good": {"role": "web"}, "bad": {}, "gone": {}}

@@ -1,4 +1,4 @@
-"""[compute]"""
+"""[compute], [guests] and [scheduler]"""
 
 from typing import Annotated, Literal
 
@@ -9,23 +9,6 @@ from pileus.kit.config import doc
 
 class ComputeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     driver: Annotated[Literal["qemu", "libvirt", "fake"], doc("Hypervisor driver of the hosts.")] = "qemu"
-    config_drive_format: Annotated[Literal["iso9660", "vfat"], doc(
-        "What configuration drives are: vfat for guests that cannot read CD-ROMs.")] = "iso9660"
-    root_disks: Annotated[Literal["qcow2", "raw"], doc(
-        "How hosts keep root disks: qcow2 files over the image they share, or raw copies of it, which take more room.",
-        )] = "qcow2"
-    cpu_model: Annotated[str, doc(
-        "Processor of guests, with flags after commas if need be, as in Nehalem,+aes; the best the host has if empty.",
-        )] = ""
-    dedicated_cpus: Annotated[str, doc(
-        "Processors of each host for guests that want their own (hw:cpu_policy=dedicated), as in 2-7,^4.")] = ""
-    libvirt_uri: Annotated[str, doc(
-        "Where the libvirt driver finds libvirt, as in qemu:///system; each host has one of its own if empty.")] = ""
-    vendor_data: Annotated[str, doc(
-        "A JSON file whose content every guest can read in its metadata, as vendor_data.json.")] = ""
-    vendor_data_services: Annotated[dict[str, str], doc(
-        "Services, name = URL, that are asked about each guest and whose answers are in its vendor_data2.json.",
-        )] = msgspec.field(default_factory=dict)
     cpu_overcommit: Annotated[float, msgspec.Meta(gt=0), doc(
         "Virtual CPUs offered per physical one. Published to placement, so a change takes effect at once.")] = 4.0
     memory_overcommit: Annotated[float, msgspec.Meta(gt=0), doc("Memory offered per byte there is.")] = 1.0
@@ -44,6 +27,26 @@ class ComputeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
         "Days for which deleted servers and their actions can still be looked up.")] = 7
     reclaim_after: Annotated[int, msgspec.Meta(ge=0), doc(
         "Seconds for which a deleted server can still be restored; 0 deletes at once.")] = 0
+
+
+class GuestsConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    config_drive_format: Annotated[Literal["iso9660", "vfat"], doc(
+        "What configuration drives are: vfat for guests that cannot read CD-ROMs.")] = "iso9660"
+    root_disks: Annotated[Literal["qcow2", "raw"], doc(
+        "How hosts keep root disks: qcow2 files over the image they share, or raw copies of it, which take more room.",
+        )] = "qcow2"
+    cpu_model: Annotated[str, doc(
+        "Processor of guests, with flags after commas if need be, as in Nehalem,+aes; the best the host has if empty.",
+        )] = ""
+    dedicated_cpus: Annotated[str, doc(
+        "Processors of each host for guests that want their own (hw:cpu_policy=dedicated), as in 2-7,^4.")] = ""
+    libvirt_uri: Annotated[str, doc(
+        "Where the libvirt driver finds libvirt, as in qemu:///system; each host has one of its own if empty.")] = ""
+    vendor_data: Annotated[str, doc(
+        "A JSON file whose content every guest can read in its metadata, as vendor_data.json.")] = ""
+    vendor_data_services: Annotated[dict[str, str], doc(
+        "Services, name = URL, that are asked about each guest and whose answers are in its vendor_data2.json.",
+        )] = msgspec.field(default_factory=dict)
 
 
 WeigherName = Literal["ram", "cpu", "disk", "io_ops", "num_instances", "hypervisor_version", "group", "failed_builds"]

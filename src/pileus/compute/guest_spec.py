@@ -80,5 +80,5 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
         nics=tuple(GuestNic(port_id=nic.port_id, mac=nic.mac, tap=tap_name(nic.port_id), mtu=nic.mtu)
                    for nic in server.nics),
         hardware=hardware,
-        config_drive_format=compute.config.config_drive_format,
+        config_drive_format=compute.guests.config_drive_format,
         root=server.root or 0, rescue=as_image(server.rescue) if server.rescue else None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from pileus.compute.config import ComputeConfig, SchedulerConfig
+from pileus.compute.config import ComputeConfig, GuestsConfig, SchedulerConfig
 from pileus.image.client import ImageClient
 from pileus.kit.service import Runtime
 from pileus.network.client import NetworkClient
@@ -12,11 +12,19 @@ from pileus.placement.client import PlacementClient
 from pileus.volume.client import VolumeClient
 
 
+class Clients(NamedTuple):
+    """Of the services that compute asks."""
+
+    image: ImageClient
+    network: NetworkClient
+    placement: PlacementClient
+    volume: VolumeClient
+
+
 class Compute(Runtime):
-    def __init__(self, *args: Any, config: ComputeConfig, image: ImageClient, network: NetworkClient,
-                 placement: PlacementClient, volume: VolumeClient, scheduler: SchedulerConfig | None = None,
-                 **more: Any):
+    def __init__(self, *args: Any, clients: Clients, config: ComputeConfig, guests: GuestsConfig,
+                 scheduler: SchedulerConfig, **more: Any):
         super().__init__(*args, **more)
-        self.volume, self.scheduler = volume, scheduler or SchedulerConfig()
-        self.config, self.image, self.network, self.placement = config, image, network, placement
+        self.image, self.network, self.placement, self.volume = clients
+        self.config, self.guests, self.scheduler = config, guests, scheduler
         self.published: dict[str, bytes] = {}        # host id -> what placement was last told of it

@@ -24,7 +24,7 @@ HEADERS = {"content-type": "application/json", "accept": "application/json", "us
 
 async def from_file(compute: Compute) -> dict[str, Any]:
     """Read anew each time. A file that is no JSON object is as none, and the log says so."""
-    path = compute.config.vendor_data
+    path = compute.guests.vendor_data
     if not path:
         return {}
     try:
@@ -36,7 +36,7 @@ async def from_file(compute: Compute) -> dict[str, Any]:
 
 async def of_all(compute: Compute, server: Server) -> dict[str, Any]:
     """The file's under `static`, and that of each service under its name. One that fails tells an empty object."""
-    asked = compute.config.vendor_data_services
+    asked = compute.guests.vendor_data_services
     answers = await asyncio.gather(*(_ask(name, url, server) for name, url in asked.items()))
     static = {"static": found} if (found := await from_file(compute)) else {}
     return static | dict(zip(asked, answers, strict=True))

@@ -91,7 +91,7 @@ class Nodes:
         folder = self.services.state.instances / host.name
         if self.choices.driver == "fake":
             return FakeDriver(host.name, folder, facts=msgspec.structs.replace(FAKE, hostname=host.name))
-        config = self.services.settings.compute
+        config = self.services.settings.guests
         if self.choices.driver == "libvirt":
             own = self.services.state.run / host.name
             uri = config.libvirt_uri or await asyncio.to_thread(ensure_daemon, own, hosts.path_of(host))

@@ -12,7 +12,7 @@ from pileus.compute.client import ComputeClient
 from pileus.compute.consoles import ConsoleApp
 from pileus.compute.metadata import MetadataApp
 from pileus.compute.model import flavors, quotas
-from pileus.compute.runtime import Compute
+from pileus.compute.runtime import Clients, Compute
 from pileus.compute.service import SERVICE as COMPUTE
 from pileus.identity.bootstrap import bootstrap as bootstrap_identity
 from pileus.identity.client import IdentityClient
@@ -115,10 +115,11 @@ class Services:
         database = self._db("compute")
         return Compute(
             COMPUTE, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.compute,
-            scheduler=self.settings.scheduler, image=self.client(ImageClient, "/image", "compute"),
-            network=self.client(NetworkClient, "/network", "compute"),
-            placement=self.client(PlacementClient, "/placement", "compute"),
-            volume=self.client(VolumeClient, "/volume", "compute"))
+            guests=self.settings.guests, scheduler=self.settings.scheduler, clients=Clients(
+                image=self.client(ImageClient, "/image", "compute"),
+                network=self.client(NetworkClient, "/network", "compute"),
+                placement=self.client(PlacementClient, "/placement", "compute"),
+                volume=self.client(VolumeClient, "/volume", "compute")))
 
     def _volume(self) -> Volumes:
         database = self._db("volume")

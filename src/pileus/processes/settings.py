@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pileus.compute.config import ComputeConfig, SchedulerConfig
+from pileus.compute.config import ComputeConfig, GuestsConfig, SchedulerConfig
 from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.federation.settings import FederationConfig
 from pileus.image.config import ImageConfig
@@ -19,6 +19,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     identity: IdentityConfig = IdentityConfig()
     security_compliance: ComplianceConfig = ComplianceConfig()
     compute: ComputeConfig = ComputeConfig()
+    guests: GuestsConfig = GuestsConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
