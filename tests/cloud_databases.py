@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from pileus.kit import migrate
 from pileus.kit.db import Db
 from pileus.processes.databases import HOLE, DatabaseConfig
-from tests.databases import Rows, drop_database, new_database
+from tests.databases import Rows, Spares
 
 SERVICES = ("identity", "placement", "image", "network", "compute", "volume")
 
@@ -17,43 +19,50 @@ SERVICES = ("identity", "placement", "image", "network", "compute", "volume")
 class CloudDatabases:
     """`config` is what a cloud is told of them. SQLite files are the state folder's own, and copied with it."""
 
-    def __init__(self, config: DatabaseConfig):
-        self.config = config
-        self._kept: dict[str, Rows] = {}
-
-    @contextlib.asynccontextmanager
-    async def _each(self) -> AsyncIterator[list[tuple[str, Db]]]:
-        databases = [(name, Db(self.config.of(name), connections=1)) for name in SERVICES if self.config.url]
-        try:
-            yield databases
-        finally:
-            for _, database in databases:
-                await database.close()
+    def __init__(self, config: DatabaseConfig, fresh: dict[str, Rows] | None = None):
+        self.config, self._kept = config, fresh or {}
+        self._open: dict[str, Db] = {}
 
     async def keep(self) -> None:
         """Remember all rows."""
-        async with self._each() as databases:
-            self._kept = {name: await Rows.of(database) for name, database in databases}
+        self._kept = {name: await Rows.of(database) for name, database in self._open.items()}
 
     async def put_back(self) -> None:
         """The rows that were remembered, and no others."""
-        async with self._each() as databases:
-            for name, database in databases:
-                await self._kept[name].put_back(database)
+        for name, database in self._open.items():
+            await self._kept[name].put_back(database)
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[CloudDatabases]:
+        self._open = {name: Db(self.config.of(name), connections=1) for name in SERVICES if self.config.url}
+        try:
+            yield self
+        finally:
+            for database in self._open.values():
+                await database.close()
 
 
 @contextlib.asynccontextmanager
-async def cloud_databases(kind: str, folder: Path) -> AsyncIterator[CloudDatabases]:
-    """Empty ones, which are gone at the end."""
+async def cloud_databases(kind: str, folder: Path, spares: Spares) -> AsyncIterator[CloudDatabases]:
+    """Of a cloud that was never prepared. On a server their tables are there already, as migrations leave them."""
     if kind == "sqlite":
         yield CloudDatabases(DatabaseConfig())
         return
-    name = f"t{uuid.uuid4().hex[:16]}"
-    urls: list[str] = []
-    try:
-        for service in SERVICES:
-            urls.append(await new_database(kind, folder, f"{name}_{service}"))
-        yield CloudDatabases(DatabaseConfig(url=urls[0].replace(f"{name}_{SERVICES[0]}", f"{name}_{HOLE}")))
-    finally:
-        for url in urls:
-            await drop_database(kind, url)
+    unused = spares.clouds.setdefault(kind, [])
+    config, fresh = unused.pop() if unused else await _made(kind, folder, spares)
+    async with CloudDatabases(config, fresh).open() as databases:
+        yield databases
+    async with CloudDatabases(config, fresh).open() as databases:
+        await databases.put_back()
+    unused.append((config, fresh))
+
+
+async def _made(kind: str, folder: Path, spares: Spares) -> tuple[DatabaseConfig, dict[str, Rows]]:
+    name, fresh = f"t{uuid.uuid4().hex[:16]}", {}
+    for service in SERVICES:
+        url = await spares.make(kind, folder, f"{name}_{service}")
+        database = Db(url, connections=1)
+        await migrate.bring_up_to_date(database, importlib.import_module(f"pileus.{service}.migrations"))
+        fresh[service] = await Rows.of(database)
+        await database.close()
+    return DatabaseConfig(url=url.replace(f"{name}_{SERVICES[-1]}", f"{name}_{HOLE}")), fresh

@@ -92,6 +92,8 @@ class Spares:
         self._files: dict[str, Path] = {}
         self._fresh: dict[tuple[str, str], Rows] = {}
         self._spare: dict[tuple[str, str], list[str]] = {}
+        self._made: list[tuple[str, str]] = []
+        self.clouds: dict[str, list[Any]] = {}                  # of tests.cloud_databases
 
     async def take(self, kind: str, folder: Path, migrations: ModuleType) -> str:
         """The URL of one that nobody else uses; SQLite's are in `folder`."""
@@ -100,12 +102,18 @@ class Spares:
         of = (kind, migrations.__name__)
         if spare := self._spare.get(of):
             return spare.pop()
-        url = await new_database(kind, folder)
+        url = await self.make(kind, folder)
         database = Db(url, connections=1)
         await migrate.bring_up_to_date(database, migrations)
         if of not in self._fresh:
             self._fresh[of] = await Rows.of(database)
         await database.close()
+        return url
+
+    async def make(self, kind: str, folder: Path, name: str = "") -> str:
+        """An empty one that is dropped at the end."""
+        url = await new_database(kind, folder, name)
+        self._made.append((kind, url))
         return url
 
     async def give_back(self, kind: str, url: str, migrations: ModuleType) -> None:
@@ -130,6 +138,5 @@ class Spares:
         return f"sqlite:///{copy}"
 
     async def drop_all(self) -> None:
-        for (kind, _), urls in self._spare.items():
-            for url in urls:
-                await drop_database(kind, url)
+        for kind, url in self._made:
+            await drop_database(kind, url)

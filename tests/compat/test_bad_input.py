@@ -75,10 +75,10 @@ async def cloud(tmp_path):
 
 
 @pytest.fixture
-async def cloud_on(database_kind, tmp_path):
+async def cloud_on(database_kind, spare_databases, tmp_path):
     """A cloud whose databases are of the kind under test."""
     logging.getLogger("pileus").setLevel(logging.ERROR)
-    async with (cloud_databases(database_kind, tmp_path) as databases,
+    async with (cloud_databases(database_kind, tmp_path, spare_databases) as databases,
                 running_cloud(tmp_path, databases.config) as made):
         yield made
 

@@ -20,8 +20,9 @@ from tests.compute.whole_cloud import HOST, PORT, SERVER, WholeCloud, whole_clou
 
 
 @pytest.fixture
-async def worlds(database_kind, tmp_path) -> AsyncIterator[Worlds]:
-    async with cloud_databases(database_kind, tmp_path) as databases, whole_clouds(tmp_path, databases) as make:
+async def worlds(database_kind, spare_databases, tmp_path) -> AsyncIterator[Worlds]:
+    async with (cloud_databases(database_kind, tmp_path, spare_databases) as databases,
+                whole_clouds(tmp_path, databases) as make):
         yield Worlds(make)
 
 

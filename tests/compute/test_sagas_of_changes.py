@@ -71,8 +71,8 @@ async def with_active_server(cloud: WholeCloud) -> None:
 
 
 @pytest.fixture
-async def worlds(database_kind, tmp_path) -> AsyncIterator[Worlds]:
-    async with (cloud_databases(database_kind, tmp_path) as databases,
+async def worlds(database_kind, spare_databases, tmp_path) -> AsyncIterator[Worlds]:
+    async with (cloud_databases(database_kind, tmp_path, spare_databases) as databases,
                 whole_clouds(tmp_path, databases, with_active_server) as make):
         yield Worlds(make)
 

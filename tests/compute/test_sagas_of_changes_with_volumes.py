@@ -38,8 +38,8 @@ async def with_reserved_volume(cloud: WholeCloud) -> None:
 
 
 @pytest.fixture
-async def worlds(database_kind, tmp_path) -> AsyncIterator[VolumeWorlds]:
-    async with (cloud_databases(database_kind, tmp_path) as databases,
+async def worlds(database_kind, spare_databases, tmp_path) -> AsyncIterator[VolumeWorlds]:
+    async with (cloud_databases(database_kind, tmp_path, spare_databases) as databases,
                 whole_clouds(tmp_path, databases, with_reserved_volume) as make):
         yield VolumeWorlds(make)
 

@@ -24,8 +24,8 @@ DEMO = fixed_id("project", "demo")
 
 
 @pytest.fixture
-async def cloud(database_kind, tmp_path):
-    async with cloud_databases(database_kind, tmp_path) as databases:
+async def cloud(database_kind, spare_databases, tmp_path):
+    async with cloud_databases(database_kind, tmp_path, spare_databases) as databases:
         whole = WholeCloud(tmp_path / "cloud", databases.config)
         await whole.prepare()
         made = Booting(whole)
