@@ -279,7 +279,7 @@ async def compute_victims(cloud, mark: str, network_id: str) -> dict[str, str]:
         "/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}": volume,
         "/v2.1/servers/{server_id}/os-interface/{port_id}": port, "hypervisor_id": str(hypervisor["id"]),
         "pattern": hypervisor["hypervisor_hostname"], "class_name": "default",
-        "alias": "servers", "before": "2024-01-01 00:00:00", "key": "k", "wanted": ids["server"]}
+        "/v2.1/extensions/{alias}": "servers", "before": "2024-01-01 00:00:00", "key": "k", "wanted": ids["server"]}
 
 
 async def placement_victims(cloud, mark: str) -> dict[str, str]:

@@ -118,7 +118,8 @@ async def pass_message(url: str, name: str) -> bytes:
 
 async def test_all_through_a_kill(folder: Path) -> None:
     first = start(folder)
-    assert list(first) == [f"PILEUS_TEST_{name}" for name in ("POSTGRESQL", "MARIADB", "RABBITMQ", "SLAPD", "OIDC")]
+    assert list(first) == [f"PILEUS_TEST_{name}" for name in (
+        "POSTGRESQL", "MARIADB", "RABBITMQ", "SLAPD", "OIDC", "SAML")]
     await on_postgresql(first["PILEUS_TEST_POSTGRESQL"], "CREATE TABLE kept AS SELECT 'since before' AS word")
     await on_mariadb(first["PILEUS_TEST_MARIADB"], "CREATE TABLE kept AS SELECT 'since before 🍄' AS word")
     assert await pass_message(first["PILEUS_TEST_RABBITMQ"], "one") == b"one"
