@@ -9,12 +9,40 @@ import socket
 import subprocess
 import sys
 import venv
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pileus"
 OPENSTACK, NOVA = "python-openstackclient>=7,<12", "python-novaclient>=18,<19"
 CLIENTS = (OPENSTACK, "oauthlib>=3.2,<5", "lxml>=5,<7")             # with what it needs for OAuth 1.0a and SAML
+
+# The client takes a second to be imported, so one process of it runs all commands, each as if typed by itself.
+RUNNER = r"""
+import contextlib, io, json, sys
+from openstackclient import shell
+asked = json.load(sys.stdin)
+names, done = asked["names"], []
+for words, keep in asked["script"]:
+    out, err = io.StringIO(), io.StringIO()
+    argv = [word.format(**names) for word in words]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = shell.main(argv)
+        except SystemExit as error:                # of words that it does not understand
+            status = error.code
+    status = 0 if isinstance(status, tuple) else status      # `federation protocol set` returns what others print
+    done.append({"words": argv, "status": status, "out": out.getvalue(), "err": err.getvalue()})
+    if status:
+        break
+    if keep:
+        said = json.loads(out.getvalue())
+        said = said[0] if isinstance(said, list) else said
+        names |= {name: said.get(field, 'UNKNOWN ' + field) for name, field in keep.items()}
+print(json.dumps(done))
+"""
+Kept = dict[str, str]                      # names by which later commands know fields of an answer
 
 
 def programs(name: str, *packages: str) -> Path:
@@ -58,6 +86,16 @@ class Cloud:
                               check=False, timeout=300, input=stdin)
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+    def openstack_verbs(self, asked: Sequence[tuple[str, Kept]], silent: Callable[[list[str]], bool],
+                        names: Kept) -> list[dict[str, Any]]:
+        """What the client says to each command, as an administrator; words may hold {names}. All must succeed."""
+        script = [([*line.split(), *([] if silent(line.split()) else ["-f", "json"])], keep) for line, keep in asked]
+        done = json.loads(self.run("python", "-c", RUNNER, cloud="pileus-admin",
+                                   stdin=json.dumps({"names": names, "script": script})))
+        failed = [f"{' '.join(each['words'])}: {each['err'] or each['out']}" for each in done if each["status"]]
+        assert not failed, "\n".join(failed)
+        return done
 
     def openstack(self, *words: str, cloud: str = "pileus"):
         """What the client prints, as JSON; some commands print nothing."""

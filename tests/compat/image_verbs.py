@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 SILENT = {"set", "unset", "delete", "stage", "save", "update", "clear", "queue"}
-# FILE is a file of some bytes, PROJECT a project, EMPTY an image without content: where the client has no terminal, it
-# uploads what it is fed.
+# {FILE} is a file of some bytes, {PROJECT} a project, {EMPTY} an image without content: where the client has no
+# terminal, it uploads what it is fed.
 COMMANDS: list[tuple[str, dict[str, str], str]] = [
-    ("image create --disk-format raw --container-format bare --property a=b --tag red --shared --file FILE verb",
+    ("image create --disk-format raw --container-format bare --property a=b --tag red --shared --file {FILE} verb",
      {"image": "id"}, "active"),
     ("image set --property c=d --tag blue --name verbs --min-disk 2 --hidden {image}", {}, ""),
     ("image list --hidden --tag blue --long", {}, "verbs"),
@@ -14,15 +14,15 @@ COMMANDS: list[tuple[str, dict[str, str], str]] = [
     ("image set --unhidden --deactivate {image}", {}, ""),
     ("image set --activate {image}", {}, ""),
     ("image show {image}", {}, "red"),
-    ("image save --file FILE.saved {image}", {}, ""),
-    ("image add project {image} PROJECT", {}, "pending"),
+    ("image save --file {FILE}.saved {image}", {}, ""),
+    ("image add project {image} {PROJECT}", {}, "pending"),
     ("image member list {image}", {}, "pending"),
-    ("image member get {image} PROJECT", {}, "pending"),
-    ("image set --project PROJECT --accept {image}", {}, ""),
+    ("image member get {image} {PROJECT}", {}, "pending"),
+    ("image set --project {PROJECT} --accept {image}", {}, ""),
     ("image import info", {}, "glance-direct"),
     ("image stores list --detail", {}, "data_dir"),
-    ("image stage --file FILE EMPTY", {}, ""),
-    ("image import --method glance-direct EMPTY", {}, "empty"),
+    ("image stage --file {FILE} {EMPTY}", {}, ""),
+    ("image import --method glance-direct {EMPTY}", {}, "empty"),
     ("image task list", {}, "api_image_import"),
     ("cached image queue {image}", {}, ""),
     ("cached image list", {}, '"State"'),
@@ -48,8 +48,8 @@ COMMANDS: list[tuple[str, dict[str, str], str]] = [
     ("image metadef resource type association delete spaces OS::Glance::Image", {}, ""),
     ("image metadef namespace unset --all-tags spaces", {}, ""),
     ("image metadef namespace delete spaces", {}, ""),
-    ("image remove project {image} PROJECT", {}, ""),
-    ("image delete {image} EMPTY", {}, ""),
+    ("image remove project {image} {PROJECT}", {}, ""),
+    ("image delete {image} {EMPTY}", {}, ""),
 ]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import shutil
 import subprocess
@@ -14,7 +12,6 @@ from pileus.commands.rest import Api
 from pileus.processes.state import StateFolder
 from tests.compat import image_verbs
 from tests.compat.clients import CLIENTS, NOVA, Cloud, programs
-from tests.compat.test_identity_clients import RUNNER
 from tests.fault.cloud import wait
 
 SDK = """
@@ -71,14 +68,7 @@ def test_every_verb_of_images(cloud: Cloud):
         "name": "empty", "disk_format": "raw", "container_format": "bare"})["id"]
     given = {"FILE": str(cloud.state.parent / "tiny.raw"), "EMPTY": empty,
              "PROJECT": cloud.openstack("token", "issue")["project_id"]}
-    script = []
-    for line, keep, _ in image_verbs.COMMANDS:
-        words = [functools.reduce(lambda word, name: word.replace(name, given[name]), given, word)
-                 for word in line.split()]
-        script.append(([*words, *([] if image_verbs.silent(words) else ["-f", "json"])], keep))
-    done = json.loads(cloud.run("python", "-c", RUNNER, cloud="pileus-admin", stdin=json.dumps(script)))
-    failed = [f"{' '.join(each['words'])}: {each['err'] or each['out']}" for each in done if each["status"]]
-    assert not failed, "\n".join(failed)
+    done = cloud.openstack_verbs([(line, keep) for line, keep, _ in image_verbs.COMMANDS], image_verbs.silent, given)
     lacking = [(line, expected, each["out"]) for (line, _, expected), each
                in zip(image_verbs.COMMANDS, done, strict=True) if expected not in each["out"]]
     assert not lacking, lacking

@@ -12,30 +12,6 @@ import pytest
 
 from tests.compat.clients import CLIENTS, Cloud, programs
 
-# The client takes a second to be imported, so one process of it runs all commands, each as if typed by itself.
-RUNNER = r"""
-import contextlib, io, json, sys
-from openstackclient import shell
-asked = json.load(sys.stdin)
-names, done = asked["names"], []
-for words, keep in asked["script"]:
-    out, err = io.StringIO(), io.StringIO()
-    argv = [word.format(**names) for word in words]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status = shell.main(argv)
-        except SystemExit as error:                # of words that it does not understand
-            status = error.code
-    status = 0 if isinstance(status, tuple) else status      # `federation protocol set` returns what others print
-    done.append({"words": argv, "status": status, "out": out.getvalue(), "err": err.getvalue()})
-    if status:
-        break
-    if keep:
-        said = json.loads(out.getvalue())
-        said = said[0] if isinstance(said, list) else said
-        names |= {name: said.get(field, 'UNKNOWN ' + field) for name, field in keep.items()}
-print(json.dumps(done))
-"""
 SILENT = {"delete", "set", "unset", "add", "remove", "revoke"}
 # Words of each command; what to keep of its answer; what the answer must hold.
 COMMANDS: list[tuple[str, dict[str, str], str]] = [
@@ -208,11 +184,7 @@ def test_every_verb_is_among_them(cloud: Cloud):
 
 def test_every_verb(cloud: Cloud, tmp_path: Path):
     asked = [(line, keep) for line, keep, _ in COMMANDS] + [(line, {}) for line in REMOVALS]
-    script = [([*line.split(), *([] if silent(line.split()) else ["-f", "json"])], keep) for line, keep in asked]
-    done = json.loads(cloud.run("python", "-c", RUNNER, cloud="pileus-admin", stdin=json.dumps(
-        {"names": files(tmp_path), "script": script})))
-    failed = [f"{' '.join(each['words'])}: {each['err'] or each['out']}" for each in done if each["status"]]
-    assert not failed, "\n".join(failed)
+    done = cloud.openstack_verbs(asked, silent, files(tmp_path))
     lacking = [(line, expected, each["out"]) for (line, _, expected), each in zip(COMMANDS, done, strict=False)
                if not any(text in each["out"] + each["err"] for text in expected.split("|"))]
     assert not lacking, lacking
