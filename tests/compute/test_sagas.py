@@ -18,6 +18,8 @@ from pileus.kit.saga_testing import prove
 from tests.cloud_databases import cloud_databases
 from tests.compute.whole_cloud import HOST, PORT, SERVER, WholeCloud, whole_clouds
 
+pytestmark = pytest.mark.whole_cloud
+
 
 @pytest.fixture
 async def worlds(database_kind, spare_databases, tmp_path) -> AsyncIterator[Worlds]:

@@ -29,6 +29,8 @@ from pileus.kit.saga_testing import prove
 from tests.cloud_databases import cloud_databases
 from tests.compute.whole_cloud import HOST, OTHER_HOST, PORT, SERVER, WholeCloud, whole_clouds
 
+pytestmark = pytest.mark.whole_cloud
+
 IMAGE = "1a9e0000-0000-4000-8000-000000000001"
 MIGRATION = "3a9e0000-0000-4000-8000-000000000001"
 MORE_PORT = "90470000-0000-4000-8000-000000000002"

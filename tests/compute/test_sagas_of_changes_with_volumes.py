@@ -15,6 +15,8 @@ from tests.cloud_databases import cloud_databases
 from tests.compute.test_sagas_of_changes import Worlds, with_active_server
 from tests.compute.whole_cloud import HOST, SERVER, WholeCloud, whole_clouds
 
+pytestmark = pytest.mark.whole_cloud
+
 
 class VolumeWorlds(Worlds):
     """With a volume that is reserved for the server."""
