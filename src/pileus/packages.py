@@ -68,6 +68,7 @@ TESTS = (
     Need("libvirt-daemon", "libvirtd", "the other way to guests"),
     Need("libvirt-clients", "virsh", "speaks to libvirt"),
     Need("libxml2-utils", "xmllint", "holds domains against libvirt's schema"),
+    Need("novnc", "/usr/share/novnc/core/rfb.js", "shows guests' screens in browsers"),
     Need("swtpm", "swtpm", "a TPM for each guest that wants one"),
 )
 TASKS: dict[str, tuple[Need, ...]] = {"run": RUN, "image": IMAGE, "demo": RUN + IMAGE, "tests": RUN + IMAGE + TESTS}

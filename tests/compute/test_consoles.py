@@ -7,9 +7,11 @@ import contextlib
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from pileus.compute import versions
+from pileus.compute.consoles import ConsoleApp
 from pileus.processes.databases import DatabaseConfig
 from tests.compute.test_versions_of_changes import Changing
 from tests.compute.whole_cloud import WholeCloud
@@ -60,13 +62,22 @@ async def novnc(cloud, server_id: str) -> str:
     return made["console"]["url"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+async def test_the_page_of_a_screen(cloud, tmp_path, there):
+    if there:
+        (tmp_path / "novnc" / "core").mkdir(parents=True)
+        (tmp_path / "novnc" / "core" / "rfb.js").write_text("export default class RFB {}")
+    app = ConsoleApp(cloud.cloud.compute, tmp_path / "novnc")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console") as browser:
+        page, viewer = await browser.get("/vnc.html"), await browser.get("/novnc/core/rfb.js")
+    assert "noVNC" in page.text and ("apt-get install" in page.text) is not there
+    assert (page.status_code, viewer.status_code) == ((200, 200) if there else (503, 404))
+
+
 @covers(versions.REMOTE_CONSOLES)
 async def test_the_screen(cloud):
     server_id = await cloud.server()
     url = await novnc(cloud, server_id)
-    page = await cloud.http.get(url)
-    assert page.status_code == 200 and "noVNC" in page.text
-    assert (await cloud.http.get("/console/novnc/core/rfb.js")).status_code == 200
     assert (await cloud.http.get("/console/other")).status_code == 404
     (path,) = parse_qs(urlsplit(url).query)["path"]
     site = cloud.cloud.services.site

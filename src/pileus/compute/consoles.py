@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -17,7 +17,9 @@ from pileus.compute.model import console_tokens
 from pileus.compute.runtime import Compute
 from pileus.kit.bus import Failed, NobodyThere
 
-NOVNC = Path(__file__).parent / "novnc"
+NOVNC = Path("/usr/share/novnc")                # of the system package
+CURE = ("noVNC was not on this machine when the cloud was started. Cure: sudo apt-get install --no-install-recommends "
+        "novnc, then start the cloud anew")
 PAGE = Path(__file__).parent / "console.html"
 BINARY = "binary"
 PIECE_BYTES = 64 << 10
@@ -27,22 +29,26 @@ NOT_ALLOWED, NOT_THERE = 4403, 4404
 class ConsoleApp:
     """Whoever has a token gets through, once; sockets of guests are on this machine, as all hosts are."""
 
-    def __init__(self, compute: Compute):
+    def __init__(self, compute: Compute, novnc: Path = NOVNC):
         self.compute = compute
-        self._files = StaticFiles(directory=NOVNC)
+        self._viewer = StaticFiles(directory=novnc) if novnc.is_dir() else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if scope["type"] == "websocket":
             await self._socket(WebSocket(scope, receive, send))
         elif path == "/vnc.html":
-            page = await asyncio.to_thread(PAGE.read_text)
-            await HTMLResponse(page, headers={"cache-control": "no-store"})(scope, receive, send)
-        elif path.startswith("/novnc/"):
+            await (await self._page())(scope, receive, send)
+        elif path.startswith("/novnc/") and self._viewer is not None:
             inner = dict(scope, root_path=scope.get("root_path", "") + "/novnc")
-            await self._files(inner, receive, send)
+            await self._viewer(inner, receive, send)
         else:
             await PlainTextResponse("There is no such page.", 404)(scope, receive, send)
+
+    async def _page(self) -> Response:
+        if self._viewer is None:
+            return PlainTextResponse(CURE, 503)
+        return HTMLResponse(await asyncio.to_thread(PAGE.read_text), headers={"cache-control": "no-store"})
 
     async def _socket(self, socket: WebSocket) -> None:
         async with self.compute.db.write() as tx:
