@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.compute.drivers.base import Disk, DiskKind, GuestDriver, GuestSpec, Image, Nic
+from pileus.compute.drivers.base import Disk, DiskKind, GuestDriver, GuestSpec, GuestStopped, Image, Nic, Power
 from pileus.compute.drivers.fake import FakeDriver
 from pileus.compute.drivers.guest_folder import GuestFolder
 from pileus.compute.drivers.libvirt import LibvirtDriver, LibvirtSettings
@@ -265,3 +265,22 @@ def add_namespace(name: str) -> Path:
 
 def remove_namespace(name: str) -> None:
     subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+async def power_of(driver: GuestDriver, guest_id: str) -> Power | None:
+    return next((guest.power for guest in await driver.guests() if guest.id == guest_id), None)
+
+
+async def started_times(driver: GuestDriver, spec: GuestSpec, times: int) -> None:
+    """Wait until the guest has greeted that often."""
+    greeting = GREETING if driver.name != "fake" else b"start"
+
+    async def greeted() -> bool:
+        return (await driver.console_log(spec.id)).count(greeting) >= times
+
+    await until(greeted, f"{times} greetings on the console")
+
+
+async def next_stop(driver: GuestDriver) -> GuestStopped:
+    async with asyncio.timeout(30):
+        return await anext(aiter(driver.events()))

@@ -1,0 +1,54 @@
+"""The hosts that the suite of hypervisor drivers runs on."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from guest_hosts import FakeHost, Host, LibvirtHost, QemuHost, add_namespace, remove_namespace
+
+from pileus.compute.drivers.libvirt_daemon import stop_daemon
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Path]:
+    name = f"guests-{os.getpid()}"
+    yield add_namespace(name)
+    remove_namespace(name)
+
+
+# What of the suite is run with libvirt every time; PILEUS_WHOLE_CONTRACT=1 runs all of it.
+WITH_LIBVIRT = (
+    "test_a_guest_is_made_paused_and_runs_when_told", "test_a_guest_whose_hypervisor_dies_is_reported",
+    "test_suspending_keeps_the_memory_and_lets_go_of_the_rest",
+    "test_a_killed_process_leaves_guests_to_the_next", "test_network_cards_come_to_a_running_guest",
+    "test_what_goes_on_inside", "test_the_screen_speaks_rfb")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "host" in metafunc.fixturenames:
+        whole = os.environ.get("PILEUS_WHOLE_CONTRACT") == "1" or metafunc.function.__name__ in WITH_LIBVIRT
+        metafunc.parametrize("kind", ["fake", "qemu", *(["libvirt"] if whole else [])])
+
+
+@pytest.fixture(scope="module")
+def daemon(namespace: Path) -> Iterator[Path]:
+    """The folder of a libvirtd. Its path is short, for sockets are in it."""
+    folder = Path(tempfile.mkdtemp(prefix="lv-"))
+    yield folder
+    stop_daemon(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def host(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Host]:
+    if kind == "fake":
+        chosen: Host = FakeHost(tmp_path / "guests")
+    elif kind == "qemu":
+        chosen = QemuHost(tmp_path, request.getfixturevalue("namespace"))
+    else:
+        chosen = LibvirtHost(tmp_path, request.getfixturevalue("namespace"), request.getfixturevalue("daemon"))
+    yield chosen
+    await chosen.clean()
