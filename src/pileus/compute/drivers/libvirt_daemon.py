@@ -88,12 +88,14 @@ def await_answer(folder: Path, child: subprocess.Popen[bytes]) -> None:
 
 
 def stop_daemon(folder: Path) -> None:
-    """Guests run on. None there: do nothing."""
+    """Guests run on. None there: do nothing. Raises DaemonFailed if it does not end."""
     if is_running(folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
         give_up = time.monotonic() + START_SECONDS
-        while is_running(folder) and time.monotonic() < give_up:
+        while is_running(folder):
+            if time.monotonic() > give_up:
+                raise DaemonFailed(f"libvirtd in {folder} does not end")
             time.sleep(0.05)
 
 
