@@ -20,6 +20,17 @@ SERVERS = {"postgresql": "PILEUS_TEST_POSTGRESQL", "mariadb": "PILEUS_TEST_MARIA
 WITHOUT_REFERENCES = {"postgresql": "SET LOCAL session_replication_role = replica", "mysql": "SET foreign_key_checks=0"}
 WITH_REFERENCES = {"mysql": "SET foreign_key_checks=1"}
 
+COMPILED: Any = sa.util.LRUCache(5000)
+DIALECTS: dict[Any, sa.Dialect] = {}
+
+
+@sa.event.listens_for(sa.Engine, "engine_connect")
+def compile_once(connection: sa.Connection) -> None:
+    """Statements that were compiled for one database serve all of its kind: tests make hundreds of each."""
+    own = connection.dialect
+    connection.dialect = DIALECTS.setdefault((own.name, own.driver, own.server_version_info), own)
+    connection.execution_options(compiled_cache=COMPILED)
+
 
 def wanted_databases() -> list[str]:
     """SQLite always; a server when the environment names one (tools/servers sets the variables)."""

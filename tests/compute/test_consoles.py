@@ -12,21 +12,16 @@ import pytest
 
 from pileus.compute import versions
 from pileus.compute.consoles import ConsoleApp
-from pileus.processes.databases import DatabaseConfig
 from tests.compute.test_versions_of_changes import Changing
-from tests.compute.whole_cloud import WholeCloud
 from tests.covers import covers
 
 
 @pytest.fixture
-async def cloud(tmp_path):
-    whole = WholeCloud(tmp_path / "cloud", DatabaseConfig())
-    await whole.prepare()
+async def cloud(whole):
     made = Changing(whole)
     await made.sign_in()
     yield made
     await made.http.aclose()
-    await whole.close()
 
 
 class Socket:

@@ -15,9 +15,7 @@ from pileus.compute import guest_spec
 from pileus.compute.guest_data import EC2_VERSIONS, OPENSTACK_VERSIONS, Link, Subnet, network_data
 from pileus.compute.metadata import signed_headers
 from pileus.compute.model.servers import Address, Nic
-from pileus.processes.databases import DatabaseConfig
 from tests.compute.test_versions_of_boots import Booting
-from tests.compute.whole_cloud import WholeCloud
 
 NAME = "ünï \u2028 \U0001f600 \\ \" '"
 ANY_BYTES = bytes(range(256))
@@ -43,16 +41,13 @@ class Guest(Booting):
 
 
 @pytest.fixture
-async def guest(tmp_path):
-    whole = WholeCloud(tmp_path / "cloud", DatabaseConfig())
-    await whole.prepare()
+async def guest(whole):
     made = Guest(whole)
     await made.sign_in()
     made.server_id = await made.server(
         "2.96", name=NAME, user_data=base64.b64encode(ANY_BYTES).decode(), metadata={"k": NAME}, config_drive=True)
     yield made
     await made.http.aclose()
-    await whole.close()
 
 
 async def service(answer: bytes, asked: list[bytes]) -> asyncio.Server:

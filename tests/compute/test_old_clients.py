@@ -5,21 +5,17 @@ from __future__ import annotations
 import pytest
 
 from pileus.compute import versions
-from pileus.processes.databases import DatabaseConfig
 from tests.compute.test_versions_of_boots import Booting
-from tests.compute.whole_cloud import HOST, WholeCloud
+from tests.compute.whole_cloud import HOST
 from tests.covers import covers
 
 
 @pytest.fixture
-async def cloud(tmp_path):
-    whole = WholeCloud(tmp_path / "cloud", DatabaseConfig())
-    await whole.prepare()
+async def cloud(whole):
     made = Booting(whole)
     await made.sign_in()
     yield made
     await made.http.aclose()
-    await whole.close()
 
 
 @covers(versions.NO_PROXIES)

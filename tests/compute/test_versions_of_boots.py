@@ -11,7 +11,6 @@ import pytest
 from pileus.compute import guest_data, guest_spec, versions
 from pileus.compute.model import servers
 from pileus.identity.service_tokens import fixed_id
-from pileus.processes.databases import DatabaseConfig
 from tests.compute.whole_cloud import WholeCloud
 from tests.covers import covers
 
@@ -65,14 +64,11 @@ class Booting:
 
 
 @pytest.fixture
-async def cloud(tmp_path):
-    whole = WholeCloud(tmp_path / "cloud", DatabaseConfig())
-    await whole.prepare()
+async def cloud(whole):
     made = Booting(whole)
     await made.sign_in()
     yield made
     await made.http.aclose()
-    await whole.close()
 
 
 @covers(versions.NETWORKS_REQUIRED, versions.DESCRIPTION, versions.TAGS_AT_CREATE, versions.TRUSTED_CERTIFICATES,

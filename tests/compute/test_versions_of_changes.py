@@ -11,9 +11,8 @@ from pileus.compute import versions
 from pileus.compute.api.server_moves import flavor_number
 from pileus.compute.model import servers
 from pileus.compute.model.states import State
-from pileus.processes.databases import DatabaseConfig
 from tests.compute.test_versions_of_boots import Booting
-from tests.compute.whole_cloud import HOST, OTHER_HOST, WholeCloud
+from tests.compute.whole_cloud import HOST, OTHER_HOST
 from tests.covers import covers
 
 
@@ -41,14 +40,11 @@ class Changing(Booting):
 
 
 @pytest.fixture
-async def cloud(tmp_path):
-    whole = WholeCloud(tmp_path / "cloud", DatabaseConfig())
-    await whole.prepare()
+async def cloud(whole):
     made = Changing(whole)
     await made.sign_in()
     yield made
     await made.http.aclose()
-    await whole.close()
 
 
 async def test_halting_and_going_on(cloud):

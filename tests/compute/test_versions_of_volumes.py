@@ -13,9 +13,8 @@ import sqlalchemy as sa
 from pileus.compute import versions
 from pileus.kit import db
 from pileus.placement.model.tables import allocations
-from pileus.processes.databases import DatabaseConfig
 from tests.compute.test_versions_of_changes import Changing
-from tests.compute.whole_cloud import HOST, OTHER_HOST, WholeCloud
+from tests.compute.whole_cloud import HOST, OTHER_HOST
 from tests.covers import covers
 
 SETTLE_SECONDS = 20.0
@@ -70,14 +69,11 @@ class WithVolumes(Changing):
 
 
 @pytest.fixture
-async def cloud(tmp_path):
-    whole = WholeCloud(tmp_path / "cloud", DatabaseConfig())
-    await whole.prepare()
+async def cloud(whole):
     made = WithVolumes(whole)
     await made.sign_in()
     yield made
     await made.http.aclose()
-    await whole.close()
 
 
 @covers(versions.TAGS_AT_ATTACH, versions.TOLD_TAGS, versions.GOES_WITH_SERVER, versions.ATTACHMENT_CHANGES,

@@ -69,7 +69,8 @@ class WholeCloud:
             network=NetworkConfig(engine="fake", host_dead_after=FOREVER))
         replace = msgspec.structs.replace
         settings = replace(
-            settings, image=replace(settings.image, directory=str(state.images)),
+            settings, identity=replace(settings.identity, password_rounds=4),
+            image=replace(settings.image, directory=str(state.images)),
             volume=replace(settings.volume, driver="fake", directory=str(state.volumes)))
         self.services = Services(state, settings, MemoryBus())
         self.compute, self.network = self.services.compute, self.services.network

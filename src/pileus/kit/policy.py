@@ -58,7 +58,7 @@ class Policy:
 
     def _must_mean_something(self, name: str, text: str) -> None:
         """The library makes a check that it cannot read one that never holds."""
-        if str(_parsed(text)) == NOBODY != text.strip():
+        if not _readable(text):
             raise BadConfig(f"the check of rule {name} cannot be read: {text}")
         if missing := _rules_in(text) - self.checks.keys():
             raise BadConfig(f"rule {name} refers to a rule that is not there: {', '.join(sorted(missing))}")
@@ -68,6 +68,11 @@ class Policy:
 def _parsed(text: str) -> Any:
     """oslo.policy's own check. Most rules share a few dozen texts, and each process makes several policies."""
     return oslo_policy.Rules.from_dict({"rule": text})["rule"]
+
+
+@functools.lru_cache(4096)
+def _readable(text: str) -> bool:
+    return str(_parsed(text)) != NOBODY or text.strip() == NOBODY
 
 
 @functools.lru_cache(4096)

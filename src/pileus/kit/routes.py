@@ -160,10 +160,11 @@ class RouteTree:
     def __init__(self, routes: Iterable[Route]):
         self._root: dict[Any, Any] = {}
         for route in routes:
-            node = self._root
+            node, names = self._root, []
             for part in _segments(route.path):
+                if part[:1] == "{":
+                    names.append(part[1:-1])
                 node = node.setdefault("*" if part[:1] == "{" else part, {})
-            names = [part[1:-1] for part in _segments(route.path) if part[:1] == "{"]
             node.setdefault(METHODS, {}).setdefault(route.method, []).append((route, names))
 
     def find(self, path: str) -> tuple[dict[str, list[tuple[Route, list[str]]]], list[str]] | None:
