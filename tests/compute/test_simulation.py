@@ -10,6 +10,7 @@ from pileus.kit.virtual_time import LoopClock, VirtualLoop
 from pileus.processes.simulation import Plan
 
 
+@pytest.mark.whole_cloud
 def test_what_must_hold_does():
     report = simulated(Plan(hosts=10, hours=0.5, seed=3))
     assert report.broken == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -16,7 +17,7 @@ from pileus.kit.db import Db
 from pileus.kit.faults import Fault
 from pileus.kit.policy import Policy, Rule
 from pileus.kit.reconcile import Reconciler, Runner
-from pileus.kit.routes import Route, Routes
+from pileus.kit.routes import Route, Routes, RouteTree
 from pileus.kit.saga import Saga
 from pileus.kit.saga_engine import Engine
 from pileus.kit.versions import Ledger
@@ -56,8 +57,21 @@ class Service:
     field_selection: bool = False                         # ?fields= picks what is answered (Networking API)
     headers: Callable[[Ctx], dict[str, str]] = lambda ctx: {}
 
+    @functools.cached_property
+    def tree(self) -> RouteTree:
+        return RouteTree(self.routes.all)
+
     def policy(self, overrides: Mapping[str, str] | None = None) -> Policy:
-        return Policy([*self.rules, *(route.policy for route in self.routes.all if route.policy)], overrides)
+        if not overrides:
+            return self._own_policy
+        return Policy(self._every_rule(), overrides)
+
+    @functools.cached_property
+    def _own_policy(self) -> Policy:
+        return Policy(self._every_rule())
+
+    def _every_rule(self) -> list[Rule]:
+        return [*self.rules, *(route.policy for route in self.routes.all if route.policy)]
 
 
 class Runtime:

@@ -22,7 +22,7 @@ from pileus.kit.caller import Authenticator, Caller
 from pileus.kit.certificates import ClientCertificates, ProxyConfig
 from pileus.kit.db import Collision
 from pileus.kit.ids import new_request_id
-from pileus.kit.routes import Page, Route, RouteTree
+from pileus.kit.routes import Page, Route
 from pileus.kit.service import Runtime
 from pileus.kit.versions import Version, at, moved, outside, parse
 
@@ -105,7 +105,6 @@ class WebApp:
     def __init__(self, runtime: Runtime, authenticate: Authenticator):
         self.runtime, self.service, self.authenticate = runtime, runtime.service, authenticate
         self.ledger = runtime.service.ledger
-        self.tree = RouteTree(runtime.service.routes.all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
@@ -228,7 +227,7 @@ class WebApp:
         return self.service.path(ctx, path)
 
     def _find(self, path: str) -> tuple[dict[str, list[tuple[Route, list[str]]]], list[str]]:
-        found = self.tree.find(path) if "\0" not in path else None      # PostgreSQL takes no NUL in a text
+        found = self.service.tree.find(path) if "\0" not in path else None      # PostgreSQL takes no NUL in a text
         if found is None:
             raise faults.NotFound()
         return found
