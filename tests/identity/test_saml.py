@@ -3,12 +3,15 @@
 import base64
 import os
 import re
+import time
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from pileus.identity.api.saml import SHIBBOLETH
 from pileus.identity.federation.settings import FederationConfig, SamlConfig
+from pileus.kit.clock import TurnedClock
 from tests.identity.conftest import BASE
 from tests.identity.test_federation import put
 
@@ -42,21 +45,32 @@ async def told(world, admin, idp_id="example", rules=RULES, **fields):
 
 
 @pytest.fixture
-async def cloud(make_world, idp, tmp_path):
+def clock():
+    return TurnedClock(time.time())
+
+
+async def make_cloud(make_world, idp, tmp_path, clock, **more):
     """One that trusts the provider, which knows it."""
     root, _ = idp
     async with httpx.AsyncClient(trust_env=False) as client:
         (tmp_path / "idp.xml").write_text((await client.get(f"{root}/metadata")).text)
-        world = await make_world(federation=FederationConfig(
+        world = await make_world(clock, federation=FederationConfig(
             identity_url=URL, trusted_dashboards=[DASHBOARD],
-            saml={"example/saml2": SamlConfig(metadata=tmp_path / "idp.xml")}))
+            saml={"example/saml2": SamlConfig(metadata=tmp_path / "idp.xml", **more)}))
         admin = await world.log_in("admin", scope="admin")
         await told(world, admin, remote_ids=[f"{root}/idp"])
         await world.make(admin, "groups", name="engineers")
         ours = await world.http.get(f"{AUTH}/saml2")
-        assert ours.status_code == 200 and f"{URL}{AUTH}/saml2/ecp" in ours.text
+        assert ours.status_code == 200, ours.text
+        assert (f"{BASE}{SHIBBOLETH}/SAML2/ECP" if more else f"{URL}{AUTH}/saml2/ecp") in ours.text
         await client.put(f"{root}/metadata", content=ours.content)
+    world.site.mount_at_root(SHIBBOLETH, world.site.mounts["/identity"])
     return world
+
+
+@pytest.fixture
+async def cloud(make_world, idp, tmp_path, clock):
+    return await make_cloud(make_world, idp, tmp_path, clock)
 
 
 async def asked(root, path, user="alice", password=None, **more):
@@ -98,7 +112,10 @@ def with_state(envelope, state):
 
 
 async def brought(world, envelope, path=f"{AUTH}/saml2/ecp"):
-    return await world.http.post(path, content=envelope, headers={"content-type": "application/vnd.paos+xml"})
+    """What a program has for it, which goes where it is sent."""
+    headers = {"content-type": "application/vnd.paos+xml"}
+    answer = await world.http.post(path, content=envelope, headers=headers)
+    return await world.http.get(answer.headers["location"], headers=headers) if answer.is_redirect else answer
 
 
 async def test_a_browser_comes_from_the_provider_and_goes_on_with_a_token(cloud, idp):
@@ -136,6 +153,20 @@ async def test_a_program_comes_with_an_envelope(cloud, idp):
     assert (await brought(cloud, envelope)).status_code == 201
     assert (await brought(cloud, envelope)).status_code == 401            # once
     assert (await cloud.http.get(AUTH)).status_code == 401                # neither a browser nor such a program
+
+
+async def test_a_program_fetches_its_token_at_once_and_once(cloud, idp, clock):
+    async def begun():
+        cloud.http.cookies.clear()
+        return await cloud.http.post(f"{AUTH}/saml2/ecp", content=await by_program(cloud, idp))
+    answer = await begun()
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{URL}{AUTH}")
+    assert (await cloud.http.get(AUTH, headers=PAOS)).status_code == 201
+    assert (await cloud.http.get(AUTH, headers=PAOS)).status_code == 200  # it begins anew
+    await begun()
+    assert (await cloud.http.get(AUTH.replace("example", "other"))).status_code == 404
+    clock.turn(61)
+    assert (await cloud.http.get(AUTH)).status_code == 401
 
 
 def wrapped(text):
@@ -190,6 +221,21 @@ async def test_what_was_said_for_another_address_does_not_count_here(cloud, idp)
     assert (await delivered(cloud, begun[0], crossed)).status_code == 401
 
 
+async def test_at_the_addresses_that_providers_knew_before(make_world, idp, tmp_path, clock):
+    """Those of Shibboleth's module are the same for all providers."""
+    cloud = await make_cloud(make_world, idp, tmp_path, clock, shibboleth=True)
+    ecp = f"{BASE}{SHIBBOLETH}/SAML2/ECP"
+    answer = await brought(cloud, await by_program(cloud, idp), ecp)
+    assert answer.status_code == 201, answer.text
+    url, fields = await by_browser(cloud, idp)
+    assert url == f"{BASE}{SHIBBOLETH}/SAML2/POST"
+    assert (await delivered(cloud, url, fields)).status_code == 200
+    envelope = await by_program(cloud, idp)
+    for wrong in (with_state(envelope.replace("RelayState", "Other"), ""), with_state(envelope, "ss:mem:1"), "<x/>"):
+        assert (await brought(cloud, wrong, ecp)).status_code == 401
+    assert (await delivered(cloud, url, fields)).status_code == 401
+
+
 # -- clouds -------------------------------------------------------------------------------------------------------
 
 
@@ -202,10 +248,13 @@ async def clouds(make_world, idp, tmp_path):
     (tmp_path / "here.xml").write_text(told_of.text)
     there = await make_world(federation=FederationConfig(identity_url=URL, saml={
         "here/saml2": SamlConfig(metadata=tmp_path / "here.xml", unsolicited=True),
+        "keystone/saml2": SamlConfig(metadata=tmp_path / "here.xml", unsolicited=True, shibboleth=True),
         "strict/saml2": SamlConfig(metadata=tmp_path / "here.xml")}))
     admin = await there.log_in("admin", scope="admin")
     await told(there, admin, "here", CLOUD_RULES)
     await told(there, admin, "strict", CLOUD_RULES)
+    await told(there, admin, "keystone", CLOUD_RULES)
+    there.site.mount_at_root(SHIBBOLETH, there.site.mounts["/identity"])
     await there.make(admin, "groups", name="guests")
     own = await here.log_in("admin", scope="admin")
     group = await here.make(own, "groups", name="guests", domain_id="default")
@@ -214,6 +263,8 @@ async def clouds(make_world, idp, tmp_path):
     for name, idp_id in (("there", "here"), ("strict", "strict")):
         place = f"{URL}{AUTH.replace('example', idp_id)}"
         await put(here, own, f"service_providers/{name}", auth_url=place, sp_url=f"{place}/saml2/ecp", enabled=True)
+    await put(here, own, "service_providers/keystone", auth_url=f"{URL}{AUTH.replace('example', 'keystone')}",
+              sp_url=f"{BASE}{SHIBBOLETH}/SAML2/ECP", enabled=True)
     return here, there
 
 
@@ -240,6 +291,17 @@ async def test_a_user_of_one_cloud_comes_to_another(clouds):
     assert (await brought(there, strict.text, strict.headers["x-sp-url"].removeprefix(URL))).status_code == 401
     other = await here.http.post("/v3/auth/OS-FEDERATION/saml2/ecp", json=of_cloud(token))
     assert (await brought(there, other.text, AUTH.replace("example", "strict") + "/saml2/ecp")).status_code == 401
+
+
+async def test_a_cloud_that_is_known_by_the_address_of_its_web_server(clouds):
+    here, there = clouds
+    token = await here.log_in("demo", scope="demo")
+    given = await here.http.post("/v3/auth/OS-FEDERATION/saml2/ecp", json=of_cloud(token, "keystone"))
+    answer = await brought(there, given.text, given.headers["x-sp-url"])
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["token"]["user"]["OS-FEDERATION"]["identity_provider"] == {"id": "keystone"}
+    other = await here.http.post("/v3/auth/OS-FEDERATION/saml2/ecp", json=of_cloud(token))
+    assert (await brought(there, other.text, given.headers["x-sp-url"])).status_code == 401
 
 
 async def test_only_who_works_in_a_project_is_vouched_for(clouds):

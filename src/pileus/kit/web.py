@@ -441,6 +441,13 @@ class Site:
         inner[certificates.SCOPE] = self.certificates.of(scope)
         return await app(inner, receive, send)
 
+    def mount_at_root(self, first: str, app: Any) -> None:
+        """A path that others have decided on: the routes of `app` for it begin with it."""
+        async def at_root(scope: Scope, receive: Receive, send: Send) -> None:
+            await app(dict(scope, root_path=scope["root_path"].removesuffix(first)), receive, send)
+
+        self.mounts[first] = at_root
+
     @staticmethod
     async def _lifespan(receive: Receive, send: Send) -> None:
         while True:

@@ -80,6 +80,7 @@ class Services:
                                   self.identity.feed)
         self._mount("/identity", self.identity, self.identity.authenticate)
         self._mount("/keystone", self.identity, self.identity.authenticate)
+        self.site.mount_at_root("/Shibboleth.sso", self.site.mounts["/identity"])
         self._mount("/placement", self.placement, validate)
         self._mount("/image", self.image, validate)
         self._mount("/network", self.network, validate)

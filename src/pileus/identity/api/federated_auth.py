@@ -69,6 +69,8 @@ def _answer(text: str, found: Context) -> Response:
 async def log_in_with_bearer(ctx: Ctx, idp_id: str, protocol_id: str) -> Response:
     """With a token of the provider as bearer token; programs that speak SAML begin with nothing."""
     if ctx.app.saml.find(idp_id, protocol_id) is not None:
+        if (answer := await saml.end_program(ctx, idp_id, protocol_id)) is not None:
+            return answer
         if not saml.is_program(ctx):
             raise Unauthorized()
         return await saml.begin_program(ctx, idp_id, protocol_id)

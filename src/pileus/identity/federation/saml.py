@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pileus.identity.federation import saml_documents
 from pileus.identity.federation.saml_documents import NotPlain
@@ -35,16 +36,37 @@ class SamlProviders:
         """Ids of the identity providers that have it."""
         return [name.rpartition("/")[0] for name in self._known if name.rpartition("/")[2] == protocol_id]
 
+    async def at_shibboleth(self, issuer: str) -> tuple[str, str]:
+        """Identity provider and protocol of who may send people to the address that several have in common; nothing
+        that it says is proven yet."""
+        for provider in self._known.values():
+            if provider.settings.shibboleth and provider.settings.unsolicited and await provider.issuer() == issuer:
+                return provider.idp_id, provider.protocol_id
+        raise Unauthorized()
+
+
+def read(raw: bytes, binding: str) -> saml_documents.Plain:
+    """A response that may be looked at, though nothing of it is proven yet."""
+    try:
+        return saml_documents.plain(raw, binding)
+    except NotPlain as error:
+        log.warning("a SAML response was refused: %s", error)
+        raise Unauthorized() from error
+
 
 class SamlProvider:
     """As its service provider. Messages come in a browser's form (post) or a program's envelope (soap)."""
 
     def __init__(self, name: str, identity_url: str, settings: SamlConfig, keys: SamlKeys, threads: Threads):
         self.settings, self.keys, self.threads = settings, keys, threads
-        idp_id, _, protocol_id = name.rpartition("/")
-        self.url = identity_url.rstrip("/") + PATH.format(idp_id, protocol_id)
+        self.idp_id, _, self.protocol_id = name.rpartition("/")
+        self.url = identity_url.rstrip("/") + PATH.format(self.idp_id, self.protocol_id)
+        self.auth_url = self.url.removesuffix("/saml2")
         self.entity_id = settings.entity_id or self.url
         self.places = {"post": f"{self.url}/post", "soap": f"{self.url}/ecp"}
+        if settings.shibboleth:
+            root = urlsplit(identity_url)._replace(path="/Shibboleth.sso/SAML2").geturl()
+            self.places = {"post": f"{root}/POST", "soap": f"{root}/ECP"}
 
     def _messages(self) -> Messages:
         from pileus.identity.federation.saml_messages import Messages  # noqa: PLC0415 - few clouds need pysaml2
@@ -59,19 +81,15 @@ class SamlProvider:
         from the id of the request."""
         return await self.threads.run(lambda: self._messages().enveloped_request(relay_state))
 
+    async def issuer(self) -> str:
+        """What the provider calls itself."""
+        return self.settings.idp_entity_id or await self.threads.run(lambda: self._messages().issuer())
+
     async def metadata(self) -> str:
         """What we tell the provider of ourselves."""
         return await self.threads.run(lambda: self._messages().metadata())
 
-    def read(self, raw: bytes, binding: str) -> saml_documents.Response:
-        """A response that may be looked at, though nothing of it is proven yet."""
-        try:
-            return saml_documents.plain(raw, binding)
-        except NotPlain as error:
-            log.warning("a SAML response was refused: %s", error)
-            raise Unauthorized() from error
-
-    async def verified(self, response: saml_documents.Response, binding: str, request_id: str | None) -> Said:
+    async def verified(self, response: saml_documents.Plain, binding: str, request_id: str | None) -> Said:
         """Raises Unauthorized unless the provider says it, to us, now, and in answer to `request_id`, if there is
         one."""
         return await self.threads.run(lambda: self._messages().verified(response.text, binding, request_id))

@@ -21,7 +21,7 @@ SAML = "urn:oasis:names:tc:SAML:2.0:assertion"
 DSIG = "http://www.w3.org/2000/09/xmldsig#"
 ECP = "urn:oasis:names:tc:SAML:2.0:profiles:SSO:ecp"
 RESPONSE, ASSERTION, SIGNATURE = f"{SAMLP} Response", f"{SAML} Assertion", f"{DSIG} Signature"
-RELAY_STATE = f"{ECP} RelayState"
+RELAY_STATE, ISSUER = f"{ECP} RelayState", f"{SAML} Issuer"
 _STRONG = tuple(f"http://www.w3.org/2001/04/xmldsig-more#{kind}-sha{size}" for kind in ("rsa", "ecdsa")
                 for size in (256, 384, 512))
 _DIGESTS = ("http://www.w3.org/2001/04/xmlenc#sha256", "http://www.w3.org/2001/04/xmldsig-more#sha384",
@@ -33,10 +33,11 @@ class NotPlain(Exception):
     """No response that can be believed, whatever its signatures are; the text says why."""
 
 
-class Response(msgspec.Struct, kw_only=True):
+class Plain(msgspec.Struct, kw_only=True):
     """The response alone, byte for byte as it came, and what stood in the envelope around it."""
 
     text: str
+    issuer: str                                        # as the assertion tells it
     relay_state: str = ""
 
 
@@ -49,7 +50,7 @@ class _Reader:
         self.wanted = _ABOVE[binding]
         self.spaces: dict[str, list[str]] = {}         # what prefixes mean where the response begins
         self.begins = self.ends = -1
-        self.relay_state = ""
+        self.relay_state = self.issuer = ""
         self.id_at: list[str] = []
         self.parser = expat.ParserCreate("utf-8", " ")
         self.parser.buffer_text = True
@@ -73,6 +74,8 @@ class _Reader:
     def characters(self, text: str) -> None:
         if self.path and self.path[-1] == RELAY_STATE and RESPONSE not in self.path:
             self.relay_state += text
+        elif self.path[-2:] == [ASSERTION, ISSUER]:
+            self.issuer += text
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self.elements += 1
@@ -115,7 +118,7 @@ class _Reader:
             self.ends = self.parser.CurrentByteIndex
 
 
-def plain(raw: bytes, binding: str) -> Response:
+def plain(raw: bytes, binding: str) -> Plain:
     """The response in a document; `binding` says whether it is all of it (post) or in an envelope (soap). Raises
     NotPlain."""
     if len(raw) > MOST_BYTES:
@@ -134,7 +137,7 @@ def plain(raw: bytes, binding: str) -> Response:
         raise NotPlain("a signature does not sign what it is in, or there is none")
     if len({id for id, _ in reader.signed}) != len(reader.signed):
         raise NotPlain("something is signed twice")
-    return Response(text=_alone(raw, reader), relay_state=reader.relay_state.strip())
+    return Plain(text=_alone(raw, reader), issuer=reader.issuer.strip(), relay_state=reader.relay_state.strip())
 
 
 def _alone(raw: bytes, reader: _Reader) -> str:

@@ -87,6 +87,9 @@ class Messages:
         body = soapenv.Body(extension_elements=[element_to_extension_element(asked)])
         return str(soapenv.Envelope(header=head, body=body))
 
+    def issuer(self) -> str:
+        return self._idp(self._client("soap"))
+
     def metadata(self) -> str:
         places = self.provider.places
         return str(entity_descriptor(self._config((places["post"], BINDING_HTTP_POST), (places["soap"], BINDING_PAOS))))

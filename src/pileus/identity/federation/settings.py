@@ -29,6 +29,7 @@ class SamlConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
     entity_id: str = ""                  # what we are called there, instead of the address of our metadata
     unsolicited: bool = False            # whether it may send people whom we did not send there, as clouds do
     sign_requests: bool = False
+    shibboleth: bool = False             # whether it knows us by /Shibboleth.sso/SAML2/POST and .../ECP of the host
 
 
 class FederationConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -44,9 +45,9 @@ class FederationConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
         "Register the address .../identity/v3/auth/OS-FEDERATION/callback at the provider.")] = {}
     saml: Annotated[dict[str, SamlConfig], doc(
         "SAML identity providers by identity provider and protocol, as a table each:\n"
-        '[federation.saml."IDP/PROTOCOL"] with metadata (a file), idp_entity_id, entity_id, unsolicited and\n'
-        "sign_requests. Our own metadata is at .../v3/OS-FEDERATION/identity_providers/IDP/protocols/PROTOCOL/auth/"
-        "saml2.")] = {}
+        '[federation.saml."IDP/PROTOCOL"] with metadata (a file), idp_entity_id, entity_id, unsolicited,\n'
+        "sign_requests and shibboleth. Our own metadata is at\n"
+        ".../v3/OS-FEDERATION/identity_providers/IDP/protocols/PROTOCOL/auth/saml2.")] = {}
     assertion_seconds: Annotated[int, msgspec.Meta(ge=10, le=3600), doc(
         "How long other clouds may believe what this one says of its users.")] = 300
     certificate_mapping: Annotated[str, doc(
