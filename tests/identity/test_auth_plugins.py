@@ -2,22 +2,27 @@
 
 import asyncio
 import contextlib
+import logging
+import re
 import socket
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
 import uvicorn
 from keystoneauth1 import session
-from keystoneauth1.exceptions import Unauthorized
+from keystoneauth1.exceptions import BadRequest, Unauthorized
 from keystoneauth1.extras._saml2 import V3Saml2Password
 from keystoneauth1.identity import v3
+from keystoneauth1.identity.v3.oidc import OidcDeviceAuthorization
 
 from pileus.identity.federation.settings import FederationConfig, OidcConfig, SamlConfig
 from tests.identity.test_federation import RULES as OIDC_RULES
-from tests.identity.test_federation import issuer, put
+from tests.identity.test_federation import TOKEN, browse, grant, issuer, make_example, put
 from tests.identity.test_saml import CLOUD_RULES, RULES, idp, told
 
 __all__ = ["idp", "issuer"]            # fixtures
+CALLBACK = "http://cloud:5000/identity/v3/auth/OS-FEDERATION/callback"
 PROTOCOL = "OS-FEDERATION/identity_providers/example/protocols"
 
 
@@ -59,11 +64,64 @@ async def test_openid_connect(make_world, issuer, place):
     form = {"grant_type": "client_credentials", "scope": "use", "resource": "urn:pileus:cloud"}
     async with served(world, listening), httpx.AsyncClient(trust_env=False) as http:
         assert (await token_of(program)).username == "program cloud"
-        given = (await http.post(f"{url}/token", data=form, auth=("cloud", secret))).json()["access_token"]
+        given = (await http.post(f"{url}{TOKEN}", data=form, auth=("cloud", secret))).json()["access_token"]
         bearer = await token_of(v3.OidcAccessToken(**same, access_token=given))
         assert bearer.username == "program cloud" and bearer.is_federated
         with pytest.raises(Unauthorized):
             await token_of(v3.OidcAccessToken(**same, access_token=given[:-4]))
+
+
+class Visitor(logging.Handler):
+    """Whoever reads on a terminal where to go, and does all that is asked for there."""
+
+    def emit(self, record):
+        if found := re.search(r"go to: (\S+)", record.getMessage()):
+            asyncio.run(self.visit(found[1]))
+
+    @staticmethod
+    async def visit(url):
+        async with httpx.AsyncClient(trust_env=False) as http:
+            await browse(http, url)
+
+
+@pytest.fixture
+def visitor():
+    log, handler = logging.getLogger("keystoneauth"), Visitor()
+    log.addHandler(handler)
+    yield
+    log.removeHandler(handler)
+
+
+async def code_for(url, client_id):
+    """What a person's browser brings back who logs in for a client."""
+    query = urlencode({"response_type": "code", "client_id": client_id, "redirect_uri": CALLBACK,
+                       "scope": "openid email profile"})
+    async with httpx.AsyncClient(trust_env=False) as http:
+        back = await browse(http, f"{url}/protocol/openid-connect/auth?{query}")
+    return parse_qs(urlsplit(back).query)["code"][0]
+
+
+async def test_people_by_openid_connect(make_world, issuer, place, visitor):
+    """By their password, by a code of their browser, and by another device than the one they are at."""
+    url, secret = issuer
+    listening, root = place
+    world = await make_world(federation=FederationConfig(providers={"example/openid": OidcConfig(
+        issuer=url, client_id="cloud", client_secret=secret, audiences=["other"])}))
+    admin = await make_example(world, remote_ids=[url])
+    _, project_id = await grant(world, admin)
+    same = {"auth_url": f"{root}/v3", "identity_provider": "example", "protocol": "openid", "client_id": "cloud",
+            "client_secret": secret, "discovery_endpoint": f"{url}/.well-known/openid-configuration",
+            "scope": "openid email profile", "project_id": project_id}
+    async with served(world, listening):
+        found = await token_of(v3.OidcPassword(**same, username="alice", password=secret))
+        assert (found.username, found.project_id, found.role_names) == ("alice", project_id, ["member", "reader"])
+        with pytest.raises(BadRequest):                                   # the provider's
+            await token_of(v3.OidcPassword(**same, username="alice", password="wrong"))
+        device = await token_of(OidcDeviceAuthorization(**same))
+        assert (device.user_id, device.project_id) == (found.user_id, project_id)
+        code = await token_of(v3.OidcAuthorizationCode(**same | {
+            "client_id": "other", "redirect_uri": CALLBACK, "code": await code_for(url, "other")}))
+        assert (code.user_id, code.project_id) == (found.user_id, project_id)
 
 
 async def test_saml_with_a_password(make_world, idp, place, tmp_path):

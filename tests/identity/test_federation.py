@@ -21,6 +21,7 @@ SERVER = os.environ.get("PILEUS_TEST_OIDC")
 ROOT = "/v3/OS-FEDERATION"
 AUTH = f"{ROOT}/identity_providers/example/protocols/openid/auth"
 SSO = "/v3/auth/OS-FEDERATION"
+TOKEN = "/protocol/openid-connect/token"          # below the issuer's address
 DASHBOARD = "https://dashboard.example.org/auth/websso/"
 RULES = [
     {"local": [{"user": {"name": "{0}", "email": "{1}"}}, {"groups": "{2}", "domain": {"name": "Default"}}],
@@ -129,7 +130,7 @@ def clock():
 @pytest.fixture(params=["oidc"] if SERVER else [])
 def issuer(request):
     place = urlsplit(SERVER)
-    return f"{place.scheme}://{place.hostname}:{place.port}", place.password
+    return f"{place.scheme}://{place.hostname}:{place.port}{place.path}", place.password
 
 
 def settings_of(issuer):
@@ -271,7 +272,7 @@ async def access_token(issuer, client="cloud", **more):
     url, secret = issuer
     async with httpx.AsyncClient() as http:
         form = {"grant_type": "client_credentials"} | more
-        answer = await http.post(f"{url}/token", auth=(client, secret), data=form)
+        answer = await http.post(f"{url}{TOKEN}", auth=(client, secret), data=form)
     assert answer.status_code == 200, answer.text
     return answer.json()["access_token"]
 
@@ -319,19 +320,21 @@ async def test_unsigned_tokens_and_those_of_other_keys(make_world, issuer):
 
 
 async def browse(http, url):
-    """Follow a browser's way through the provider's forms, until it leaves the provider."""
+    """Follow a browser's way through the provider's forms, until it leaves the provider or there is nothing more to
+    do."""
     answer = await http.get(url)
-    for _ in range(12):
+    for _ in range(16):
         if answer.is_redirect:
             place = httpx.URL(answer.request.url).join(answer.headers["location"])
             if place.host == "cloud":
                 return str(place)
             answer = await http.get(place)
+        elif action := re.search(r'action="([^"]+)"', answer.text):
+            form = dict(re.findall(r'name="(\w+)" value="([^"]*)"', answer.text))
+            form |= {"login": "alice", "password": "x"} if form.get("prompt") == "login" else {}
+            answer = await http.post(httpx.URL(answer.request.url).join(action[1]), data=form)
         else:
-            action = re.search(r'action="([^"]+)"', answer.text)[1]
-            prompt = re.search(r'name="prompt" value="(\w+)"', answer.text)[1]
-            form = {"prompt": prompt} | ({"login": "alice", "password": "x"} if prompt == "login" else {})
-            answer = await http.post(httpx.URL(answer.request.url).join(action), data=form)
+            return answer.text
     raise AssertionError(answer.text)
 
 
