@@ -36,9 +36,16 @@ def load(kind: type[T], file: Path | None = None, env: Mapping[str, str] = os.en
                 for part in path:
                     place = place.setdefault(part, {})
                 place[leaf] = value
-        return msgspec.convert(found, kind, strict=False)
+        return msgspec.convert(found, kind, strict=False, dec_hook=_path)
     except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise BadConfig(f"{file or 'environment'}: {error}") from error
+
+
+def _path(kind: type[Any], value: Any) -> Any:
+    """msgspec leaves paths to us."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise ValueError(f"Expected a path, got `{type(value).__name__}`")
 
 
 def sample(kind: type[msgspec.Struct], section: str) -> str:
