@@ -1,4 +1,4 @@
-"""Every verb that the unmodified client has for identity."""
+"""Every verb that the unmodified client has for identity, and every method of the SDK's."""
 
 from __future__ import annotations
 
@@ -188,6 +188,11 @@ def test_every_verb(cloud: Cloud, tmp_path: Path):
     lacking = [(line, expected, each["out"]) for (line, _, expected), each in zip(COMMANDS, done, strict=False)
                if not any(text in each["out"] + each["err"] for text in expected.split("|"))]
     assert not lacking, lacking
+
+
+def test_every_method_of_the_sdk(cloud: Cloud):
+    told = cloud.run("python", str(Path(__file__).with_name("sdk_identity.py")), cloud="pileus-admin")
+    assert json.loads(told) == ["wait_for_status"]                     # which is for what has one
 
 
 def test_policy_explained(cloud: Cloud):
