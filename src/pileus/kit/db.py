@@ -301,8 +301,10 @@ def _end(connection: sa.Connection) -> None:
     connection.rollback()
 
 
-async def one(conn: Connection, query: sa.Select[Any], kind: type[T]) -> T | None:
-    found = _converted(await conn.execute(query.limit(1)), kind)
+async def one(conn: Connection, query: sa.Select[Any], kind: type[T], **values: Any) -> T | None:
+    """A query that is asked often is built once, with parameters for `values`, and finds one row at most: to build it
+    takes longer than to ask it."""
+    found = _converted(await conn.execute(query, values) if values else await conn.execute(query.limit(1)), kind)
     return found[0] if found else None
 
 
@@ -315,12 +317,12 @@ def _converted(result: sa.CursorResult[Any], kind: type[T]) -> list[T]:
     return msgspec.convert([dict(zip(names, row, strict=True)) for row in result], list[kind])
 
 
-async def scalar(conn: Connection, query: Any) -> Any:
-    return (await conn.execute(query)).scalar()
+async def scalar(conn: Connection, query: Any, **values: Any) -> Any:
+    return (await conn.execute(query, values or None)).scalar()
 
 
-async def scalars(conn: Connection, query: Any) -> list[Any]:
-    return list((await conn.execute(query)).scalars())
+async def scalars(conn: Connection, query: Any, **values: Any) -> list[Any]:
+    return list((await conn.execute(query, values or None)).scalars())
 
 
 async def add(tx: Connection, table: sa.Table, *rows: Any) -> None:

@@ -46,8 +46,12 @@ def new_project(id: str, name: str, parent: Project, **more: Any) -> Project:
                    path=f"{parent.path}{id}/", **more)
 
 
+_BY_ID = sa.select(projects).where(projects.c.id == sa.bindparam("id"))
+_BY_NAME = sa.select(projects).where(projects.c.scope == sa.bindparam("scope"), projects.c.name == sa.bindparam("name"))
+
+
 async def find(conn: Connection, project_id: str) -> Project | None:
-    return await db.one(conn, sa.select(projects).where(projects.c.id == project_id), Project)
+    return await db.one(conn, _BY_ID, Project, id=project_id)
 
 
 async def get(conn: Connection, project_id: str) -> Project:
@@ -66,7 +70,7 @@ async def get_domain(conn: Connection, domain_id: str) -> Project:
 
 async def find_by_name(conn: Connection, scope: str, name: str) -> Project | None:
     """A project of the domain `scope`, or, with an empty one, a domain."""
-    return await db.one(conn, sa.select(projects).where(projects.c.scope == scope, projects.c.name == name), Project)
+    return await db.one(conn, _BY_NAME, Project, scope=scope, name=name)
 
 
 async def by_ids(conn: Connection, ids: set[str]) -> list[Project]:

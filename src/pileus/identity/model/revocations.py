@@ -51,10 +51,13 @@ async def position(conn: Connection) -> int:
     return await db.scalar(conn, sa.select(counters.c.value).where(counters.c.name == "revocation"))
 
 
+_REVOKED = sa.select(sa.func.max(revocations.c.before)).where(
+    revocations.c.subject.in_(sa.bindparam("subjects", expanding=True)))
+
+
 async def revoked(conn: Connection, subjects: list[str], issued_at: float) -> bool:
     """Whether any of `subjects` was revoked since a token was issued."""
-    query = sa.select(sa.func.max(revocations.c.before)).where(revocations.c.subject.in_(subjects))
-    return (await db.scalar(conn, query) or 0.0) >= issued_at
+    return (await db.scalar(conn, _REVOKED, subjects=subjects) or 0.0) >= issued_at
 
 
 async def prune(tx: Connection, now: float) -> int:

@@ -74,14 +74,24 @@ def _of_user(user_id: str, groups: Sequence[str]) -> sa.ColumnElement[bool]:
     return sa.or_(assignments.c.actor_id.in_([user_id, *groups]), assignments.c.actor_id.in_(of_groups))
 
 
+_TARGET, _ABOVE = sa.bindparam("target"), sa.bindparam("above", expanding=True)
+_GROUPS = sa.select(memberships.c.group_id).where(memberships.c.user_id == sa.bindparam("user"))
+_ACTORS = sa.or_(assignments.c.actor_id.in_(sa.bindparam("actors", expanding=True)),
+                 assignments.c.actor_id.in_(_GROUPS))
+_GIVEN = sa.and_(assignments.c.target_id == _TARGET, assignments.c.inherited.is_(False))
+_INHERITED = sa.and_(assignments.c.target_id.in_(_ABOVE), assignments.c.inherited.is_(True))
+_HELD = sa.select(assignments.c.role_id).where(_GIVEN, _ACTORS)
+_HELD_BELOW = sa.select(assignments.c.role_id).where(sa.or_(_GIVEN, _INHERITED), _ACTORS)
+
+
 async def held(conn: Connection, user_id: str, target_id: str, ancestors: list[str], *,
                groups: Sequence[str] = ()) -> set[str]:
     """Ids of the roles a user holds on a project, a domain or SYSTEM: given there, or inherited from `ancestors`;
     to the user, to a group of theirs, or to one of `groups`. What the roles imply is not in it."""
-    there = sa.and_(assignments.c.target_id == target_id, assignments.c.inherited.is_(False))
+    asked = {"target": target_id, "user": user_id, "actors": [user_id, *groups]}
     if ancestors:
-        there = sa.or_(there, sa.and_(assignments.c.target_id.in_(ancestors), assignments.c.inherited.is_(True)))
-    return set(await db.scalars(conn, sa.select(assignments.c.role_id).where(there, _of_user(user_id, groups))))
+        return set(await db.scalars(conn, _HELD_BELOW, above=ancestors, **asked))
+    return set(await db.scalars(conn, _HELD, **asked))
 
 
 async def of_user(conn: Connection, user_id: str, *, groups: Sequence[str] = ()) -> list[Assignment]:

@@ -37,8 +37,12 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 1
 
 
+_BY_ID = sa.select(users).where(users.c.id == sa.bindparam("id"))
+_BY_NAME = sa.select(users).where(users.c.domain_id == sa.bindparam("domain_id"), users.c.name == sa.bindparam("name"))
+
+
 async def find(conn: Connection, user_id: str) -> User | None:
-    return await db.one(conn, sa.select(users).where(users.c.id == user_id), User)
+    return await db.one(conn, _BY_ID, User, id=user_id)
 
 
 async def get(conn: Connection, user_id: str) -> User:
@@ -49,7 +53,7 @@ async def get(conn: Connection, user_id: str) -> User:
 
 
 async def find_by_name(conn: Connection, domain_id: str, name: str) -> User | None:
-    return await db.one(conn, sa.select(users).where(users.c.domain_id == domain_id, users.c.name == name), User)
+    return await db.one(conn, _BY_NAME, User, domain_id=domain_id, name=name)
 
 
 async def get_group(conn: Connection, group_id: str) -> Group:
