@@ -104,12 +104,35 @@ async def test_passwords_must_match(make_world):
 async def test_who_stays_away_too_long_is_out(make_world, clock):
     world = await make_world(clock, compliance={"disable_user_account_days_inactive": 5})
     admin, user = await made(world)
+    group = await world.make(admin, "groups", name="clerks")
+    await world.ask(admin, "PUT", f"/v3/groups/{group['id']}/users/{user['id']}")
     clock.turn(4 * DAY)
+    assert (await world.post_auth("admin")).status_code == 201
     assert (await world.post_auth("ann", "first-1")).status_code == 201
     clock.turn(4 * DAY)
     assert (await world.post_auth("ann", "first-1")).status_code == 201
-    clock.turn(6 * DAY)
+    admin = await world.log_in("admin", scope="admin")
+    assert await enabled(world, admin, user, group) == [True] * 3
+    clock.turn(5 * DAY - 60)
+    assert (await world.post_auth("admin")).status_code == 201
+    clock.turn(120)
     assert (await world.post_auth("ann", "first-1")).status_code == 401
+    admin = await world.log_in("admin", scope="admin")
+    assert await enabled(world, admin, user, group) == [False] * 3
+    services = (await world.ask(admin, "GET", "/v3/users?name=compute")).json()["users"]
+    assert [service["enabled"] for service in services] == [True]                        # they have no passwords
+    back = await world.ask(admin, "PATCH", f"/v3/users/{user['id']}", {"user": {"enabled": True}})
+    assert back.json()["user"]["enabled"] is True
+    assert await enabled(world, admin, user, group) == [True] * 3
+    assert (await world.post_auth("ann", "first-1")).status_code == 201
+
+
+async def enabled(world, admin, user, group):
+    """As a user is told of alone, in a list, and among the members of a group."""
+    shown = (await world.ask(admin, "GET", f"/v3/users/{user['id']}")).json()["user"]
+    lists = [(await world.ask(admin, "GET", path)).json()["users"]
+             for path in (f"/v3/users?name={user['name']}", f"/v3/groups/{group['id']}/users")]
+    return [shown["enabled"], *(found[0]["enabled"] for found in lists)]
 
 
 @pytest.mark.parametrize("options", [{"what": True}, {"lock_password": 1}, {"multi_factor_auth_rules": "x"},

@@ -50,9 +50,27 @@ class Compliance:
             recent = login.failed_at + config.lockout_duration >= self.clock()
             if recent and login.failures >= config.lockout_failure_attempts:
                 return True
-        days = config.disable_user_account_days_inactive
-        seen = max(login.succeeded_at, user.created_at)
-        return bool(days) and not user.options.get("ignore_user_inactivity") and seen + days * DAY < self.clock()
+        return self._away(user, login)
+
+    def _away(self, user: User, login: logins.Login | None) -> bool:
+        """Whether somebody has not shown their password for so long that they may not any more."""
+        days = self.config.disable_user_account_days_inactive
+        if not days or user.password_hash is None or user.options.get("ignore_user_inactivity"):
+            return False
+        return max(login.succeeded_at if login else 0.0, user.created_at) + days * DAY < self.clock()
+
+    async def as_told(self, conn: Connection, found: list[User]) -> list[User]:
+        """Who was away too long is told to be disabled."""
+        if not self.config.disable_user_account_days_inactive:
+            return found
+        last = await logins.by_user(conn, {user.id for user in found})
+        return [msgspec.structs.replace(user, enabled=False) if self._away(user, last.get(user.id)) else user
+                for user in found]
+
+    async def readmit(self, tx: Connection, user: User) -> None:
+        """An administrator enables them."""
+        if self.config.disable_user_account_days_inactive:
+            await logins.note(tx, user.id, succeeded_at=self.clock())
 
     async def failed(self, db: Db, user: User | None) -> None:
         """Counted also, in vain, for nobody, since a write takes time."""

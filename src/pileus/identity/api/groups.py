@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from pileus.identity import feed, policies
 from pileus.identity.api.fields import Id, Name64, Unset, same_or_refused
 from pileus.identity.api.listing import given, merged, narrowed, page, parsed, views
-from pileus.identity.api.users import check_references, domain_and_name
-from pileus.identity.api.views import group_view, user_view
+from pileus.identity.api.users import check_references, domain_and_name, told
+from pileus.identity.api.views import group_view
 from pileus.identity.faults import Duplicate, Missing
 from pileus.identity.model import users
 from pileus.identity.model.tables import groups as table
@@ -114,8 +114,7 @@ async def list_members(ctx: Ctx, group: Group, query: dict[str, list[str]]) -> P
         "name": user_table.c.name, "enabled": user_table.c.enabled})
     if ctx.caller.domain_id:
         found = found.where(user_table.c.domain_id == ctx.caller.domain_id)
-    async with ctx.db.read() as reader:
-        return views(ctx, await page(reader, found, user_table.c.id, User, query), user_view)
+    return await told(ctx, found, query)
 
 
 async def _pair(ctx: Ctx, rule: str, group_id: str, user_id: str) -> tuple[Group, User]:

@@ -70,8 +70,13 @@ async def list_users(ctx: Ctx, query: dict[str, list[str]]) -> Page[dict[str, An
     if ctx.caller.domain_id:
         found = found.where(table.c.domain_id == ctx.caller.domain_id)
     await ctx.app.directories.refresh_users(*domain_and_name(ctx, query))
+    return await told(ctx, found, query)
+
+
+async def told(ctx: Ctx, found: sa.Select[Any], query: dict[str, list[str]]) -> Page[dict[str, Any]]:
     async with ctx.db.read() as reader:
-        return views(ctx, await page(reader, found, table.c.id, User, query), user_view)
+        rows, marker = await page(reader, found, table.c.id, User, query)
+        return views(ctx, (await ctx.app.compliance.as_told(reader, rows), marker), user_view)
 
 
 def domain_and_name(ctx: Ctx, query: dict[str, list[str]]) -> tuple[str | None, str | None]:
@@ -136,7 +141,9 @@ async def check_user(ctx: Ctx, user: User) -> None:
 
 @routes.get("/v3/users/{user_id}", envelope="user", target=USER, policy=Rule("identity:get_user", READ))
 async def show_user(ctx: Ctx, user: User) -> dict[str, Any]:
-    return user_view(ctx, await ctx.app.directories.refreshed_user(user))
+    user = await ctx.app.directories.refreshed_user(user)
+    async with ctx.db.read() as reader:
+        return user_view(ctx, *await ctx.app.compliance.as_told(reader, [user]))
 
 
 @routes.patch("/v3/users/{user_id}", envelope="user", target=USER, policy=Rule("identity:update_user", WRITE))
@@ -159,6 +166,8 @@ async def update_user(ctx: Ctx, user: User, body: dict[str, Any]) -> dict[str, A
             await ctx.app.announce(tx, f"user:{user.id}", revoke=ends_tokens)
             if "password_hash" in values:
                 await ctx.app.compliance.remember(tx, user)
+            if values.get("enabled"):
+                await ctx.app.compliance.readmit(tx, user)
             changed = await db.change(tx, table, user, **values)
     except db.Taken as error:
         raise _taken(values["name"], user.domain_id) from error

@@ -45,10 +45,18 @@ async def forgive(tx: Connection, user_id: str) -> bool:
         failures=0)) == 1
 
 
+async def by_user(conn: Connection, user_ids: set[str]) -> dict[str, Login]:
+    query = sa.select(logins).where(logins.c.user_id.in_(user_ids))
+    return {login.user_id: login for login in await db.many(conn, query, Login)}
+
+
 async def succeeded(tx: Connection, user_id: str, now: float) -> None:
-    if not await db.update(tx, logins.update().where(logins.c.user_id == user_id).values(
-            failures=0, succeeded_at=now)):
-        await db.add(tx, logins, Login(user_id=user_id, succeeded_at=now))
+    await note(tx, user_id, failures=0, succeeded_at=now)
+
+
+async def note(tx: Connection, user_id: str, **values: Any) -> None:
+    if not await db.update(tx, logins.update().where(logins.c.user_id == user_id).values(**values)):
+        await db.add(tx, logins, Login(user_id=user_id, **values))
 
 
 async def former_passwords(conn: Connection, user_id: str, most: int) -> list[str]:
