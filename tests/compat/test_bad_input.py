@@ -36,6 +36,7 @@ OUT_OF_REACH = {                      # operations that cannot be done here
         "GET /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth/saml2",
         "POST /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth/saml2/ecp",
         "POST /v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth/saml2/post",
+        "POST /Shibboleth.sso/SAML2/ECP", "POST /Shibboleth.sso/SAML2/POST",
         "GET /v3/auth/OS-FEDERATION/callback",
         "GET /v3/auth/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/websso",
         "GET /v3/auth/OS-FEDERATION/websso/{protocol_id}",
