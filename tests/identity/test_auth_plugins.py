@@ -62,7 +62,7 @@ async def test_openid_connect(make_world, issuer, place):
     client = {"client_id": "cloud", "discovery_endpoint": f"{url}/.well-known/openid-configuration", "scope": "use"}
     program = v3.OidcClientCredentials(**same, **client, client_secret=secret)
     form = {"grant_type": "client_credentials", "scope": "use", "resource": "urn:pileus:cloud"}
-    async with served(world, listening), httpx.AsyncClient(trust_env=False) as http:
+    async with served(world, listening), httpx.AsyncClient(trust_env=False, timeout=60) as http:
         assert (await token_of(program)).username == "program cloud"
         given = (await http.post(f"{url}{TOKEN}", data=form, auth=("cloud", secret))).json()["access_token"]
         bearer = await token_of(v3.OidcAccessToken(**same, access_token=given))
@@ -80,7 +80,7 @@ class Visitor(logging.Handler):
 
     @staticmethod
     async def visit(url):
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             await browse(http, url)
 
 
@@ -96,7 +96,7 @@ async def code_for(url, client_id):
     """What a person's browser brings back who logs in for a client."""
     query = urlencode({"response_type": "code", "client_id": client_id, "redirect_uri": CALLBACK,
                        "scope": "openid email profile"})
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         back = await browse(http, f"{url}/protocol/openid-connect/auth?{query}")
     return parse_qs(urlsplit(back).query)["code"][0]
 
@@ -135,7 +135,7 @@ async def test_saml_with_a_password(make_world, idp, place, tmp_path):
     role = (await world.ask(admin, "GET", "/v3/roles?name=reader")).json()["roles"][0]
     project = (await world.ask(admin, "GET", "/v3/projects?name=demo")).json()["projects"][0]
     await world.ask(admin, "PUT", f"/v3/projects/{project['id']}/groups/{group['id']}/roles/{role['id']}")
-    async with served(world, listening), httpx.AsyncClient(trust_env=False) as http:
+    async with served(world, listening), httpx.AsyncClient(trust_env=False, timeout=60) as http:
         (tmp_path / "idp.xml").write_text((await http.get(f"{provider}/metadata")).text)
         ours = await http.get(f"{root}/v3/{PROTOCOL}/saml2/auth/saml2")
         await http.put(f"{provider}/metadata", content=ours.content)
@@ -160,7 +160,7 @@ async def test_from_cloud_to_cloud(make_world, idp, place, tmp_path):
     await put(world, admin, "service_providers/there", auth_url=there, sp_url=f"{there}/saml2/ecp", enabled=True)
     own = v3.Password(f"{root}/v3", username="demo", password="d-secret", user_domain_name="Default",
                       project_name="demo", project_domain_name="Default")
-    async with served(world, listening), httpx.AsyncClient(trust_env=False) as http:
+    async with served(world, listening), httpx.AsyncClient(trust_env=False, timeout=60) as http:
         (tmp_path / "own.xml").write_text((await http.get(f"{root}/v3/OS-FEDERATION/saml2/metadata")).text)
         found = await token_of(v3.Keystone2Keystone(own, "there"))
     assert found.is_federated and found.user_id != user["id"]

@@ -270,7 +270,7 @@ async def test_who_is_refused(world):
 
 async def access_token(issuer, client="cloud", **more):
     url, secret = issuer
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         form = {"grant_type": "client_credentials"} | more
         answer = await http.post(f"{url}{TOKEN}", auth=(client, secret), data=form)
     assert answer.status_code == 200, answer.text
@@ -341,7 +341,7 @@ async def browse(http, url):
 async def sign_on(world, path=f"{SSO}/websso/openid", origin=DASHBOARD):
     begun = await world.http.get(path, params={"origin": origin})
     assert begun.status_code == 302, begun.text
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         return urlsplit(await browse(http, begun.headers["location"]))
 
 

@@ -52,7 +52,7 @@ def clock():
 async def make_cloud(make_world, idp, tmp_path, clock, **more):
     """One that trusts the provider, which knows it."""
     root, _ = idp
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         (tmp_path / "idp.xml").write_text((await client.get(f"{root}/metadata")).text)
         world = await make_world(clock, federation=FederationConfig(
             identity_url=URL, trusted_dashboards=[DASHBOARD],
@@ -74,7 +74,7 @@ async def cloud(make_world, idp, tmp_path, clock):
 
 
 async def asked(root, path, user="alice", password=None, **more):
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         return await client.request("POST" if more else "GET", f"{root}{path}", auth=(user, password or ""), **more)
 
 
