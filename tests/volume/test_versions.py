@@ -148,6 +148,8 @@ async def test_lists(world, pair):
     for path, below, at in (("/snapshots?sort=name", "3.29", "3.30"), ("/backups?sort=name", "3.36", "3.37")):
         refused, taken = await pair.both("GET", path, below=below, at=at)
         assert (refused.status_code, taken.status_code) == (400, 200)
+    older, newer = await pair.both("GET", "/snapshots?sort_key=display_name", below="3.29", at="3.30")
+    assert (older.status_code, newer.status_code) == (200, 200)
     counts = [answer.json().get("count") for answer in await pair.both(
         "GET", "/volumes?with_count=true&limit=1", below="3.44", at="3.45")]
     assert counts == [None, 2]

@@ -146,5 +146,8 @@ async def start_deletion(ctx: Ctx, seen: Seen, *, cascade: bool = False, force: 
                                  "after volume transfer.")
         if any(each.status not in snapshots.DELETABLE for each in held):
             raise Invalid(reason=f"Invalid volume: a snapshot of {volume.id} is busy.")
+        if volume.status == Status.ERROR and volume.host is None and not held:     # there never was a content
+            await volumes.remove(tx, volume.id)
+            return
         await volumes.change(tx, volume, ctx.clock(), status=Status.DELETING, previous_status=volume.status)
         await start(ctx, tx, DeleteVolume(volume_id=volume.id, cascade=cascade), volume.id, supersede=True)
