@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+import sqlalchemy as sa
 
 from pileus.kit.ids import new_uuid
 from pileus.volume import versions
+from pileus.volume.model.tables import image_properties
 from tests.covers import covers
 
 ADMIN, SERVER = "admin@p1", new_uuid()
@@ -129,6 +133,46 @@ async def test_what_is_told_of_the_service(world, pair):
     own, others = [answer.json()["limits"]["absolute"]["totalVolumesUsed"] for answer in await pair.both(
         "GET", "/limits?project_id=p2", below="3.38", at="3.39")]
     assert (own, others) == (2, 1)
+
+
+@covers(versions.IMAGE_FILTER)
+async def test_volumes_are_found_by_their_image(world, pair):
+    image = "22222222-0000-4000-8000-000000000001"
+    world.image.contents[image] = b"image"
+    volume, _ = await world.volume(1, token=ADMIN, imageRef=image), await world.volume(1, token=ADMIN)
+    path = "/volumes?glance_metadata={'os_distro':'debian'}"
+    every, one = [[each["id"] for each in answer.json()["volumes"]] for answer in await pair.both(
+        "GET", path, below="3.3", at="3.4")]
+    assert len(every) == 2 and one == [volume]
+    action = f"/volumes/{volume}/action"
+    await world.ok("POST", action, {"os-set_image_metadata": {"metadata": {"os_distro": "other"}}}, token=ADMIN)
+    assert (await world.ok("GET", path, token=ADMIN))["volumes"] == []
+    await world.ok("POST", action, {"os-unset_image_metadata": {"key": "os_distro"}}, token=ADMIN)
+    await world.ok("DELETE", f"/volumes/{volume}", token=ADMIN)
+    await world.sagas.drain()
+    async with world.db.read() as reader:
+        assert (await reader.execute(sa.select(image_properties))).all() == []
+
+
+@covers(versions.LOG_LEVELS)
+async def test_log_levels(world, pair):
+    name = "pileus.volume.test_of_log_levels"
+    logging.getLogger(name).setLevel(logging.INFO)
+    asked = {"prefix": name}
+    told = await pair.appears("PUT", "/os-services/get_log", asked, below="3.31", at="3.32")
+    assert {(each["binary"], each["host"]) for each in told["log_levels"]} > {
+        ("cinder-volume", "node@one"), ("cinder-backup", "node"), ("cinder-scheduler", "node")}
+    assert all(each["levels"] == {name: "INFO"} for each in told["log_levels"])
+    wish = asked | {"binary": "cinder-volume", "server": "node@two", "level": "DEBUG"}
+    await pair.appears("PUT", "/os-services/set_log", wish, below="3.31", at="3.32")
+    assert logging.getLogger(name).level == logging.DEBUG
+    one = await world.ok("PUT", "/os-services/get_log", asked | {"binary": "cinder-volume"}, token=ADMIN)
+    assert [each["host"] for each in one["log_levels"]] == ["node@one", "node@two"]
+    await world.ok("PUT", "/os-services/set_log", asked | {"level": "error", "binary": "*"}, token=ADMIN)
+    assert logging.getLogger(name).level == logging.ERROR
+    for wrong in ({"binary": "nova-api"}, {"level": "LOUD"}, {"level": None}):
+        assert await world.refused("PUT", "/os-services/set_log", wish | wrong, token=ADMIN) == 400
+    assert await world.refused("PUT", "/os-services/get_log", asked) == 403
 
 
 @covers(versions.SNAPSHOT_METADATA_FILTER, versions.SNAPSHOT_NAME_SORT, versions.BACKUP_NAME_SORT,

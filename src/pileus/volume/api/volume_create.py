@@ -20,6 +20,7 @@ from pileus.volume.api.values import Metadata, Name, start, stripped, truth, who
 from pileus.volume.api.volume_view import VolumeView, view
 from pileus.volume.faults import ImageRefused, Invalid
 from pileus.volume.model import backups, groups, keys, quotas, services, snapshots, types, volumes
+from pileus.volume.model.backups import Backup
 from pileus.volume.model.types import VolumeType
 from pileus.volume.model.volumes import Volume
 from pileus.volume.sagas.create_volume import CreateVolume, Source
@@ -123,7 +124,7 @@ async def _plan(ctx: Ctx, body: VolumeCreate) -> Plan:
             mine(ctx, backup, backups.BackupNotFound, backup_id=backup.id)
             if backup.status != "available":
                 raise Invalid(reason=f"Invalid backup: Backup status must be available, not {backup.status}.")
-            return Plan(source=Source(backup_id=backup.id), least_gb=backup.size_gb, size_gb=backup.size_gb)
+            return await _from_backup(reader, backup)
     return Plan()
 
 
@@ -149,6 +150,13 @@ async def _from_volume(ctx: Ctx, reader: Connection, volume_id: str) -> Plan:
     return Plan(source=Source(volume_id=volume.id, pool=volume.host), least_gb=volume.size_gb, size_gb=volume.size_gb,
                 type_id=volume.type_id, bootable=volume.bootable, image_metadata=volume.image_metadata,
                 encryption_key_id=volume.encryption_key_id)
+
+
+async def _from_backup(reader: Connection, backup: Backup) -> Plan:
+    """What is stored encrypted goes to a volume of the type it came from, if none is named."""
+    source = await volumes.find(reader, backup.volume_id) if backup.encryption_key_id else None
+    return Plan(source=Source(backup_id=backup.id), least_gb=backup.size_gb, size_gb=backup.size_gb,
+                type_id=source and source.type_id, encryption_key_id=backup.encryption_key_id)
 
 
 def _size(body: VolumeCreate, plan: Plan) -> int:
@@ -222,10 +230,9 @@ def _must_be_possible(kind: VolumeType, plan: Plan) -> None:
     """What is stored encrypted is copied as it is, so a copy is of a type that is encrypted as well, or is not."""
     if kind.encryption is not None and (why_not := kind.encryption.why_not):
         raise Invalid(reason=f"Invalid volume: volumes cannot be encrypted as type {kind.name} wants: no {why_not}.")
-    if plan.source.volume_id and (plan.encryption_key_id is None) != (kind.encryption is None):
+    copies = plan.source.volume_id or plan.source.backup_id
+    if copies and (plan.encryption_key_id is None) != (kind.encryption is None):
         raise Invalid(reason="Invalid input received: a copy of a volume has to be encrypted as that is.")
-    if plan.source.backup_id and kind.encryption is not None:
-        raise Invalid(reason="Invalid input received: backups are of volumes that are not encrypted.")
 
 
 async def _must_know_zone(ctx: Ctx, reader: Connection, zone: str | None) -> None:

@@ -18,6 +18,7 @@ from pileus.volume.api.volume_view import VolumeBrief, VolumeView, brief, view
 from pileus.volume.faults import Invalid, VolumeNotFound
 from pileus.volume.model import snapshots, volumes
 from pileus.volume.model.listing import Found
+from pileus.volume.model.tables import image_properties
 from pileus.volume.model.tables import types as type_table
 from pileus.volume.model.tables import volumes as table
 from pileus.volume.model.volumes import Seen, Status
@@ -50,6 +51,9 @@ async def _page(ctx: Ctx, query: Query) -> Found:
     if "metadata" in query:
         wanted.clauses += [volumes.has_property(table, name, value)
                            for name, value in dictionary(query["metadata"][-1], "metadata").items()]
+    if "glance_metadata" in query and ctx.version >= versions.IMAGE_FILTER:
+        wanted.clauses += [volumes.has_property(table, name, value, image_properties)
+                           for name, value in dictionary(query["glance_metadata"][-1], "glance_metadata").items()]
     if wanted.limit == 0:
         return Found([], False)
     async with ctx.db.read() as reader:
