@@ -43,6 +43,7 @@ class VolumeCreate(msgspec.Struct, kw_only=True):
     image_ref: str | None = msgspec.field(name="imageRef", default=None)
     image_id: str | None = None
     multiattach: Annotated[bool | str | None, until(versions.MULTIATTACH)] = None
+    consistencygroup_id: str | None = None
     group_id: Annotated[str | None, since(versions.GROUPS)] = None
     backup_id: Annotated[str | None, since(versions.FROM_BACKUP)] = None
 
@@ -195,14 +196,15 @@ async def pools_of(reader: Connection, ids: Any) -> list[str]:
 async def create_volume(ctx: Ctx, body: VolumeRequest) -> VolumeView:
     """Record the volume and its saga in one transaction; the saga does the rest."""
     asked, hints = body.volume, body.hints or {}
+    group_id = asked.group_id or asked.consistencygroup_id
     plan, project_id = await _plan(ctx, asked), ctx.caller.project_id or ""
     size = _size(asked, plan)
     async with ctx.db.read() as reader:
         kind = await _type(ctx, reader, asked, plan)
         _must_be_possible(kind, plan)
         await _must_know_zone(ctx, reader, asked.availability_zone)
-        if asked.group_id:
-            await _must_fit_group(ctx, reader, asked.group_id, kind)
+        if group_id:
+            await _must_fit_group(ctx, reader, group_id, kind)
         same, other = [await pools_of(reader, hints.get(name)) for name in ("same_host", "different_host")]
         await quotas.must_fit_one(reader, ctx.app.config, project_id, size)
     volume = Volume(
@@ -211,7 +213,7 @@ async def create_volume(ctx: Ctx, body: VolumeRequest) -> VolumeView:
         name=stripped(asked.name if asked.name is not None else asked.display_name),
         description=asked.description if asked.description is not None else asked.display_description,
         bootable=plan.bootable, image_metadata=plan.image_metadata, metadata=asked.metadata or {},
-        snapshot_id=asked.snapshot_id, source_volume_id=asked.source_volid, group_id=asked.group_id,
+        snapshot_id=asked.snapshot_id, source_volume_id=asked.source_volid, group_id=group_id,
         multiattach=kind.multiattach or (asked.multiattach is not None and truth(asked.multiattach, "multiattach")),
         encrypted=kind.encryption is not None)
     saga = CreateVolume(volume_id=volume.id, source=plan.source, zone=asked.availability_zone, same_host=same,

@@ -14,7 +14,16 @@ from pileus.volume.faults import VolumeNotFound, WrongStatus
 from pileus.volume.model import keys, listing
 from pileus.volume.model.attachments import Attachment
 from pileus.volume.model.listing import Found, Wanted
-from pileus.volume.model.tables import attachments, image_properties, properties, snapshots, types, volumes
+from pileus.volume.model.tables import (
+    attachments,
+    group_types,
+    groups,
+    image_properties,
+    properties,
+    snapshots,
+    types,
+    volumes,
+)
 
 
 class Status(StrEnum):
@@ -81,6 +90,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     volume: Volume
     type_name: str
+    group_type: str | None = None              # the name of its group's
     attachments: tuple[Attachment, ...] = ()
 
     @property
@@ -94,9 +104,12 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Row(Volume, frozen=True, kw_only=True):
     type_name: str
+    group_type: str | None
 
 
-_QUERY = sa.select(*volumes.c, types.c.name.label("type_name")).join(types, types.c.id == volumes.c.type_id)
+_QUERY = sa.select(*volumes.c, types.c.name.label("type_name"), group_types.c.name.label("group_type")).join(
+    types, types.c.id == volumes.c.type_id).outerjoin(groups, groups.c.id == volumes.c.group_id).outerjoin(
+    group_types, group_types.c.id == groups.c.group_type_id)
 
 
 async def _seen(conn: Connection, rows: list[_Row]) -> list[Seen]:
@@ -105,7 +118,8 @@ async def _seen(conn: Connection, rows: list[_Row]) -> list[Seen]:
         query = sa.select(attachments).where(attachments.c.volume_id.in_([row.id for row in rows]))
         for each in await db.many(conn, query.order_by(attachments.c.created_at, attachments.c.id), Attachment):
             of.setdefault(each.volume_id, []).append(each)
-    return [Seen(volume=row, type_name=row.type_name, attachments=tuple(of.get(row.id, ()))) for row in rows]
+    return [Seen(volume=row, type_name=row.type_name, group_type=row.group_type, attachments=tuple(of.get(row.id, ())))
+            for row in rows]
 
 
 async def see(conn: Connection, volume_id: str) -> Seen:
