@@ -154,6 +154,27 @@ async def test_volumes_are_found_by_their_image(world, pair):
         assert (await reader.execute(sa.select(image_properties))).all() == []
 
 
+@covers(versions.ETAGS)
+async def test_a_lost_update_of_metadata_is_noticed(world):
+    path = f"/v3/p1/volumes/{await world.volume(1, token=ADMIN)}/metadata"
+
+    async def asked(method, version, mark=None, body=None):
+        headers = {"x-auth-token": ADMIN, "openstack-api-version": f"volume {version}"} | (
+            {"if-match": mark} if mark else {})
+        return await world.http.request(method, path, headers=headers, json=body)
+    assert "etag" not in (await asked("GET", "3.14")).headers
+    first = (await asked("GET", "3.15")).headers["etag"]
+    assert first == (await asked("GET", "3.15")).headers["etag"]
+    body = {"metadata": {"a": "b"}}
+    assert (await asked("PUT", "3.15", f'"other", {first}', body)).status_code == 200
+    second = (await asked("GET", "3.15")).headers["etag"]
+    assert first != second
+    for method in ("PUT", "POST"):
+        assert (await asked(method, "3.15", first, body)).status_code == 412
+        for version, mark in (("3.14", first), ("3.15", "*"), ("3.15", None), ("3.15", second.strip('"'))):
+            assert (await asked(method, version, mark, body)).status_code == 200
+
+
 @covers(versions.LOG_LEVELS)
 async def test_log_levels(world, pair):
     name = "pileus.volume.test_of_log_levels"
