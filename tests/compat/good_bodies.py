@@ -93,6 +93,7 @@ def _image(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v2/images": {"name": "i", "disk_format": "raw", "container_format": "bare"},
         "PATCH /v2/images/{image_id}": [{"op": "replace", "path": "/name", "value": "new"}],
         "POST /v2/images/{image_id}/import": {"method": {"name": "glance-direct"}},
+        "POST /v2/images/{image_id}/locations": {"url": "http://pileus.invalid/", "validation_data": {}},
         "POST /v2/tasks": IMPORT_TASK,
         "POST /v2/metadefs/namespaces": {"namespace": known["namespace"]},
         "POST /v2/metadefs/namespaces/{namespace}/objects": {"name": "one"},

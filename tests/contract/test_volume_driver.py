@@ -297,3 +297,24 @@ async def test_an_encrypted_volume_is_plain_only_where_it_is_served(file_driver,
     await file_driver.export("v", None)
     with pytest.raises(VolumeFailed):
         await file_driver.export("v", options, Key(secret="wrong"))
+
+
+async def test_what_is_stored_encrypted_is_brought_back_as_it_was(file_driver, tmp_path):
+    """As backups do: into a volume that was encrypted with another key, and is larger."""
+    key, stored = Key(secret="correct horse"), tmp_path / "stored"
+    await file_driver.ensure("v", 1, key=key)
+    client = Nbd(await file_driver.export("v", ExportOptions(encrypted=True), key))
+    assert client.write(BLOCK, FIRST) == 0
+    client.close()
+    with stored.open("wb") as file:
+        file.truncate(GIB)
+        async for offset, piece in file_driver.read("v"):
+            file.seek(offset)
+            file.write(piece)
+    await file_driver.ensure("other", 2, key=Key(secret="another"))
+    await file_driver.fill("other", str(stored), "raw")
+    client = Nbd(await file_driver.export("other", ExportOptions(encrypted=True), key))
+    assert client.read(BLOCK, BLOCK) == FIRST
+    client.close()
+    await file_driver.export("other", None)
+    await file_driver.export("v", None)

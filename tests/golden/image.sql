@@ -22,7 +22,7 @@ CREATE TABLE image (
     properties TEXT NOT NULL,
     created_at DOUBLE NOT NULL,
     updated_at DOUBLE NOT NULL,
-    generation INTEGER NOT NULL, stores TEXT, importing_to TEXT, failed_import TEXT, made_id VARCHAR(36),
+    generation INTEGER NOT NULL, stores TEXT, importing_to TEXT, failed_import TEXT, made_id VARCHAR(36), locations TEXT,
     CONSTRAINT image_pk PRIMARY KEY (id)
 );
 

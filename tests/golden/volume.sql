@@ -45,7 +45,7 @@ CREATE TABLE backup (
     metadata TEXT NOT NULL,
     created_at DOUBLE NOT NULL,
     updated_at DOUBLE,
-    generation INTEGER NOT NULL,
+    generation INTEGER NOT NULL, encryption_key_id VARCHAR(36),
     CONSTRAINT backup_pk PRIMARY KEY (id),
     CONSTRAINT backup_parent_id_fk FOREIGN KEY(parent_id) REFERENCES backup (id)
 );
@@ -105,6 +105,15 @@ CREATE TABLE group_type (
     CONSTRAINT group_type_pk PRIMARY KEY (id),
     CONSTRAINT group_type_name_uq UNIQUE (name)
 );
+
+CREATE TABLE image_property (
+    owner_id VARCHAR(36) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    value TEXT NOT NULL,
+    CONSTRAINT image_property_pk PRIMARY KEY (owner_id, name)
+);
+
+CREATE INDEX image_property_by_name ON image_property (name);
 
 CREATE TABLE message (
     id VARCHAR(36) NOT NULL,

@@ -21,7 +21,7 @@ async def test_versions_schemas_and_info(world):
     nobody = {"x-auth-token": ""}
     first = await world.http.get("/", headers=nobody)
     assert first.status_code == 300
-    assert first.json()["versions"][0] == {"id": "v2.16", "status": "CURRENT", "links": [
+    assert first.json()["versions"][0] == {"id": "v2.17", "status": "CURRENT", "links": [
         {"rel": "self", "href": "http://cloud/image/v2/"}]}
     assert (await world.http.get("/versions", headers=nobody)).status_code == 200
     for name in ("image", "images", "member", "members", "task", "tasks"):

@@ -1,10 +1,8 @@
 """Imports: staged, fetched from the web, copied between stores, taken over; what fails, and what a kill leaves."""
 
-import asyncio
 import hashlib
 import os
 import socket
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -20,37 +18,10 @@ from pileus.image.stores.file import FileStore
 from pileus.image.uploads import upload
 from pileus.kit.saga_testing import prove
 from tests.image.conftest import ADMIN, OCTETS, OTHER
+from tests.image.web import moved, web_server
 
 DATA = os.urandom(150_000)
 LOCAL = {"import_networks": ["127.0.0.0/8", "::1/128"]}
-
-
-@asynccontextmanager
-async def web_server(pages):
-    """Answers each path of `pages` with its bytes, or with a whole answer when they begin with HTTP/."""
-    asked = []
-
-    async def serve(reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        asked.append(head)
-        body = pages.get(head.split()[1])
-        if body is None:
-            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-        elif body.startswith(b"HTTP/"):
-            writer.write(body)
-        else:
-            writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}", port, asked
-
-
-def moved(url):
-    return f"HTTP/1.1 302 Found\r\nlocation: {url}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
 
 
 @pytest.fixture

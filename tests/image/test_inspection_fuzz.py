@@ -43,6 +43,12 @@ def test_changed_and_cut_images(seed, disk_format, changes, end, step):
     answered(bytes(content[:end]), disk_format, step)
 
 
+def test_a_header_that_ends_behind_the_content():
+    content = bytearray(LUKS)
+    content[104:105] = b"\x01"                           # where what is encrypted begins
+    assert "cut off" in answered(bytes(content), "luks", 64)
+
+
 @settings(max_examples=300, deadline=None)
 @given(content=st.binary(max_size=4096), disk_format=st.sampled_from(DISK_FORMATS),
        step=st.sampled_from([1, 100, 8192]))

@@ -130,3 +130,28 @@ async def test_what_is_served_to_nobody_is_served_no_longer(world):
         await world.bus.call(BackEndSeen(host=f"node@{name}", zone="nova", facts=await driver.facts()))
     await orphaned_exports.orphaned_exports.run(world)
     assert [drivers[each].known[each].export is not None for each in (orphan, fresh, used)] == [False, True, True]
+
+
+async def test_compute_has_swapped_one_volume_for_another(world):
+    old, new, busy = [await world.volume(1, token="admin@p1") for _ in range(3)]
+    made = await attachment(world, old)
+    path = f"/attachments/{made['id']}"
+    await world.ok("PUT", path, {"attachment": {"connector": CONNECTOR}}, token="service@services")
+    await world.action(path, "os-complete", {})
+    action, body = f"/volumes/{old}/action", {"os-migrate_volume_completion": {"new_volume": new, "error": False}}
+    assert await world.refused("POST", action, body) == 403
+    failed = {"os-migrate_volume_completion": {"new_volume": new, "error": True}}
+    assert await world.ok("POST", action, failed, token="admin@p1") == {"save_volume_id": new}
+    assert (await world.show("volumes", old))["status"] == "in-use"
+    for _ in range(2):
+        assert await world.ok("POST", action, body, token="admin@p1") == {"save_volume_id": new}
+        seen = await world.show("volumes", new)
+        assert (seen["status"], [each["server_id"] for each in seen["attachments"]]) == ("in-use", [SERVER])
+        assert (await world.show("volumes", old))["status"] == "available"
+        assert world.held(old)[0][1].export is None
+    await world.action(f"/volumes/{busy}", "os-reset_status", {"migration_status": "migrating"}, token="admin@p1")
+    for one, other in ((busy, new), (new, busy)):
+        body = {"os-migrate_volume_completion": {"new_volume": other}}
+        assert await world.refused("POST", f"/volumes/{one}/action", body, token="admin@p1") == 400
+    body = {"os-migrate_volume_completion": {"new_volume": new_uuid()}}
+    assert await world.refused("POST", action, body, token="admin@p1") == 404

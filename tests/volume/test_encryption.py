@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from pileus.kit.ids import new_uuid
 from pileus.volume import versions
+from pileus.volume.drivers.fake import BLOCK
 from pileus.volume.model import keys, tables, volumes
 from tests.covers import covers
 
@@ -67,8 +68,6 @@ async def test_what_cannot_be_had_is_refused(world, how):
 async def test_what_would_be_read_without_the_key_is_refused(world):
     await encrypted_type(world)
     volume, plain = await world.volume(1, volume_type="luks"), await world.volume(1)
-    backup = {"backup": {"volume_id": volume}}
-    assert await world.refused("POST", "/backups", backup) == 400
     upload = {"os-volume_upload_image": {"image_name": "i"}}
     assert await world.refused("POST", f"/volumes/{volume}/action", upload) == 400
     for source, kind in ((volume, "__DEFAULT__"), (plain, "luks")):
@@ -77,3 +76,41 @@ async def test_what_would_be_read_without_the_key_is_refused(world):
     world.box = keys.Box(b"another secret")
     with pytest.raises(keys.KeyUnusable):
         await keys_of(world, volume)
+
+
+async def test_backups_of_encrypted_volumes_keep_their_key(world):
+    await encrypted_type(world)
+    volume, plain = await world.volume(1, volume_type="luks"), await world.volume(1)
+    held = world.held(volume)[0][1]
+    held.blocks = {0: b"a" * BLOCK}
+    (key,) = await keys_of(world, volume)
+    made = []
+    for source in (volume, plain):
+        made.append((await world.ok("POST", "/backups", {"backup": {"volume_id": source}}))["backup"]["id"])
+        await world.sagas.drain()
+    backup = f"/backups/{made[0]}"
+    shown = [set(await world.show("backups", made[0], version=version)) for version in ("3.63", "3.64")]
+    assert shown[1] - shown[0] == {"encryption_key_id"} and len(await sealed(world)) == 2
+    assert await world.refused("GET", f"{backup}/export_record", token=ADMIN) == 400
+    for wrong, target in ((made[0], plain), (made[1], volume)):
+        assert await world.refused("POST", f"/backups/{wrong}/restore", {"restore": {"volume_id": target}}) == 400
+    body = {"size": 1, "backup_id": made[0], "volume_type": "__DEFAULT__"}
+    assert await world.refused("POST", "/volumes", {"volume": body}) == 400
+    other = await world.volume(2, volume_type="luks")
+    restored = [await world.volume(1, backup_id=made[0])]
+    for target in (None, other):
+        answer = await world.ok("POST", f"{backup}/restore", {"restore": {"volume_id": target}})
+        await world.sagas.drain()
+        restored.append(answer["restore"]["volume_id"])
+    assert await keys_of(world, *restored) == [key] * 3
+    for each in restored:
+        (_, content), = world.held(each)
+        assert content.encrypted and content.blocks == held.blocks
+        assert (await world.show("volumes", each))["status"] == "available"
+    assert len(await sealed(world)) == 5
+    await world.ok("DELETE", f"/volumes/{volume}")
+    await world.sagas.drain()
+    assert await world.refused("POST", f"{backup}/restore", {"restore": {}}) == 400
+    await world.ok("DELETE", backup)
+    await world.sagas.drain()
+    assert len(await sealed(world)) == 3

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+import sqlalchemy as sa
 
 from pileus.kit.ids import new_uuid
 from pileus.volume import versions
+from pileus.volume.model.tables import image_properties
 from tests.covers import covers
 
 ADMIN, SERVER = "admin@p1", new_uuid()
@@ -131,6 +135,67 @@ async def test_what_is_told_of_the_service(world, pair):
     assert (own, others) == (2, 1)
 
 
+@covers(versions.IMAGE_FILTER)
+async def test_volumes_are_found_by_their_image(world, pair):
+    image = "22222222-0000-4000-8000-000000000001"
+    world.image.contents[image] = b"image"
+    volume, _ = await world.volume(1, token=ADMIN, imageRef=image), await world.volume(1, token=ADMIN)
+    path = "/volumes?glance_metadata={'os_distro':'debian'}"
+    every, one = [[each["id"] for each in answer.json()["volumes"]] for answer in await pair.both(
+        "GET", path, below="3.3", at="3.4")]
+    assert len(every) == 2 and one == [volume]
+    action = f"/volumes/{volume}/action"
+    await world.ok("POST", action, {"os-set_image_metadata": {"metadata": {"os_distro": "other"}}}, token=ADMIN)
+    assert (await world.ok("GET", path, token=ADMIN))["volumes"] == []
+    await world.ok("POST", action, {"os-unset_image_metadata": {"key": "os_distro"}}, token=ADMIN)
+    await world.ok("DELETE", f"/volumes/{volume}", token=ADMIN)
+    await world.sagas.drain()
+    async with world.db.read() as reader:
+        assert (await reader.execute(sa.select(image_properties))).all() == []
+
+
+@covers(versions.ETAGS)
+async def test_a_lost_update_of_metadata_is_noticed(world):
+    path = f"/v3/p1/volumes/{await world.volume(1, token=ADMIN)}/metadata"
+
+    async def asked(method, version, mark=None, body=None):
+        headers = {"x-auth-token": ADMIN, "openstack-api-version": f"volume {version}"} | (
+            {"if-match": mark} if mark else {})
+        return await world.http.request(method, path, headers=headers, json=body)
+    assert "etag" not in (await asked("GET", "3.14")).headers
+    first = (await asked("GET", "3.15")).headers["etag"]
+    assert first == (await asked("GET", "3.15")).headers["etag"]
+    body = {"metadata": {"a": "b"}}
+    assert (await asked("PUT", "3.15", f'"other", {first}', body)).status_code == 200
+    second = (await asked("GET", "3.15")).headers["etag"]
+    assert first != second
+    for method in ("PUT", "POST"):
+        assert (await asked(method, "3.15", first, body)).status_code == 412
+        for version, mark in (("3.14", first), ("3.15", "*"), ("3.15", None), ("3.15", second.strip('"'))):
+            assert (await asked(method, version, mark, body)).status_code == 200
+
+
+@covers(versions.LOG_LEVELS)
+async def test_log_levels(world, pair):
+    name = "pileus.volume.test_of_log_levels"
+    logging.getLogger(name).setLevel(logging.INFO)
+    asked = {"prefix": name}
+    told = await pair.appears("PUT", "/os-services/get_log", asked, below="3.31", at="3.32")
+    assert {(each["binary"], each["host"]) for each in told["log_levels"]} > {
+        ("cinder-volume", "node@one"), ("cinder-backup", "node"), ("cinder-scheduler", "node")}
+    assert all(each["levels"] == {name: "INFO"} for each in told["log_levels"])
+    wish = asked | {"binary": "cinder-volume", "server": "node@two", "level": "DEBUG"}
+    await pair.appears("PUT", "/os-services/set_log", wish, below="3.31", at="3.32")
+    assert logging.getLogger(name).level == logging.DEBUG
+    one = await world.ok("PUT", "/os-services/get_log", asked | {"binary": "cinder-volume"}, token=ADMIN)
+    assert [each["host"] for each in one["log_levels"]] == ["node@one", "node@two"]
+    await world.ok("PUT", "/os-services/set_log", asked | {"level": "error", "binary": "*"}, token=ADMIN)
+    assert logging.getLogger(name).level == logging.ERROR
+    for wrong in ({"binary": "nova-api"}, {"level": "LOUD"}, {"level": None}):
+        assert await world.refused("PUT", "/os-services/set_log", wish | wrong, token=ADMIN) == 400
+    assert await world.refused("PUT", "/os-services/get_log", asked) == 403
+
+
 @covers(versions.SNAPSHOT_METADATA_FILTER, versions.SNAPSHOT_NAME_SORT, versions.BACKUP_NAME_SORT,
         versions.LIKE_FILTERS, versions.COUNTS, versions.TIME_COMPARISONS, versions.TRANSFER_PAGES,
         versions.TRANSFER_SNAPSHOTS, versions.TRANSFER_HISTORY)
@@ -148,6 +213,8 @@ async def test_lists(world, pair):
     for path, below, at in (("/snapshots?sort=name", "3.29", "3.30"), ("/backups?sort=name", "3.36", "3.37")):
         refused, taken = await pair.both("GET", path, below=below, at=at)
         assert (refused.status_code, taken.status_code) == (400, 200)
+    older, newer = await pair.both("GET", "/snapshots?sort_key=display_name", below="3.29", at="3.30")
+    assert (older.status_code, newer.status_code) == (200, 200)
     counts = [answer.json().get("count") for answer in await pair.both(
         "GET", "/volumes?with_count=true&limit=1", below="3.44", at="3.45")]
     assert counts == [None, 2]

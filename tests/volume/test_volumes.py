@@ -72,6 +72,16 @@ async def test_an_image_that_cannot_be_read_tells_why(world):
     assert (await world.ok("GET", "/messages"))["messages"] == []
 
 
+async def test_what_no_back_end_took_goes_at_once(world):
+    kind = (await world.ok("POST", "/types", {"volume_type": {"name": "nowhere", "extra_specs": {
+        "volume_backend_name": "nowhere"}}}, token="admin@p1"))["volume_type"]["id"]
+    volume = await world.volume(1, volume_type=kind)
+    assert (await world.show("volumes", volume))["status"] == "error"
+    await world.ok("DELETE", f"/volumes/{volume}")
+    await world.ok("DELETE", f"/types/{kind}", token="admin@p1")
+    assert await world.refused("GET", f"/volumes/{volume}") == 404
+
+
 async def test_clones_and_snapshots_are_independent(world):
     world.image.contents[IMAGE] = DATA
     volume = await world.volume(1, imageRef=IMAGE)

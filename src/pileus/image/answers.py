@@ -43,8 +43,8 @@ def view(image: Image) -> dict[str, Any]:
 
 def _stores(image: Image) -> dict[str, str]:
     """Where its bytes are and, once it was imported, which stores an import has yet to reach and could not."""
-    shown = {"stores": image.kept_in if image.has_data else None, "os_glance_importing_to_stores": image.importing_to,
-             "os_glance_failed_import": image.failed_import}
+    shown = {"stores": image.found_in if image.has_data or image.locations else None,
+             "os_glance_importing_to_stores": image.importing_to, "os_glance_failed_import": image.failed_import}
     return {name: ",".join(found) for name, found in shown.items() if found is not None}
 
 

@@ -127,10 +127,17 @@ def check_formats(disk_format: str | None, container_format: str | None) -> None
                                 " format to one of 'aki', 'ari', or 'ami', the container and disk formats must match.")
 
 
-def image_schema() -> dict[str, Any]:
+_PLACE = {"type": "object", "required": ["url", "metadata"], "properties": {
+    "url": {"type": "string", "maxLength": 4096}, "metadata": {"type": "object"},
+    "validation_data": {"type": "object"}}}
+
+
+def image_schema(*, locations: bool = False) -> dict[str, Any]:
     own = {name: each.schema | {"description": each.text} | ({"readOnly": True} if each.read_only else {})
            for name, each in ATTRIBUTES.items()}
     own |= {name: {"type": "string", "is_base": False, "description": f"Property {name}"} for name in KNOWN_PROPERTIES}
+    if locations:
+        own["locations"] = {"type": "array", "items": _PLACE, "description": "Where the content is"}
     return {"name": "image", "properties": own, "additionalProperties": {"type": "string"},
             "links": [{"rel": "self", "href": "{self}"}, {"rel": "enclosure", "href": "{file}"},
                       {"rel": "describedby", "href": "{schema}"}]}

@@ -38,6 +38,11 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     properties: dict[str, str] = {}          # everything that is not an attribute of every image
 
     @property
+    def sha512(self) -> str:
+        """Empty, where it is not known."""
+        return (self.os_hash_value or "") if self.os_hash_algo == "sha512" else ""
+
+    @property
     def is_active(self) -> bool:
         return self.status == "active"
 

@@ -12,6 +12,14 @@ from pileus.kit.config import doc
 class ImageConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     directory: Annotated[str, doc("Folder of the file store.")] = "images"
     more_stores: Annotated[dict[str, str], doc("Further file stores: the name of each, and its folder.")] = {}
+    web_store: Annotated[bool, doc(
+        "Whether images may stay on web servers, those that web-download may fetch from: in the read-only store web.\n"
+        "What they hold can change there.")] = False
+    show_locations: Annotated[bool, doc(
+        "Whether images show where their contents are, and owners may say so by changing them. What is there is then\n"
+        "neither hashed nor inspected, so other ways are safer.")] = False
+    hash_locations: Annotated[bool, doc(
+        "Whether what is added as an image's location is read whole, to hash and inspect it.")] = True
     store_weights: Annotated[dict[str, int], doc(
         "Stores with a higher weight are read from first. Those not named weigh nothing.")] = {}
     region: Annotated[str, doc("The region of this service, whose images glance-download can fetch.")] = "RegionOne"

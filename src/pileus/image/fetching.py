@@ -91,26 +91,47 @@ async def resolve(where: Place, url: str, config: ImageConfig) -> str:
     return addresses[0]
 
 
+def new_client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, follow_redirects=False)
+
+
 @asynccontextmanager
 async def fetch(url: str, config: ImageConfig) -> AsyncIterator[tuple[AsyncIterator[bytes], int | None]]:
     """The body in pieces as it was sent, and how long the server says it is. Raises NotAllowed, FetchFailed."""
-    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, follow_redirects=False) as client:
-        for _ in range(MOST_REDIRECTS + 1):
-            answer = await _ask(client, url, config)
-            try:
-                if answer.status_code == 200:
-                    length = answer.headers.get("content-length", "")
-                    yield _pieces(answer, url), int(length) if length.isdigit() else None
-                    return
-                if answer.status_code not in REDIRECTS or "location" not in answer.headers:
-                    raise FetchFailed(f"{url:.200} answered {answer.status_code}")
-                url = urljoin(url, answer.headers["location"])
-            finally:
-                await answer.aclose()
+    async with new_client() as client:
+        answer = await ask(client, url, config)
+        try:
+            yield pieces(answer, url), length_of(answer)
+        finally:
+            await answer.aclose()
+
+
+def length_of(answer: httpx.Response) -> int | None:
+    text = answer.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+async def ask(client: httpx.AsyncClient, url: str, config: ImageConfig, first: int = 0) -> httpx.Response:
+    """An open answer with the body from byte `first` on (206), or the whole of it (200); whoever asks closes it.
+
+    Raises NotAllowed, FetchFailed.
+    """
+    for _ in range(MOST_REDIRECTS + 1):
+        answer = await _ask(client, url, config, first)
+        if answer.status_code == 200 or (answer.status_code == 206 and first and _begins_at(answer, first)):
+            return answer
+        await answer.aclose()
+        if answer.status_code not in REDIRECTS or "location" not in answer.headers:
+            raise FetchFailed(f"{url:.200} answered {answer.status_code}")
+        url = urljoin(url, answer.headers["location"])
     raise FetchFailed(f"{url:.200} redirects too often")
 
 
-async def _ask(client: httpx.AsyncClient, url: str, config: ImageConfig) -> httpx.Response:
+def _begins_at(answer: httpx.Response, first: int) -> bool:
+    return answer.headers.get("content-range", "").startswith(f"bytes {first}-")
+
+
+async def _ask(client: httpx.AsyncClient, url: str, config: ImageConfig, first: int) -> httpx.Response:
     where = place(url, config)
     address = await resolve(where, url, config)
     connect_to = f"[{address}]" if ":" in address else address
@@ -118,14 +139,14 @@ async def _ask(client: httpx.AsyncClient, url: str, config: ImageConfig) -> http
     request = client.build_request(
         "GET", f"{where.scheme}://{connect_to}:{where.port}{where.target}", extensions={"sni_hostname": where.host},
         headers={"host": f"{named}:{where.port}" if where.port != PORTS[where.scheme] else named,
-                 "accept-encoding": "identity"})
+                 "accept-encoding": "identity", **({"range": f"bytes={first}-"} if first else {})})
     try:
         return await client.send(request, stream=True)
     except httpx.HTTPError as error:
         raise FetchFailed(f"{url:.200} cannot be read: {error!r}") from error
 
 
-async def _pieces(answer: httpx.Response, url: str) -> AsyncIterator[bytes]:
+async def pieces(answer: httpx.Response, url: str) -> AsyncIterator[bytes]:
     try:
         async for piece in answer.aiter_raw():
             yield piece

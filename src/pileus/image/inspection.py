@@ -83,4 +83,6 @@ class Inspection:
                 inspector.safety_check()
             if str(inspector) == self.claimed and self.claimed not in UNCHECKED:
                 size = inspector.virtual_size
+        if size is not None and size < 0:                # its header ends behind its content
+            raise BadFormat(claimed=self.claimed, reason="it is cut off")
         return size if size is not None else self._size

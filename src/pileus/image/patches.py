@@ -12,6 +12,7 @@ from pileus.image.model.images import QUEUED, Image
 V20 = "application/openstack-images-v2.0-json-patch"
 V21 = "application/openstack-images-v2.1-json-patch"
 OPERATIONS = ("add", "replace", "remove")
+LOCATIONS = "/locations"
 WHEN_QUEUED = ("disk_format", "container_format")
 
 
@@ -19,6 +20,7 @@ class Change(msgspec.Struct, frozen=True):
     operation: str
     name: str
     value: Any = None
+    at: str | None = None                        # the place in a list
 
 
 def parse(body: Any, media: str) -> list[Change]:
@@ -41,8 +43,11 @@ def _parse_one(each: Any, media: str) -> Change:
         raise faults.BadRequest(reason=f"Unable to find 'path' of the operation {operation} in JSON Schema change")
     if operation != "remove" and "value" not in each:
         raise faults.BadRequest(reason=f'Operation "{operation}" requires a member named "value".')
-    if not path.startswith("/") or path.endswith("/") or "//" in path or "/" in path[1:]:
+    within = path.startswith(LOCATIONS + "/") and path.count("/") == 2 and operation != "replace"
+    if not path.startswith("/") or path.endswith("/") or "//" in path or ("/" in path[1:] and not within):
         raise faults.BadRequest(reason=f"Pointer `{path:.80}` does not name one attribute: expected /name.")
+    if within or path == LOCATIONS:
+        return Change(operation, LOCATIONS[1:], each.get("value"), path.rpartition("/")[2] if within else None)
     name = path[1:].replace("~1", "/").replace("~0", "~")
     return Change(operation, name, each.get("value"))
 

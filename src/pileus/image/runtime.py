@@ -13,6 +13,7 @@ from pileus.image.model import cached
 from pileus.image.model.images import Image
 from pileus.image.stores.base import NoSuchData, Reading, Store
 from pileus.image.stores.file import FileStore
+from pileus.image.stores.web import WebStore
 from pileus.kit.client import Refused, Unreachable
 from pileus.kit.faults import Unavailable
 from pileus.kit.service import Runtime
@@ -31,6 +32,7 @@ class Images(Runtime):
         self.store: Store = store or FileStore(Path(self.config.directory))
         found = [self.store, *(FileStore(Path(folder), name=name) for name, folder in self.config.more_stores.items())]
         self.cache = FileStore(Path(self.config.cache_directory or f"{self.config.directory}/cache"), name="cache")
+        self.web = WebStore(self.config) if self.config.web_store else None
         self.stores: dict[str, Store] = {each.name: each for each in self.by_weight(found)}
 
     async def limits_of(self, project_id: str | None) -> Mapping[str, int]:
@@ -62,6 +64,15 @@ class Images(Runtime):
                 return await self.stores[name].read(image.data_id or "")
             except NoSuchData:
                 log.warning("image %s is not in its store %s", image.id, name)
+        return await self._read_located(image)
+
+    async def _read_located(self, image: Image) -> Reading:
+        for where in image.locations or []:
+            try:
+                if self.web is not None:
+                    return await _of_size(await self.web.read(where.url), image.size)
+            except NoSuchData as error:
+                log.warning("image %s is not where it was: %s", image.id, error)
         raise NoSuchData(image.data_id or "")
 
     async def forget(self, data_id: str, *, but: Container[str] = ()) -> None:
@@ -71,3 +82,10 @@ class Images(Runtime):
                 await store.remove(data_id)
         if not but:
             await self.cache.remove(data_id)
+
+
+async def _of_size(reading: Reading, size: int | None) -> Reading:
+    if reading.size != size:
+        await reading.close()
+        raise NoSuchData(f"it has {reading.size} bytes, and had {size}")
+    return reading

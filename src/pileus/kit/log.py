@@ -59,3 +59,18 @@ def set_up(folder: Path | None, *, terminal: int = logging.WARNING, file_level: 
         root.addHandler(file)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("qemu").setLevel(logging.ERROR)
+
+
+def levels(prefix: str) -> dict[str, str]:
+    """The loggers whose names begin so, and from which level on each tells."""
+    names = sorted(name for name in logging.root.manager.loggerDict if name.startswith(prefix))
+    return {name: logging.getLevelName(logging.getLogger(name).getEffectiveLevel()) for name in names}
+
+
+def set_level(prefix: str, level: str) -> None:
+    """Have the loggers whose names begin so tell from `level` on; the file takes what they tell."""
+    for name in levels(prefix):
+        logging.getLogger(name).setLevel(level)
+    for handler in logging.root.handlers:
+        if isinstance(handler, logging.FileHandler) and handler.level > getattr(logging, level):
+            handler.setLevel(level)

@@ -133,6 +133,22 @@ class EnsureNoBackup(Message, kw_only=True, frozen=True):
     backup_id: str
 
 
+class ShowLogLevels(Message, kw_only=True, frozen=True):
+    """How much the loggers whose names begin so tell."""
+
+    topic: ClassVar[str] = NODE
+    reply: ClassVar[Any] = dict[str, str]
+    prefix: str = ""
+
+
+class SetLogLevel(Message, kw_only=True, frozen=True):
+    """Have the loggers whose names begin so tell as much, until the process ends."""
+
+    topic: ClassVar[str] = NODE
+    prefix: str = ""
+    level: str = "INFO"
+
+
 class BackEndSeen(Message, kw_only=True, frozen=True):
     """A sign of life: what the back end has to give. `host` is NODE@BACK_END."""
 

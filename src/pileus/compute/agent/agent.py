@@ -86,7 +86,7 @@ class Agent:
         if not image_id:
             return ""
         found = await self.images.get(image_id)
-        return await self._cached(image_id, found.os_hash_value or "", found.disk_format or "raw")
+        return await self._cached(image_id, found.sha512, found.disk_format or "raw")
 
     async def _cached(self, image_id: str, sha512: str, disk_format: str) -> str:
         async def download(write: Write) -> None:

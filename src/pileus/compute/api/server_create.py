@@ -330,7 +330,7 @@ async def image_of(ctx: Ctx, image_id: str, flavor: FlavorCopy | None) -> ImageF
         must_make_a_machine(flavor, properties)
     return ImageFacts(
         id=found.id, name=found.name or "", disk_format=found.disk_format or "raw", size_bytes=found.size or 0,
-        sha512=found.os_hash_value or "", min_disk_gb=found.min_disk, min_memory_mb=found.min_ram,
+        sha512=found.sha512, min_disk_gb=found.min_disk, min_memory_mb=found.min_ram,
         properties=properties)
 
 

@@ -105,4 +105,4 @@ async def facts(compute: Compute, server: Server, image_id: str) -> ImageFacts:
         raise Abort(f"Image {image_id}, which the server was kept in, is gone.") from None
     own = server.image.properties if server.image else {}
     return ImageFacts(id=found.id, name=found.name or "", disk_format=found.disk_format or "raw",
-                      size_bytes=found.size or 0, sha512=found.os_hash_value or "", properties=own)
+                      size_bytes=found.size or 0, sha512=found.sha512, properties=own)

@@ -76,7 +76,7 @@ async def download_file(ctx: Ctx, image_id: str) -> Response:
 
 
 def _missing(image: Image) -> kit_faults.Fault:
-    return faults.Conflict(reason=f"The data of image {image.id} is in none of its stores {', '.join(image.kept_in)}.")
+    return faults.Conflict(reason=f"The data of image {image.id} is in none of its stores {', '.join(image.found_in)}.")
 
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")

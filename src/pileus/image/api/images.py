@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
-from pileus.image import access, answers, attributes, faults, patches
+from pileus.image import access, answers, attributes, faults, locating, patches
 from pileus.image.api.root import IMPORT_METHODS
 from pileus.image.model import images, listing, usage
 from pileus.image.model.images import ACTIVE, DEACTIVATED, Image
@@ -17,6 +18,7 @@ from pileus.kit.web import Ctx
 
 routes = Routes()
 ONE = "/v2/images/{image_id}"
+LOCATIONS = "locations"
 PATCHES = (patches.V20, patches.V21)
 
 
@@ -25,9 +27,15 @@ async def list_images(ctx: Ctx, query: dict[str, list[str]]) -> Response:
     _must_not_mean_one(ctx)
     async with ctx.db.read() as reader:
         found, marker = await listing.page(reader, query, ctx.caller)
-    body = {"images": [answers.view(image) for image in found], "schema": "/v2/schemas/images",
+    body = {"images": [_view(ctx, image) for image in found], "schema": "/v2/schemas/images",
             "first": answers.path_with(ctx, None)}
     return answers.json_answer(body | ({"next": answers.path_with(ctx, marker)} if marker else {}))
+
+
+def _view(ctx: Ctx, image: Image) -> dict[str, Any]:
+    """With its locations, where they are shown at all, to those who may see them."""
+    seen = ctx.app.config.show_locations and ctx.allows(access.GET_LOCATION.name, access.facts(image))
+    return answers.view(image) | ({LOCATIONS: locating.shown(ctx.app, image)} if seen else {})
 
 
 def _must_not_mean_one(ctx: Ctx) -> None:
@@ -50,7 +58,7 @@ async def create_image(ctx: Ctx, body: dict[str, Any]) -> Response:
     async with ctx.db.write() as tx:
         await usage.must_fit(tx, image.owner, limits, image_count_total=1)
         await images.add(tx, image)
-    return answers.json_answer(answers.view(image), 201, {
+    return answers.json_answer(_view(ctx, image), 201, {
         "location": f"{ctx.base_url}/v2/images/{image.id}",
         "openstack-image-import-methods": ",".join(IMPORT_METHODS),
         "openstack-image-store-ids": ",".join(ctx.app.stores)})
@@ -71,22 +79,36 @@ def new_image(ctx: Ctx, body: dict[str, Any]) -> Image:
 
 @routes.get(ONE, policy=access.GET_IMAGE, check=False)
 async def show_image(ctx: Ctx, image_id: str) -> Response:
-    return answers.json_answer(answers.view(await access.image_for(ctx, image_id, access.GET_IMAGE)))
+    return answers.json_answer(_view(ctx, await access.image_for(ctx, image_id, access.GET_IMAGE)))
 
 
 @routes.patch(ONE, policy=access.MODIFY_IMAGE, check=False, media=PATCHES)
 async def update_image(ctx: Ctx, image_id: str, body: Any) -> Response:
     changes = patches.parse(body, ctx.request.headers.get("content-type", "").partition(";")[0].strip().lower())
     image = await access.image_for(ctx, image_id, access.MODIFY_IMAGE)
-    columns = patches.apply(image, changes)
+    columns = patches.apply(image, [each for each in changes if each.name != LOCATIONS])
     if columns.get("visibility", image.visibility) != image.visibility:
         access.must_allow_visibility(ctx, image, columns["visibility"])
     if columns.get("owner", image.owner) != image.owner and not ctx.caller.is_admin:
         raise faults.Forbidden(reason="You are not permitted to change the owner of this image.")
-    if columns:
+    places = await _located(ctx, image, [each for each in changes if each.name == LOCATIONS])
+    if columns or places:
+        limits = await ctx.app.limits_of(image.owner)
         async with ctx.db.write() as tx:
-            image = await images.change(tx, image, ctx.clock(), **columns)
-    return answers.json_answer(answers.view(image))
+            if "size" in places:
+                await usage.must_fit(tx, image.owner, limits, image_size_total=-(-places["size"] // usage.MIB))
+            image = await images.change(tx, image, ctx.clock(), **columns | places)
+    return answers.json_answer(_view(ctx, image))
+
+
+async def _located(ctx: Ctx, image: Image, changes: list[patches.Change]) -> dict[str, Any]:
+    """The columns that changes of locations change, one after the other."""
+    columns: dict[str, Any] = {}
+    for change in changes:
+        rule = access.DELETE_FROM_STORE if change.operation == "remove" else access.SET_LOCATION
+        ctx.must_allow(rule.name, access.facts(image))
+        columns |= await locating.changed(ctx.app, msgspec.structs.replace(image, **columns), change)
+    return columns
 
 
 @routes.delete(ONE, policy=access.DELETE_IMAGE, check=False)

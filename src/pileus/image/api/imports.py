@@ -123,7 +123,8 @@ async def begin(ctx: Ctx, image: Image, wish: Wish, *, new: bool = False) -> Tas
         all_must_succeed=wish.all_must_succeed)
     changes: dict[str, Any] = {"importing_to": wish.stores, "failed_import": []}
     if not copies:
-        changes |= {"status": IMPORTING, "data_id": data_id, "made_id": made_id or None}
+        changes |= {"status": IMPORTING, "data_id": data_id, "made_id": made_id or None,
+                    "locations": None}
     limits = await ctx.app.limits_of(image.owner)
     try:
         async with ctx.db.write() as tx:

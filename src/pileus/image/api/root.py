@@ -37,7 +37,8 @@ async def show_versions(ctx: Ctx) -> Response:
 
 @routes.get("/v2/schemas/{name}", policy=ANYBODY)
 async def show_schema(ctx: Ctx, name: str) -> dict[str, Any]:
-    image, member = attributes.image_schema(), attributes.member_schema()
+    image = attributes.image_schema(locations=ctx.app.config.show_locations)
+    member = attributes.member_schema()
     known = {"image": image, "member": member, "images": attributes.list_schema("images", image),
              "members": attributes.list_schema("members", member), "task": attributes.task_schema(),
              "tasks": attributes.list_schema("tasks", attributes.task_schema())}

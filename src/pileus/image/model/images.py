@@ -19,6 +19,16 @@ ACTIVE, DEACTIVATED = "active", "deactivated"
 VISIBILITIES = ("community", "public", "private", "shared")
 
 
+WEB = "web"                     # the store of contents that stay on web servers
+
+
+class Location(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a content is that is not ours."""
+
+    url: str
+    metadata: dict[str, Any] = {}
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str | None = None
@@ -48,13 +58,24 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     importing_to: list[str] | None = None
     failed_import: list[str] | None = None
     made_id: str | None = None
+    locations: list[Location] | None = None
 
     @property
     def kept_in(self) -> list[str]:
-        """The stores that hold its bytes."""
+        """The stores of ours that hold its bytes."""
         if self.stores is not None:
             return self.stores
         return [self.store] if self.store is not None else []
+
+    @property
+    def found_in(self) -> list[str]:
+        """All stores that hold its bytes."""
+        return self.kept_in + ([WEB] if self.locations else [])
+
+    @property
+    def sha512(self) -> str | None:
+        """The hash of its bytes, if it is one we compare with."""
+        return self.os_hash_value if self.os_hash_algo == "sha512" else None
 
     @property
     def has_data(self) -> bool:
@@ -62,7 +83,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_DATA: dict[str, Any] = dict.fromkeys(
-    ("size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "store", "stores", "data_id"))
+    ("size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "store", "stores", "data_id",
+     "locations"))
 
 
 async def find(conn: Connection, image_id: str) -> Image | None:

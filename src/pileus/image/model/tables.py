@@ -38,6 +38,7 @@ images = sa.Table(
     sa.Column("importing_to", db.Json, nullable=True),   # stores an import has yet to bring the bytes to
     sa.Column("failed_import", db.Json, nullable=True),  # stores it could not
     sa.Column("made_id", sa.String(36), nullable=True),  # the content an import makes of what came in
+    sa.Column("locations", db.Json, nullable=True),      # of its bytes on web servers
     sa.Index("image_by_age", "created_at", "id"),
     sa.Index("image_by_owner", "owner", "created_at", "id"),
     sa.Index("image_by_visibility", "visibility", "created_at", "id"),

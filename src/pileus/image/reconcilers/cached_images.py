@@ -20,7 +20,7 @@ async def cached_images(app: Images) -> None:
         wanted = await cached.queued(reader)
     for image in wanted:
         try:
-            await copy(await app.read_stored(image), app.cache, image.data_id or "", image.os_hash_value)
+            await copy(await app.read_stored(image), app.cache, image.data_id or "", image.sha512)
         except (NoSuchData, StoreFull) as error:
             log.warning("image %s is not cached: %s", image.id, error)
             continue

@@ -162,7 +162,7 @@ class ImportImage(Saga, kw_only=True):
         """Into each wanted store, compared with the hash of what came in."""
         app: Images = turn.services
         image = await self._image(app)
-        expected = self.taken.os_hash_value if self.taken else image.os_hash_value
+        expected = self.taken.os_hash_value if self.taken else image.sha512
         self.done, self.failed = [], []
         for name in self.stores:
             try:

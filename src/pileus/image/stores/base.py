@@ -16,6 +16,10 @@ class NoSuchData(Exception):
     """The store does not have, or has lost, what was asked for."""
 
 
+class ReadOnly(Exception):
+    """Nothing can be written to the store, nor removed from it."""
+
+
 class Writing(Protocol):
     """Bytes on their way in. Nobody sees them before `finish`; after `discard` nothing is left."""
 
@@ -46,7 +50,7 @@ class Store(Protocol):
     name: str
 
     async def write(self, data_id: str) -> Writing:
-        """Raises StoreFull."""
+        """Raises StoreFull, ReadOnly."""
         ...
 
     async def read(self, data_id: str) -> Reading:
@@ -54,7 +58,11 @@ class Store(Protocol):
         ...
 
     async def remove(self, data_id: str) -> None:
-        """Unknown: do nothing."""
+        """Unknown: do nothing. Raises ReadOnly."""
+        ...
+
+    def url(self, data_id: str) -> str:
+        """Where the content is, for those who are shown locations. Raises NoSuchData for what cannot be an id."""
         ...
 
     def details(self) -> dict[str, str]:

@@ -126,6 +126,9 @@ class FileStore:
     async def remove(self, data_id: str) -> None:
         await asyncio.to_thread(self.path(data_id).unlink, missing_ok=True)
 
+    def url(self, data_id: str) -> str:
+        return self.path(data_id).absolute().as_uri()
+
     def details(self) -> dict[str, str]:
         return {"data_dir": str(self.data)}
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
+from pileus.kit import log
 from pileus.kit.bus import Handlers
 from pileus.volume import messages
 from pileus.volume.agent.agent import Agent
@@ -148,3 +149,13 @@ async def restore_backup(agent: Agent, message: messages.RestoreBackup) -> None:
 async def ensure_no_backup(agent: Agent, message: messages.EnsureNoBackup) -> None:
     async with agent.turn(message.backup_id):
         await agent.backups.remove(message.backup_id)
+
+
+@handlers.on(messages.ShowLogLevels)
+async def show_log_levels(agent: Agent, message: messages.ShowLogLevels) -> dict[str, str]:
+    return log.levels(message.prefix)
+
+
+@handlers.on(messages.SetLogLevel)
+async def set_log_level(agent: Agent, message: messages.SetLogLevel) -> None:
+    log.set_level(message.prefix, message.level)

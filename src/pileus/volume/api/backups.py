@@ -20,7 +20,7 @@ from pileus.volume import versions
 from pileus.volume.api.values import Metadata, Name, Query, counted, listed, start, stripped, truth
 from pileus.volume.api.volume_create import mine
 from pileus.volume.faults import BackupNotFound, Invalid
-from pileus.volume.model import backups, quotas, services, snapshots, types, volumes
+from pileus.volume.model import backups, keys, quotas, services, snapshots, types, volumes
 from pileus.volume.model.backups import Backup, Seen
 from pileus.volume.model.listing import Found
 from pileus.volume.model.tables import backups as table
@@ -67,6 +67,7 @@ class BackupView(msgspec.Struct, kw_only=True):
         name="os-backup-project-attr:project_id", default=UNSET)
     metadata: Annotated[dict[str, str], since(versions.BACKUP_METADATA)] = {}
     user_id: Annotated[str, since(versions.BACKUP_USER)] = ""
+    encryption_key_id: Annotated[str | UnsetType, since(versions.ENCRYPTION_KEY)] = UNSET
 
 
 def brief(ctx: Ctx, row: Backup, *, metadata: bool = False) -> BackupBrief:
@@ -85,6 +86,8 @@ def view(ctx: Ctx, seen: Seen) -> BackupView:
         data_timestamp=iso_or_none(row.data_at), metadata=row.metadata, user_id=row.user_id)
     if ctx.caller.is_admin:
         found.project_id = row.project_id
+    if row.encryption_key_id is not None:
+        found.encryption_key_id = row.encryption_key_id
     return found
 
 
@@ -138,8 +141,6 @@ async def create_backup(ctx: Ctx, body: BackupCreate) -> BackupBrief:
             snapshot.must_be("available")
         else:
             volume.must_allow("backup")
-        if volume.encrypted:
-            raise Invalid(reason="Invalid volume: backups of encrypted volumes are not supported.")
         if snapshot is None and volume.status == Status.IN_USE and not truth(body.force or False, "force"):
             raise Invalid(reason="Invalid volume: Backing up an in-use volume must use the force flag.")
         project_id, incremental = ctx.caller.project_id or "", truth(body.incremental or False, "incremental")
@@ -153,6 +154,9 @@ async def create_backup(ctx: Ctx, body: BackupCreate) -> BackupBrief:
                      parent_id=parent and parent.id, container=body.container, host=volume.back_end,
                      zone=body.availability_zone or ctx.app.config.zone, metadata=body.metadata or {},
                      data_at=snapshot.created_at if snapshot else now)
+        if volume.encryption_key_id is not None:
+            row = msgspec.structs.replace(row, encryption_key_id=await keys.make(
+                tx, ctx.app.box, like=volume.encryption_key_id))
         await db.add(tx, table, row)
         if snapshot is None:
             await volumes.change(tx, volume, now, status=Status.BACKING_UP, previous_status=volume.status)
@@ -243,6 +247,8 @@ async def restore_backup(ctx: Ctx, seen: Seen, body: RestoreTo) -> Restored:
         if volume.size_gb < backup.size_gb:
             raise Invalid(reason=f"Invalid volume: volume size {volume.size_gb} is too small to restore backup of "
                                  f"size {backup.size_gb}.")
+        if volume.encrypted != (backup.encryption_key_id is not None):
+            raise Invalid(reason=f"Invalid volume: volume {volume.id} has to be encrypted as what is restored is.")
         await volumes.change(tx, volume, now, status=Status.RESTORING_BACKUP)
         await backups.change(tx, await backups.get(tx, backup.id), now, status="restoring",
                              restore_volume_id=volume.id)
@@ -251,11 +257,17 @@ async def restore_backup(ctx: Ctx, seen: Seen, body: RestoreTo) -> Restored:
 
 
 async def _new_volume(ctx: Ctx, tx: db.Connection, backup: Backup, name: str | None) -> Volume:
+    source, key_id = await volumes.find(tx, backup.volume_id), None
     kind = await types.default_for(tx, ctx.caller.project_id, ctx.app.config.default_type)
-    source = await volumes.find(tx, backup.volume_id)
+    if backup.encryption_key_id is not None:
+        kind = await types.get(tx, source.type_id) if source is not None else kind
+        if kind.encryption is None:
+            raise Invalid(reason="Invalid backup: what is encrypted is restored to a volume of an encrypted type.")
+        key_id = await keys.make(tx, ctx.app.box, like=backup.encryption_key_id)
     volume = Volume(
         id=new_uuid(), project_id=ctx.caller.project_id or "", user_id=ctx.caller.user_id, size_gb=backup.size_gb,
         type_id=kind.id, zone=ctx.app.config.zone, created_at=ctx.clock(), name=name or f"restore_backup_{backup.id}",
+        encrypted=key_id is not None, encryption_key_id=key_id,
         description="auto-created_from_restore_from_backup", bootable=source is not None and source.bootable,
         image_metadata=source.image_metadata if source else None, metadata=source.metadata if source else {})
     await quotas.must_fit(tx, ctx.app.config, volume.project_id, {"volumes": 1, "gigabytes": volume.size_gb}, kind.name)
@@ -276,6 +288,8 @@ class Record(msgspec.Struct, kw_only=True):
 async def export_record(ctx: Ctx, seen: Seen) -> Record:
     if seen.backup.status != "available":
         raise Invalid(reason=f"Invalid backup: Backup status must be available and not {seen.backup.status}.")
+    if seen.backup.encryption_key_id is not None:
+        raise Invalid(reason="Invalid backup: the key of an encrypted backup does not leave this installation.")
     url = base64.encodebytes(msgspec.json.encode(seen.backup)).decode()
     return Record(backup_service=SERVICE_NAME, backup_url=url)
 
@@ -293,7 +307,8 @@ async def import_record(ctx: Ctx, body: dict[str, Record]) -> BackupBrief:
     except (binascii.Error, msgspec.DecodeError) as error:
         raise Invalid(reason=f"Invalid input received: Can't parse backup record: {error}") from error
     row = msgspec.structs.replace(row, project_id=ctx.caller.project_id, user_id=ctx.caller.user_id,
-                                  created_at=ctx.clock(), status="available", generation=1)
+                                  created_at=ctx.clock(), status="available", generation=1,
+                                  encryption_key_id=None)
     async with ctx.db.write() as tx:
         known = {each.host for each in await services.every(tx, binary=services.VOLUME)}
         if row.host not in known:

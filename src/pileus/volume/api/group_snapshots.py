@@ -85,6 +85,11 @@ class GroupSnapshotCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tr
 @routes.post("/v3/group_snapshots", envelope="group_snapshot", status=202, window=SNAPSHOT_WINDOW,
              policy=Rule("group:create_group_snapshot", PROJECT_MEMBER))
 async def create_group_snapshot(ctx: Ctx, body: GroupSnapshotCreate) -> GroupSnapshotBrief:
+    row = await new_group_snapshot(ctx, body)
+    return GroupSnapshotBrief(id=row.id, name=row.name, group_type_id=row.group_type_id)
+
+
+async def new_group_snapshot(ctx: Ctx, body: GroupSnapshotCreate) -> GroupSnapshot:
     async with ctx.db.write() as tx:
         group, now = await groups.get(tx, body.group_id), ctx.clock()
         mine(ctx, group, GroupNotFound, group_id=group.id)
@@ -105,12 +110,16 @@ async def create_group_snapshot(ctx: Ctx, body: GroupSnapshotCreate) -> GroupSna
                 size_gb=volume.size_gb, type_id=volume.type_id, created_at=now, name=body.name,
                 description=body.description, group_snapshot_id=row.id))
         await start(ctx, tx, CreateGroupSnapshot(group_snapshot_id=row.id), row.id)
-    return GroupSnapshotBrief(id=row.id, name=row.name, group_type_id=row.group_type_id)
+    return row
 
 
 @routes.delete("/v3/group_snapshots/{group_snapshot_id}", target=SNAPSHOT, status=202, window=SNAPSHOT_WINDOW,
                policy=Rule("group:delete_group_snapshot", PROJECT_MEMBER))
 async def delete_group_snapshot(ctx: Ctx, row: GroupSnapshot) -> None:
+    await remove_group_snapshot(ctx, row)
+
+
+async def remove_group_snapshot(ctx: Ctx, row: GroupSnapshot) -> None:
     if row.status not in ("available", "error"):
         raise Invalid(reason=f"Invalid group snapshot: its status must be available or error, but is {row.status}.")
     async with ctx.db.write() as tx:

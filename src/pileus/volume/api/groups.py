@@ -102,6 +102,11 @@ class GroupCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 @routes.post("/v3/groups", envelope="group", status=202, window=WINDOW, policy=Rule("group:create", PROJECT_MEMBER))
 async def create_group(ctx: Ctx, body: GroupCreate) -> Brief:
+    row = await new_group(ctx, body)
+    return Brief(id=row.id, name=row.name)
+
+
+async def new_group(ctx: Ctx, body: GroupCreate) -> Group:
     async with ctx.db.write() as tx:
         kind = await groups.find_type(tx, body.group_type)
         if kind is None:
@@ -113,7 +118,7 @@ async def create_group(ctx: Ctx, body: GroupCreate) -> Brief:
         await quotas.must_fit(tx, ctx.app.config, row.project_id, {"groups": 1})
         await db.add(tx, table, row)
         await start(ctx, tx, CreateGroup(group_id=row.id), row.id)
-    return Brief(id=row.id, name=row.name)
+    return row
 
 
 class GroupSource(msgspec.Struct, kw_only=True):
@@ -126,6 +131,11 @@ class GroupSource(msgspec.Struct, kw_only=True):
 @routes.action("/v3/groups/action", "create-from-src", envelope="group", window=SNAPSHOT_WINDOW,
                policy=Rule("group:create", PROJECT_MEMBER))
 async def create_group_from_source(ctx: Ctx, body: GroupSource) -> Brief:
+    row = await copied_group(ctx, body)
+    return Brief(id=row.id, name=row.name)
+
+
+async def copied_group(ctx: Ctx, body: GroupSource) -> Group:
     if bool(body.group_snapshot_id) == bool(body.source_group_id):
         raise BadRequest(reason="Either 'group_snapshot_id' or 'source_group_id' must be provided, and not both.")
     async with ctx.db.write() as tx:
@@ -146,7 +156,7 @@ async def create_group_from_source(ctx: Ctx, body: GroupSource) -> Brief:
             await volumes.add(tx, volume)
             sources[volume.id] = source
         await start(ctx, tx, CreateGroup(group_id=row.id, sources=sources), row.id)
-    return Brief(id=row.id, name=row.name)
+    return row
 
 
 def _like(origin: Volume, group: Group, source: Source, now: float) -> Volume:
@@ -184,6 +194,10 @@ class GroupUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 @routes.put("/v3/groups/{group_id}", envelope="group", target=GROUP, status=202, window=WINDOW,
             policy=Rule("group:update", PROJECT_MEMBER))
 async def update_group(ctx: Ctx, row: Group, body: GroupUpdate) -> None:
+    await change_group(ctx, row, body)
+
+
+async def change_group(ctx: Ctx, row: Group, body: GroupUpdate) -> None:
     changes: dict[str, Any] = {name: value for name in ("name", "description")
                                if (value := getattr(body, name)) is not UNSET}
     if not changes and not body.add_volumes and not body.remove_volumes:
@@ -209,13 +223,17 @@ class Delete(msgspec.Struct, kw_only=True):
 @routes.action("/v3/groups/{group_id}/action", "delete", target=GROUP, window=WINDOW,
                policy=Rule("group:delete", PROJECT_MEMBER))
 async def delete_group(ctx: Ctx, row: Group, body: Delete) -> None:
+    await remove_group(ctx, row, with_volumes=truth(body.delete_volumes, "delete-volumes"))
+
+
+async def remove_group(ctx: Ctx, row: Group, *, with_volumes: bool) -> None:
     async with ctx.db.write() as tx:
         if row.status not in ("available", "error"):
             raise Invalid(reason=f"Invalid group: Group status must be available or error, but is {row.status}.")
         if await groups.has_snapshots(tx, row.id):
             raise Invalid(reason=f"Invalid group: Group {row.id} has dependent group snapshots.")
         held = await volumes.in_group(tx, row.id)
-        if held and not truth(body.delete_volumes, "delete-volumes"):
+        if held and not with_volumes:
             raise Invalid(reason=f"Invalid group: Group {row.id} still contains volumes. The delete-volumes flag is "
                                  "required to delete it.")
         for volume in held:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pileus.kit.faults import BadRequest
+import msgspec
+
+from pileus.kit.faults import BadRequest, PreconditionFailed
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Routes, Target
 from pileus.kit.web import Ctx
+from pileus.volume import versions
 from pileus.volume.api.snapshots import SNAPSHOT
 from pileus.volume.api.values import Metadata
 from pileus.volume.api.volumes import VOLUME
@@ -19,10 +23,25 @@ routes = Routes()
 Change = Callable[..., Awaitable[Any]]
 
 
+def etag(metadata: dict[str, str]) -> str:
+    return hashlib.sha256(msgspec.json.encode(metadata, order="sorted")).hexdigest()[:32]
+
+
+def _must_match(ctx: Ctx, metadata: dict[str, str]) -> None:
+    """Refuse to write over what the caller has not read."""
+    asked = ctx.request.headers.get("if-match")
+    if asked is None or ctx.version < versions.ETAGS:
+        return
+    known = {each.strip().removeprefix("W/").strip('"') for each in asked.split(",")}
+    if not known & {"*", etag(metadata)}:
+        raise PreconditionFailed(reason="The metadata are not those that the request was made for.")
+
+
 def _declare(what: str, target: Target, row_of: Callable[[Any], Any], change: Change, rule: str) -> None:
     path = f"/v3/{what}s/{{{what}_id}}/metadata"
 
     async def write(ctx: Ctx, row: Any, wanted: dict[str, str]) -> dict[str, str]:
+        _must_match(ctx, row_of(row).metadata)
         async with ctx.db.write() as tx:
             await change(tx, row_of(row), ctx.clock(), metadata=wanted)
         return wanted
@@ -35,6 +54,8 @@ def _declare(what: str, target: Target, row_of: Callable[[Any], Any], change: Ch
 
     @routes.get(path, envelope="metadata", target=target, policy=Rule(rule.format("get"), PROJECT_READER))
     async def show_metadata(ctx: Ctx, row: Any) -> dict[str, str]:
+        if ctx.version >= versions.ETAGS:
+            ctx.headers["etag"] = f'"{etag(row_of(row).metadata)}"'
         return row_of(row).metadata
 
     @routes.post(path, envelope="metadata", target=target, status=200,

@@ -62,7 +62,7 @@ def view(row: Snapshot, *, whole_view: bool = True) -> SnapshotView:
 
 
 async def _page(ctx: Ctx, query: Query) -> Found:
-    sortable = SORTABLE if ctx.version >= versions.SNAPSHOT_NAME_SORT else SORTABLE - {"name"}
+    sortable = SORTABLE if ctx.version >= versions.SNAPSHOT_NAME_SORT else SORTABLE - {"name"} | {"display_name"}
     wanted = listed(ctx, query, filters=FILTERS, sortable=sortable, renamed=RENAMED)
     if "metadata" in query and ctx.version >= versions.SNAPSHOT_METADATA_FILTER:
         wanted.clauses += [volumes.has_property(table, name, value)

@@ -107,7 +107,7 @@ def _sort(query: Query, sortable: set[str], renamed: dict[str, str]) -> list[tup
     found = []
     for key, direction in pairs:
         name = renamed.get(key, key)
-        if name not in sortable:
+        if not {key, name} & sortable:
             raise BadRequest(reason=f"Sort key supplied is invalid: {key}")
         if direction not in ("asc", "desc"):
             raise BadRequest(reason=f"Unknown sort direction, must be one of: asc, desc; not {direction}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from pileus.kit.policy import ADMIN, Rule
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
-from pileus.volume import scheduler
-from pileus.volume.api.values import start
+from pileus.volume import attaching, scheduler
+from pileus.volume.api.values import start, truth
 from pileus.volume.api.volumes import FORCE, VOLUME, start_deletion
 from pileus.volume.faults import HostNotFound, Invalid
 from pileus.volume.model import attachments, services, snapshots, volumes
@@ -18,6 +20,7 @@ from pileus.volume.sagas.change_volume import Move
 
 routes = Routes()
 ACTION = "/v3/volumes/{volume_id}/action"
+MIGRATING = ("starting", "migrating", "completing")
 STATUSES = {status.value for status in Status}
 
 
@@ -52,6 +55,34 @@ async def reset_status(ctx: Ctx, seen: Seen, body: ResetStatus) -> None:
 @routes.action(ACTION, "os-force_delete", target=VOLUME, policy=FORCE)
 async def force_delete(ctx: Ctx, seen: Seen, body: dict[str, str] | None) -> None:
     await start_deletion(ctx, seen, force=True)
+
+
+class Completion(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    new_volume: Annotated[str, msgspec.Meta(min_length=1, max_length=36)]
+    error: bool | str | None = False
+
+
+@routes.action(ACTION, "os-migrate_volume_completion", target=VOLUME, status=200,
+               policy=Rule("volume_extension:volume_admin_actions:migrate_volume_completion", ADMIN))
+async def complete_swap(ctx: Ctx, seen: Seen, body: Completion) -> dict[str, str]:
+    """Compute has swapped one attached volume for another: servers have the new one from here on, and the old is free.
+
+    Nothing here asks compute to swap volumes for the sake of a migration, so none can be half done."""
+    async with ctx.db.write() as tx:
+        new = await volumes.get(tx, body.new_volume)
+        if seen.volume.migration_status in MIGRATING or new.migration_status in MIGRATING:
+            raise Invalid(reason="Invalid volume: a migration that no server takes part in goes on.")
+        moved = [] if truth(body.error or False, "error") else await attachments.of_volume(tx, seen.id)
+        have = {each.server_id for each in await attachments.of_volume(tx, new.id)}
+        for each in moved:
+            if each.server_id not in have:
+                row = await attaching.reserve(tx, new, ctx.clock(), server_id=each.server_id, mode=each.mode)
+                await attachments.change(tx, row, ctx.clock(), status=AttachStatus.ATTACHED, host=each.host,
+                                         mountpoint=each.mountpoint, attached_at=ctx.clock())
+                new = await attaching.settle(tx, new.id, ctx.clock())
+    for each in moved:
+        await attaching.detach(ctx.app, each)
+    return {"save_volume_id": new.id}
 
 
 class MigrateTo(msgspec.Struct, kw_only=True):

@@ -20,6 +20,7 @@ from pileus.volume.api.values import Metadata, Name, start, stripped, truth, who
 from pileus.volume.api.volume_view import VolumeView, view
 from pileus.volume.faults import ImageRefused, Invalid
 from pileus.volume.model import backups, groups, keys, quotas, services, snapshots, types, volumes
+from pileus.volume.model.backups import Backup
 from pileus.volume.model.types import VolumeType
 from pileus.volume.model.volumes import Volume
 from pileus.volume.sagas.create_volume import CreateVolume, Source
@@ -42,6 +43,7 @@ class VolumeCreate(msgspec.Struct, kw_only=True):
     image_ref: str | None = msgspec.field(name="imageRef", default=None)
     image_id: str | None = None
     multiattach: Annotated[bool | str | None, until(versions.MULTIATTACH)] = None
+    consistencygroup_id: str | None = None
     group_id: Annotated[str | None, since(versions.GROUPS)] = None
     backup_id: Annotated[str | None, since(versions.FROM_BACKUP)] = None
 
@@ -123,7 +125,7 @@ async def _plan(ctx: Ctx, body: VolumeCreate) -> Plan:
             mine(ctx, backup, backups.BackupNotFound, backup_id=backup.id)
             if backup.status != "available":
                 raise Invalid(reason=f"Invalid backup: Backup status must be available, not {backup.status}.")
-            return Plan(source=Source(backup_id=backup.id), least_gb=backup.size_gb, size_gb=backup.size_gb)
+            return await _from_backup(reader, backup)
     return Plan()
 
 
@@ -149,6 +151,13 @@ async def _from_volume(ctx: Ctx, reader: Connection, volume_id: str) -> Plan:
     return Plan(source=Source(volume_id=volume.id, pool=volume.host), least_gb=volume.size_gb, size_gb=volume.size_gb,
                 type_id=volume.type_id, bootable=volume.bootable, image_metadata=volume.image_metadata,
                 encryption_key_id=volume.encryption_key_id)
+
+
+async def _from_backup(reader: Connection, backup: Backup) -> Plan:
+    """What is stored encrypted goes to a volume of the type it came from, if none is named."""
+    source = await volumes.find(reader, backup.volume_id) if backup.encryption_key_id else None
+    return Plan(source=Source(backup_id=backup.id), least_gb=backup.size_gb, size_gb=backup.size_gb,
+                type_id=source and source.type_id, encryption_key_id=backup.encryption_key_id)
 
 
 def _size(body: VolumeCreate, plan: Plan) -> int:
@@ -187,14 +196,15 @@ async def pools_of(reader: Connection, ids: Any) -> list[str]:
 async def create_volume(ctx: Ctx, body: VolumeRequest) -> VolumeView:
     """Record the volume and its saga in one transaction; the saga does the rest."""
     asked, hints = body.volume, body.hints or {}
+    group_id = asked.group_id or asked.consistencygroup_id
     plan, project_id = await _plan(ctx, asked), ctx.caller.project_id or ""
     size = _size(asked, plan)
     async with ctx.db.read() as reader:
         kind = await _type(ctx, reader, asked, plan)
         _must_be_possible(kind, plan)
         await _must_know_zone(ctx, reader, asked.availability_zone)
-        if asked.group_id:
-            await _must_fit_group(ctx, reader, asked.group_id, kind)
+        if group_id:
+            await _must_fit_group(ctx, reader, group_id, kind)
         same, other = [await pools_of(reader, hints.get(name)) for name in ("same_host", "different_host")]
         await quotas.must_fit_one(reader, ctx.app.config, project_id, size)
     volume = Volume(
@@ -203,7 +213,7 @@ async def create_volume(ctx: Ctx, body: VolumeRequest) -> VolumeView:
         name=stripped(asked.name if asked.name is not None else asked.display_name),
         description=asked.description if asked.description is not None else asked.display_description,
         bootable=plan.bootable, image_metadata=plan.image_metadata, metadata=asked.metadata or {},
-        snapshot_id=asked.snapshot_id, source_volume_id=asked.source_volid, group_id=asked.group_id,
+        snapshot_id=asked.snapshot_id, source_volume_id=asked.source_volid, group_id=group_id,
         multiattach=kind.multiattach or (asked.multiattach is not None and truth(asked.multiattach, "multiattach")),
         encrypted=kind.encryption is not None)
     saga = CreateVolume(volume_id=volume.id, source=plan.source, zone=asked.availability_zone, same_host=same,
@@ -222,10 +232,9 @@ def _must_be_possible(kind: VolumeType, plan: Plan) -> None:
     """What is stored encrypted is copied as it is, so a copy is of a type that is encrypted as well, or is not."""
     if kind.encryption is not None and (why_not := kind.encryption.why_not):
         raise Invalid(reason=f"Invalid volume: volumes cannot be encrypted as type {kind.name} wants: no {why_not}.")
-    if plan.source.volume_id and (plan.encryption_key_id is None) != (kind.encryption is None):
+    copies = plan.source.volume_id or plan.source.backup_id
+    if copies and (plan.encryption_key_id is None) != (kind.encryption is None):
         raise Invalid(reason="Invalid input received: a copy of a volume has to be encrypted as that is.")
-    if plan.source.backup_id and kind.encryption is not None:
-        raise Invalid(reason="Invalid input received: backups are of volumes that are not encrypted.")
 
 
 async def _must_know_zone(ctx: Ctx, reader: Connection, zone: str | None) -> None:

@@ -11,6 +11,7 @@ from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 from pileus.volume import versions
 from pileus.volume.model.attachments import AttachStatus
+from pileus.volume.model.groups import DEFAULT_NAME
 from pileus.volume.model.volumes import Seen
 from pileus.volume.paths import Link, links_to
 from pileus.volume.times import iso, iso_or_none
@@ -92,7 +93,8 @@ def view(ctx: Ctx, seen: Seen, *, created: bool = False) -> VolumeView:
         snapshot_id=volume.snapshot_id, source_volid=volume.source_volume_id, metadata=volume.metadata | read_only,
         links=links_to(ctx, f"volumes/{volume.id}"), user_id=volume.user_id, bootable=str(volume.bootable).lower(),
         encrypted=volume.encrypted, multiattach=volume.multiattach, attachments=_attachments(ctx, seen),
-        group_id=volume.group_id)
+        group_id=volume.group_id,
+        consistencygroup_id=volume.group_id if seen.group_type == DEFAULT_NAME else None)
     if volume.encrypted:
         found.encryption_key_id = volume.encryption_key_id
     if ctx.caller.is_admin:

@@ -18,6 +18,7 @@ from pileus.volume.api.volume_view import VolumeBrief, VolumeView, brief, view
 from pileus.volume.faults import Invalid, VolumeNotFound
 from pileus.volume.model import snapshots, volumes
 from pileus.volume.model.listing import Found
+from pileus.volume.model.tables import image_properties
 from pileus.volume.model.tables import types as type_table
 from pileus.volume.model.tables import volumes as table
 from pileus.volume.model.volumes import Seen, Status
@@ -50,6 +51,9 @@ async def _page(ctx: Ctx, query: Query) -> Found:
     if "metadata" in query:
         wanted.clauses += [volumes.has_property(table, name, value)
                            for name, value in dictionary(query["metadata"][-1], "metadata").items()]
+    if "glance_metadata" in query and ctx.version >= versions.IMAGE_FILTER:
+        wanted.clauses += [volumes.has_property(table, name, value, image_properties)
+                           for name, value in dictionary(query["glance_metadata"][-1], "glance_metadata").items()]
     if wanted.limit == 0:
         return Found([], False)
     async with ctx.db.read() as reader:
@@ -146,5 +150,8 @@ async def start_deletion(ctx: Ctx, seen: Seen, *, cascade: bool = False, force: 
                                  "after volume transfer.")
         if any(each.status not in snapshots.DELETABLE for each in held):
             raise Invalid(reason=f"Invalid volume: a snapshot of {volume.id} is busy.")
+        if volume.status == Status.ERROR and volume.host is None and not held:     # there never was a content
+            await volumes.remove(tx, volume.id)
+            return
         await volumes.change(tx, volume, ctx.clock(), status=Status.DELETING, previous_status=volume.status)
         await start(ctx, tx, DeleteVolume(volume_id=volume.id, cascade=cascade), volume.id, supersede=True)

@@ -37,6 +37,7 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     updated_at: float | None = None
     generation: int = 1
+    encryption_key_id: str | None = None       # of what is in it; a copy of the volume's, with an id of its own
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):

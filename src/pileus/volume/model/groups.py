@@ -92,6 +92,22 @@ async def find(conn: Connection, group_id: str) -> Group | None:
     return await db.one(conn, sa.select(groups).where(groups.c.id == group_id), Group)
 
 
+async def get_consistent(conn: Connection, group_id: str) -> Group:
+    """One that was a consistency group before there were others. Raises GroupNotFound."""
+    row = await find(conn, group_id)
+    if row is None or (await get_type(conn, row.group_type_id)).name != DEFAULT_NAME:
+        raise GroupNotFound(group_id=group_id)
+    return row
+
+
+async def get_consistent_snapshot(conn: Connection, group_snapshot_id: str) -> GroupSnapshot:
+    """Of such a group. Raises GroupSnapshotNotFound."""
+    row = await find_snapshot(conn, group_snapshot_id)
+    if row is None or (await get_type(conn, row.group_type_id)).name != DEFAULT_NAME:
+        raise GroupSnapshotNotFound(group_snapshot_id=group_snapshot_id)
+    return row
+
+
 async def get_snapshot(conn: Connection, group_snapshot_id: str) -> GroupSnapshot:
     """Raises GroupSnapshotNotFound."""
     row = await find_snapshot(conn, group_snapshot_id)

@@ -91,6 +91,11 @@ properties = sa.Table(                  # metadata of volumes and snapshots once
     _id("owner_id", primary_key=True), _text("name", primary_key=True), _text("value", nullable=False),
     sa.Index("property_by_name", "name"))
 
+image_properties = sa.Table(            # what volumes remember of their images once more, to be searched
+    "image_property", metadata,
+    _id("owner_id", primary_key=True), _text("name", primary_key=True), sa.Column("value", db.LongText, nullable=False),
+    sa.Index("image_property_by_name", "name"))
+
 encryption_keys = sa.Table(             # sealed with a key that is not in the database
     "encryption_key", metadata, _id(primary_key=True), sa.Column("sealed", sa.Text, nullable=False))
 
@@ -109,6 +114,7 @@ backups = sa.Table(
     sa.Column("size_gb", sa.Integer, nullable=False), sa.Column("object_count", sa.Integer, nullable=False),
     _text("container"), _text("zone"), _text("host"), sa.Column("fail_reason", db.LongText),
     sa.Column("data_at", sa.Double), _id("restore_volume_id"), sa.Column("metadata", Json, nullable=False), *_born(),
+    _id("encryption_key_id"),
     sa.ForeignKeyConstraint(["parent_id"], ["backup.id"]),                    # no backup goes before its increments
     sa.Index("backup_by_age", "created_at", "id"), sa.Index("backup_by_project", "project_id", "created_at", "id"),
     sa.Index("backup_by_volume", "volume_id", "created_at"), sa.Index("backup_by_parent", "parent_id"))

@@ -14,7 +14,16 @@ from pileus.volume.faults import VolumeNotFound, WrongStatus
 from pileus.volume.model import keys, listing
 from pileus.volume.model.attachments import Attachment
 from pileus.volume.model.listing import Found, Wanted
-from pileus.volume.model.tables import attachments, properties, snapshots, types, volumes
+from pileus.volume.model.tables import (
+    attachments,
+    group_types,
+    groups,
+    image_properties,
+    properties,
+    snapshots,
+    types,
+    volumes,
+)
 
 
 class Status(StrEnum):
@@ -81,6 +90,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     volume: Volume
     type_name: str
+    group_type: str | None = None              # the name of its group's
     attachments: tuple[Attachment, ...] = ()
 
     @property
@@ -94,9 +104,12 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Row(Volume, frozen=True, kw_only=True):
     type_name: str
+    group_type: str | None
 
 
-_QUERY = sa.select(*volumes.c, types.c.name.label("type_name")).join(types, types.c.id == volumes.c.type_id)
+_QUERY = sa.select(*volumes.c, types.c.name.label("type_name"), group_types.c.name.label("group_type")).join(
+    types, types.c.id == volumes.c.type_id).outerjoin(groups, groups.c.id == volumes.c.group_id).outerjoin(
+    group_types, group_types.c.id == groups.c.group_type_id)
 
 
 async def _seen(conn: Connection, rows: list[_Row]) -> list[Seen]:
@@ -105,7 +118,8 @@ async def _seen(conn: Connection, rows: list[_Row]) -> list[Seen]:
         query = sa.select(attachments).where(attachments.c.volume_id.in_([row.id for row in rows]))
         for each in await db.many(conn, query.order_by(attachments.c.created_at, attachments.c.id), Attachment):
             of.setdefault(each.volume_id, []).append(each)
-    return [Seen(volume=row, type_name=row.type_name, attachments=tuple(of.get(row.id, ()))) for row in rows]
+    return [Seen(volume=row, type_name=row.type_name, group_type=row.group_type, attachments=tuple(of.get(row.id, ())))
+            for row in rows]
 
 
 async def see(conn: Connection, volume_id: str) -> Seen:
@@ -134,14 +148,14 @@ async def page(conn: Connection, wanted: Wanted) -> Found:
     return found
 
 
-def has_property(table: sa.Table, name: str, value: str) -> sa.ColumnElement[bool]:
-    return sa.exists().where(properties.c.owner_id == table.c.id, properties.c.name == name,
-                             properties.c.value == value)
+def has_property(table: sa.Table, name: str, value: str, among: sa.Table = properties) -> sa.ColumnElement[bool]:
+    return sa.exists().where(among.c.owner_id == table.c.id, among.c.name == name, among.c.value == value)
 
 
 async def add(tx: Connection, row: Volume) -> None:
     await db.add(tx, volumes, row)
     await set_properties(tx, row.id, row.metadata)
+    await set_properties(tx, row.id, row.image_metadata or {}, image_properties)
 
 
 async def change(tx: Connection, volume: Volume, now: float, **values: Any) -> Volume:
@@ -149,13 +163,15 @@ async def change(tx: Connection, volume: Volume, now: float, **values: Any) -> V
     values["updated_at"] = now
     if "metadata" in values:
         await set_properties(tx, volume.id, values["metadata"])
+    if "image_metadata" in values:
+        await set_properties(tx, volume.id, values["image_metadata"] or {}, image_properties)
     return await db.change(tx, volumes, volume, **values)
 
 
-async def set_properties(tx: Connection, owner_id: str, metadata: dict[str, str]) -> None:
-    await tx.execute(properties.delete().where(properties.c.owner_id == owner_id))
+async def set_properties(tx: Connection, owner_id: str, metadata: dict[str, str], table: sa.Table = properties) -> None:
+    await tx.execute(table.delete().where(table.c.owner_id == owner_id))
     if metadata:
-        await tx.execute(properties.insert(), [
+        await tx.execute(table.insert(), [
             {"owner_id": owner_id, "name": name, "value": value} for name, value in metadata.items()])
 
 
@@ -163,8 +179,8 @@ async def remove(tx: Connection, volume_id: str) -> None:
     """Raises db.Taken where something still depends on it. Its key goes with it."""
     own = sa.select(volumes.c.encryption_key_id).where(volumes.c.id == volume_id)
     await keys.remove(tx, await db.scalar(tx, own))
-    for table, column in ((properties, properties.c.owner_id), (attachments, attachments.c.volume_id),
-                          (volumes, volumes.c.id)):
+    for table, column in ((properties, properties.c.owner_id), (image_properties, image_properties.c.owner_id),
+                          (attachments, attachments.c.volume_id), (volumes, volumes.c.id)):
         await tx.execute(table.delete().where(column == volume_id))
 
 

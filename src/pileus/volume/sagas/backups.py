@@ -5,9 +5,11 @@ from __future__ import annotations
 from pileus.kit import db
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
 from pileus.volume.messages import EnsureNoBackup, EnsureNoSnapshot, EnsureSnapshot, RestoreBackup, WriteBackup
-from pileus.volume.model import backups, notices, volumes
+from pileus.volume.model import backups, keys, notices, volumes
+from pileus.volume.model.backups import Backup
+from pileus.volume.model.keys import KeyUnusable
 from pileus.volume.model.tables import backups as backup_table
-from pileus.volume.model.volumes import Status
+from pileus.volume.model.volumes import Status, Volume
 from pileus.volume.sagas.nodes import ask, clear, tell_why
 
 LONG = 3600.0
@@ -101,10 +103,21 @@ class Restore(Saga, kw_only=True):
 
     async def _finish(self, turn: Turn, status: str) -> None:
         now, volume = turn.services.clock(), await volumes.find(turn.tx, self.volume_id)
-        if volume is not None:
-            await volumes.change(turn.tx, volume, now, status=status)
         backup = await backups.get(turn.tx, self.backup_id)
+        if volume is not None:
+            new_key = status == Status.AVAILABLE and backup.encryption_key_id is not None
+            more = {"encryption_key_id": await self._take_key(turn, volume, backup)} if new_key else {}
+            await volumes.change(turn.tx, volume, now, status=status, **more)
         await backups.change(turn.tx, backup, now, status="available", restore_volume_id=None)
+
+    async def _take_key(self, turn: Turn, volume: Volume, backup: Backup) -> str:
+        """What was restored is read with the key it was written with."""
+        try:
+            found = await keys.make(turn.tx, turn.services.box, like=backup.encryption_key_id)
+        except KeyUnusable as error:
+            raise Abort(str(error)) from error
+        await keys.remove(turn.tx, volume.encryption_key_id)
+        return found
 
     @step(timeout=LONG)
     async def restore(self, turn: Turn) -> None:
@@ -141,6 +154,8 @@ class DeleteBackup(Saga, kw_only=True):
 
     @step(local=True)
     async def forget(self, turn: Turn) -> None:
+        backup = await backups.find(turn.tx, self.backup_id)
+        await keys.remove(turn.tx, backup and backup.encryption_key_id)
         try:
             await turn.tx.execute(backup_table.delete().where(backup_table.c.id == self.backup_id))
         except db.Taken as error:
