@@ -186,6 +186,15 @@ def _compute(known: Mapping[str, str]) -> dict[str, Any]:
             "volumeId": known["/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}"]}},
         "POST /v2.1/os-server-external-events": {"events": [
             {"name": "network-changed", "server_uuid": known["server_id"]}]},
+        "POST /v2.1/os-floating-ips": {"pool": None},
+        "POST /v2.1/servers/{server_id}/action addFloatingIp": {"addFloatingIp": {
+            "address": known["floating_address"]}},
+        "POST /v2.1/servers/{server_id}/action removeFloatingIp": {"removeFloatingIp": {
+            "address": known["floating_address"]}},
+        "POST /v2.1/servers/{server_id}/action addFixedIp": {"addFixedIp": {"networkId": known["network_id"]}},
+        "POST /v2.1/servers/{server_id}/action removeFixedIp": {"removeFixedIp": {"address": known["fixed_address"]}},
+        "POST /v2.1/os-volumes": {"volume": {"size": 1, "display_name": "n"}},
+        "POST /v2.1/os-snapshots": {"snapshot": {"volume_id": known["/v2.1/os-volumes/{volume_id}"]}},
         "POST /v2.1/os-security-groups": {"security_group": {"name": "n", "description": "d"}},
         "POST /v2.1/os-security-group-rules": {"security_group_rule": {
             "ip_protocol": "udp", "from_port": 1, "to_port": 2, "cidr": "10.0.0.0/8",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pileus.compute import conductor, migrations
 from pileus.compute.api import (
+    addresses,
     aggregates,
     consoles,
     discovery,
@@ -18,6 +19,7 @@ from pileus.compute.api import (
     keypairs,
     limits,
     old_networks,
+    old_volumes,
     quotas,
     schedule,
     security_groups,
@@ -69,7 +71,7 @@ SERVICE = Service(
                   flavor_extras.routes, keypairs.routes, aggregates.routes, hypervisors.routes, services.routes,
                   hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, external_events.routes,
                   security_groups.routes, volume_attachments.routes, images.routes, schedule.routes, extensions.routes,
-                  old_networks.routes, usage_audits.routes, operations.routes),
+                  old_networks.routes, old_volumes.routes, addresses.routes, usage_audits.routes, operations.routes),
     rules=(*servers.RULES, *server_create.RULES, *server_items.RULES, *server_groups.RULES, *server_images.RULES,
            *server_moves.RULES, *volume_attachments.RULES, *limits.RULES),
     envelope=envelope, page_links=page_links,
