@@ -104,11 +104,17 @@ def wishes(devices: list[BlockDevice], old: list[OldBlockDevice], *, has_image: 
     if len([wish for wish in found if wish.boot_index == 0]) > 1:
         raise BadBlockDevice(reason="Boot sequence for the instance and image/block device mapping combination is not "
                                     "valid.")
-    named: list[str | None] = [wish.device for wish in found]
-    for number, wish in enumerate(found):
-        if wish.device is None:
-            named[number] = "/dev/vda" if wish.boot_index == 0 else free_device(named)
-    return [msgspec.structs.replace(wish, device=name) for wish, name in zip(found, named, strict=True)]
+    return found
+
+
+def named(found: list[VolumeWish], local: int) -> list[VolumeWish]:
+    """With what the guest is going to call them, whatever was asked for; `local`: how many disks of its host have such
+    a name."""
+    taken = ["/dev/vda"] if any(wish.boot_index == 0 for wish in found) else []
+    names: list[str] = []
+    for wish in found:
+        names.append("/dev/vda" if wish.boot_index == 0 else free_device([*taken, *names], local))
+    return [msgspec.structs.replace(wish, device=name) for wish, name in zip(found, names, strict=True)]
 
 
 def _wish(device: BlockDevice) -> VolumeWish:
@@ -127,11 +133,8 @@ def _wish(device: BlockDevice) -> VolumeWish:
         create = {**size, **source[device.source_type], **kind}
     elif not device.uuid:
         raise BadBlockDevice(reason="a volume needs its uuid.")
-    name = device.device_name
-    if name is not None and not name.startswith("/dev/"):
-        name = f"/dev/{name}"
     return VolumeWish(volume_id=device.uuid if create is None else None, create=create, boot_index=_index(device),
-                      device=name, tag=device.tag, delete_on_termination=device.delete_on_termination is not None
+                      tag=device.tag, delete_on_termination=device.delete_on_termination is not None
                       and truth(device.delete_on_termination, "delete_on_termination"))
 
 

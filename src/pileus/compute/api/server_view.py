@@ -14,6 +14,7 @@ from pileus.compute.links import Link, bookmark, links_to
 from pileus.compute.model.hosts import Place
 from pileus.compute.model.servers import FlavorCopy, Seen, Server, ServerFault
 from pileus.compute.times import iso, iso_micro
+from pileus.compute.volumes import root_device
 from pileus.kit.policy import ADMIN, Rule
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
@@ -159,7 +160,7 @@ def _extend(shown: ServerView, server: Server) -> None:
     shown.host = shown.hypervisor_hostname = server.host
     shown.instance_name = instance_name(server)
     shown.reservation_id, shown.launch_index = server.reservation_id, server.launch_index
-    shown.hostname, shown.root_device, shown.user_data = server.hostname, "/dev/vda", server.user_data
+    shown.hostname, shown.root_device, shown.user_data = server.hostname, root_device(server), server.user_data
     properties = server.image.properties if server.image else {}
     shown.kernel_id, shown.ramdisk_id = properties.get("kernel_id", ""), properties.get("ramdisk_id", "")
 
