@@ -120,7 +120,7 @@ async def attach(compute: Compute, server_id: str, host: str, wish: VolumeWish, 
     try:
         if held is None:
             held = await compute.volume.attach(volume.id, server_id)
-        if not held.connection_info:
+        if not _is_at(held, host):
             held = await compute.volume.connect(held.id, {**wish.connector, "host": host})
         await compute.volume.complete(held.id)
     except Refused as error:
