@@ -14,7 +14,7 @@ from pileus.compute.api.values import any_address
 from pileus.compute.model.servers import Seen
 from pileus.kit.faults import BadRequest, Conflict
 from pileus.kit.ids import is_uuid
-from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, Rule
+from pileus.kit.policy import ANYONE, PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes
 from pileus.kit.versions import until
 from pileus.kit.web import Ctx
@@ -72,7 +72,7 @@ def _path(floating_ip_id: str) -> str:
 
 
 @routes.get("/v2.1/os-floating-ip-pools", envelope="floating_ip_pools", window=PROXY,
-            policy=_rule("os-floating-ip-pools", PROJECT_READER))
+            policy=_rule("os-floating-ip-pools", ANYONE))
 async def list_pools(ctx: Ctx) -> Page[Pool]:
     return Page([Pool(name=pool["name"] or pool["id"]) for pool in await _pools(ctx)])
 
