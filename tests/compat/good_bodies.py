@@ -184,6 +184,9 @@ def _compute(known: Mapping[str, str]) -> dict[str, Any]:
         "PUT /v2.1/flavors/{flavor_id}/os-extra_specs/{key}": {"k": "v"},
         "PUT /v2.1/servers/{server_id}/os-volume_attachments/{volume_id}": {"volumeAttachment": {
             "volumeId": known["/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}"]}},
+        "POST /v2.1/os-assisted-volume-snapshots": {"snapshot": {
+            "volume_id": known["/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}"],
+            "create_info": {"snapshot_id": known["server_id"], "type": "qcow2", "new_file": "n"}}},
         "POST /v2.1/servers/{server_id}/shares": {"share": {"share_id": known["server_id"]}},
         "POST /v2.1/os-server-external-events": {"events": [
             {"name": "network-changed", "server_uuid": known["server_id"]}]},

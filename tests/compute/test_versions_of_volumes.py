@@ -170,6 +170,28 @@ async def test_volumes_of_shelved_servers(cloud):
     assert [each["device"] for each in await cloud.attached(server)] == ["/dev/vdb"]    # its guest was made anew
 
 
+async def test_snapshots_that_hosts_are_to_take(cloud):
+    """What becomes of one the volume service is told; not what it settled before."""
+    path, server, volume = "/os-assisted-volume-snapshots", await cloud.server(), await cloud.volume()
+    made = await cloud.ask("POST", "/volume/v3/snapshots", {"snapshot": {"volume_id": volume}})
+    snapshot = made.json()["snapshot"]["id"]
+    info = {"snapshot_id": snapshot, "type": "qcow2", "new_file": "new"}
+    body = {"snapshot": {"volume_id": volume, "create_info": info}}
+    removal = f"{path}/{snapshot}?delete_info=" + json.dumps({"volume_id": volume})
+    for method, url, sent in (("POST", path, body), ("DELETE", removal, None)):
+        assert await cloud.refused(method, url, sent) == 403
+        assert await cloud.refused(method, url, sent, user="admin") == 400                # nobody has the volume
+    await cloud.attach(server, volume)
+    assert (await cloud.ok("POST", path, body, user="admin"))["snapshot"] == {"id": snapshot, "volumeId": volume}
+    told = (await cloud.ask("GET", f"/volume/v3/snapshots/{snapshot}")).json()["snapshot"]["status"]
+    assert told in ("error", "available")
+    await cloud.ok("DELETE", removal, user="admin")
+    for wrong in ("", "?delete_info=x", "?delete_info={}", '?delete_info={"volume_id":"1"}'):
+        assert await cloud.refused("DELETE", f"{path}/{snapshot}{wrong}", user="admin") == 400, wrong
+    await cloud.act(server, "shelve")
+    assert await cloud.refused("POST", path, body, user="admin") == 409                   # it is on no host
+
+
 def names_in(guest: GuestSpec) -> dict[str, str]:
     """What a guest of QEMU that starts with these disks and volumes calls the volumes."""
     slots = assign_slots(guest, {})
