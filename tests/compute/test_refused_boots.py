@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from pileus.compute.messages import AGENT
+from pileus.compute.model import hosts
 from tests.compute.test_versions_of_volumes import WithVolumes
 from tests.compute.whole_cloud import HOST, OTHER_HOST
 
@@ -18,9 +20,9 @@ async def cloud(whole):
     await made.http.aclose()
 
 
-def refuse(cloud, *hosts: str) -> None:
+def refuse(cloud, *names: str) -> None:
     for agent in (cloud.cloud.agent, cloud.cloud.other):
-        agent.driver.knobs.fail = {"ensure": f"{agent.host} is on fire."} if agent.host in hosts else {}
+        agent.driver.knobs.fail = {"ensure": f"{agent.host} is on fire."} if agent.host in names else {}
 
 
 def limit(cloud, attempts: int) -> None:
@@ -53,6 +55,16 @@ async def test_boots_that_hosts_refuse(cloud):
     await cloud.cloud.compute.sagas.drain()
     row = await cloud.row(asked.json()["server"]["id"])
     assert row.state == "error" and row.fault.message.endswith("is on fire.") and row.fault.details == ""
+
+
+async def test_a_host_that_does_not_answer(cloud):
+    """It is asked some times; then another one is, and this one last from then on."""
+    cloud.cloud.compute.sagas.backoff = lambda attempt: 0.0
+    cloud.cloud.services.bus.ignore(AGENT, host=HOST)
+    for _ in range(2):
+        assert (await cloud.row(await cloud.server())).host == OTHER_HOST
+    async with cloud.cloud.compute.db.read() as reader:
+        assert (await hosts.get(reader, HOST)).failed_builds == 1
 
 
 async def test_what_was_made_for_a_boot_goes_with_it(cloud):
