@@ -218,12 +218,12 @@ class PackSomewhere(Saga, kw_only=True):
 
     @accept.undo
     async def mark_broken(self, turn):
-        await db.change(turn.tx, boxes, await get(turn.tx, self.box_id), state=f"broken: {turn.why}")
+        await db.change(turn.tx, boxes, await get(turn.tx, self.box_id), state=turn.why)
 
     @step
     async def choose(self, turn):
         if not self.papers:
-            raise Abort("no paper is left")
+            raise Abort("none is left")
 
     @choose.undo
     async def choose_another(self, turn):
@@ -256,14 +256,14 @@ async def test_a_saga_that_turns_around_survives_everything(make_world):
         await add_box(world)
         return world
     state = PackSomewhere(box_id="b1", papers=["thin", "thinner", "thick"])
-    await prove(small_world, state, facts, unwound={"states": {"b1": "broken: injected"}})
+    await prove(small_world, state, facts, unwound={"states": {"b1": "injected"}})
 
 
 async def test_a_saga_turns_around_until_nothing_is_left_or_another_one_comes(world):
     await add_box(world)
     await start(world, PackSomewhere(box_id="b1", papers=["thin", "thinner"]))
     await world.sagas.drain()
-    assert await facts(world) == {"filled": {}, "states": {"b1": "broken: no paper is left"}}
+    assert await facts(world) == {"filled": {}, "states": {"b1": "none is left"}}
     async with world.db.read() as reader:
         trace = await saga_history.trace(reader, "b1")
     assert [(e.step, e.outcome) for e in trace] == [
