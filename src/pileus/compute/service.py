@@ -42,7 +42,7 @@ from pileus.compute.api import (
     zones,
 )
 from pileus.compute.faults import envelope
-from pileus.compute.links import page_links
+from pileus.compute.links import named_path, page_links
 from pileus.compute.messages import CONDUCTOR
 from pileus.compute.model.tables import metadata
 from pileus.compute.reconcilers.abandoned_servers import abandoned_servers
@@ -77,7 +77,7 @@ SERVICE = Service(
                   addresses.routes, usage_audits.routes, operations.routes),
     rules=(*servers.RULES, *server_create.RULES, *server_items.RULES, *server_groups.RULES, *server_images.RULES,
            *server_moves.RULES, *volume_attachments.RULES, *limits.RULES),
-    envelope=envelope, page_links=page_links,
+    envelope=envelope, page_links=page_links, path=named_path,
     sagas=(BootServer, DeleteServer, PowerServer, RebuildServer, RescueServer, UnrescueServer, SnapshotServer,
            ShelveServer, UnshelveServer, ResizeServer, ConfirmResize, RevertResize, SetServerPassword, AttachInterface,
            DetachInterface, AttachVolume, DetachVolume, GrowVolume),
