@@ -185,8 +185,21 @@ def _compute(known: Mapping[str, str]) -> dict[str, Any]:
         "PUT /v2.1/flavors/{flavor_id}/os-extra_specs/{key}": {"k": "v"},
         "PUT /v2.1/servers/{server_id}/os-volume_attachments/{volume_id}": {"volumeAttachment": {
             "volumeId": known["/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}"]}},
+        "POST /v2.1/os-assisted-volume-snapshots": {"snapshot": {
+            "volume_id": known["/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}"],
+            "create_info": {"snapshot_id": known["server_id"], "type": "qcow2", "new_file": "n"}}},
+        "POST /v2.1/servers/{server_id}/shares": {"share": {"share_id": known["server_id"]}},
         "POST /v2.1/os-server-external-events": {"events": [
             {"name": "network-changed", "server_uuid": known["server_id"]}]},
+        "POST /v2.1/os-floating-ips": {"pool": None},
+        "POST /v2.1/servers/{server_id}/action addFloatingIp": {"addFloatingIp": {
+            "address": known["floating_address"]}},
+        "POST /v2.1/servers/{server_id}/action removeFloatingIp": {"removeFloatingIp": {
+            "address": known["floating_address"]}},
+        "POST /v2.1/servers/{server_id}/action addFixedIp": {"addFixedIp": {"networkId": known["network_id"]}},
+        "POST /v2.1/servers/{server_id}/action removeFixedIp": {"removeFixedIp": {"address": known["fixed_address"]}},
+        "POST /v2.1/os-volumes": {"volume": {"size": 1, "display_name": "n"}},
+        "POST /v2.1/os-snapshots": {"snapshot": {"volume_id": known["/v2.1/os-volumes/{volume_id}"]}},
         "POST /v2.1/os-security-groups": {"security_group": {"name": "n", "description": "d"}},
         "POST /v2.1/os-security-group-rules": {"security_group_rule": {
             "ip_protocol": "udp", "from_port": 1, "to_port": 2, "cidr": "10.0.0.0/8",

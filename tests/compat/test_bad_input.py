@@ -56,6 +56,7 @@ OUT_OF_REACH = {                      # operations that cannot be done here
               "POST /pileus/sagas/{saga_id}/retry"],   # of stuck sagas, and there is none
     "network": ["POST /pileus/sagas/{saga_id}/retry"],                      # of stuck sagas, and there is none
     "compute": ["GET /v2.1/os-console-auth-tokens/{token}",       # only what it hashes to is kept
+                "GET /v2.1/servers/{server_id}/shares/{share_id}",         # of shares of a server, and there are none
                 "POST /pileus/sagas/{saga_id}/retry"],
     "volume": ["POST /pileus/sagas/{saga_id}/retry"]}                       # of stuck sagas, and there is none
 BY_THE_USER = {                       # with which of its tokens
@@ -253,11 +254,16 @@ async def compute_victims(cloud, mark: str, network_id: str) -> dict[str, str]:
                                networks=[{"uuid": network_id}], metadata={"k": "v"})
     server = f"{compute}/servers/{ids['server']}"
     volume = await made(cloud, "/volume/v3/volumes", "volume", size=1)
+    spare = await made(cloud, f"{compute}/os-volumes", "volume", size=1)
+    floating = await cloud.call("POST", f"{compute}/os-floating-ips", {})
+    assert floating.is_success, floating.text
 
     async def runs():
         return (await cloud.ok("GET", server))["status"] == "ACTIVE" and (
-            await cloud.ok("GET", f"/volume/v3/volumes/{volume}"))["status"] == "available"
+            [(await cloud.ok("GET", f"/volume/v3/volumes/{each}"))["status"] for each in (volume, spare)] == (
+                ["available"] * 2))
     await until(runs)
+    snapshot = await made(cloud, f"{compute}/os-snapshots", "snapshot", volume_id=spare)
     await cloud.ok("POST", f"{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}})
 
     async def attached():
@@ -271,12 +277,16 @@ async def compute_victims(cloud, mark: str, network_id: str) -> dict[str, str]:
                               description="")
     ids["rule"] = await made(cloud, f"{compute}/os-security-group-rules", "security_group_rule", ip_protocol="tcp",
                              from_port=1, to_port=2, parent_group_id=group, cidr="10.0.0.0/8")
-    port = (await cloud.ok("GET", f"{server}/os-interface"))[0]["port_id"]
+    card = (await cloud.ok("GET", f"{server}/os-interface"))[0]
+    port, fixed = card["port_id"], card["fixed_ips"][0]["ip_address"]
     services = await cloud.ok("GET", f"{compute}/os-services", headers={"openstack-api-version": "compute 2.53"})
     return {f"{name}_id": value for name, value in ids.items()} | {
         "/v2.1/os-keypairs/{name}": f"key-{mark}", "/v2.1/os-hosts/{name}": hypervisor["hypervisor_hostname"],
         "/v2.1/os-services/{service_id}": services[0]["id"], "/v2.1/os-security-groups/{group_id}": group,
-        "compute_group_id": group, "bootable_id": ids["image"],
+        "compute_group_id": group, "bootable_id": ids["image"], "fixed_address": fixed,
+        "/v2.1/os-floating-ips/{floating_ip_id}": floating.json()["floating_ip"]["id"],
+        "floating_address": floating.json()["floating_ip"]["ip"],
+        "/v2.1/os-volumes/{volume_id}": spare, "/v2.1/os-snapshots/{snapshot_id}": snapshot,
         "/v2.1/servers/{server_id}/os-volume_attachments/{volume_id}": volume,
         "/v2.1/servers/{server_id}/os-interface/{port_id}": port, "hypervisor_id": str(hypervisor["id"]),
         "pattern": hypervisor["hypervisor_hostname"], "class_name": "default",

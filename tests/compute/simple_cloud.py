@@ -20,6 +20,7 @@ from pileus.compute.api import (
     server_items,
     servers,
     services,
+    shares,
     usage,
     zones,
 )
@@ -41,7 +42,7 @@ SERVICE = Service(
     name="compute", type="compute", ledger=LEDGER, metadata=tables.metadata, migrations=migrations,
     routes=Routes(flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes, services.routes,
                   hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, servers.routes,
-                  server_items.routes, server_actions.routes),
+                  server_items.routes, server_actions.routes, shares.routes),
     rules=(*limits.RULES, *servers.RULES, *server_items.RULES), envelope=envelope, page_links=page_links)
 ROLES = {"admin": ("admin", "member", "reader"), "member": ("member", "reader"), "reader": ("reader",)}
 

@@ -109,7 +109,7 @@ async def test_the_serial_port(cloud):
         assert (await socket.heard())["bytes"] == b"hello"
 
 
-@covers(versions.CONSOLE_TOKENS)
+@covers(versions.CONSOLE_TOKENS, versions.DIRECT_SPICE)
 async def test_tokens(cloud):
     server_id = await cloud.server()
     (path,) = parse_qs(urlsplit(await novnc(cloud, server_id)).query)["path"]
@@ -119,3 +119,9 @@ async def test_tokens(cloud):
     assert found["instance_uuid"] == server_id
     assert await cloud.refused("GET", url, version="2.31") == 403
     assert await cloud.refused("GET", f"{url}x", version="2.31", user="admin") == 404
+    assert "tls_port" not in (await cloud.ok("GET", url, version="2.98", user="admin"))["console"]
+    assert (await cloud.ok("GET", url, version="2.99", user="admin"))["console"]["tls_port"] is None
+    wish = {"remote_console": {"protocol": "spice", "type": "spice-direct"}}
+    for version, reason in (("2.98", "Invalid"), ("2.99", "Unavailable")):
+        refused = await cloud.compute("POST", f"/servers/{server_id}/remote-consoles", wish, version)
+        assert refused.json()["badRequest"]["message"].startswith(reason)

@@ -181,7 +181,8 @@ async def a_host_whose_builds_fail_comes_last(cloud):
     driver = {HOST: cloud.cloud.agent, OTHER_HOST: cloud.cloud.other}[first].driver
     driver.knobs.fail["ensure"] = "no"
     server_id = await cloud.server()
-    assert (await cloud.row(server_id)).state == "error"
+    row = await cloud.row(server_id)
+    assert (row.state, row.host) == ("active", second)
     driver.knobs.fail.clear()
     assert [each["host"] for each in await explain(cloud)] == [second, first]
     await set_host(cloud, second, disabled=True)

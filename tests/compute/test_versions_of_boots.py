@@ -14,6 +14,8 @@ from pileus.identity.service_tokens import fixed_id
 from tests.compute.whole_cloud import WholeCloud
 from tests.covers import covers
 
+NOWHERE = "00000000-0000-4000-8000-000000000000"
+
 
 class Booting:
     """A whole cloud, spoken to as the demo user or as the administrator."""
@@ -96,6 +98,31 @@ async def test_what_may_be_asked_for(cloud):
     for wrong in ({"tags": ["a"] * 51}, {"trusted_image_certificates": []}, {"trusted_image_certificates": ["a", "a"]},
                   {"trusted_image_certificates": [str(n) for n in range(51)]}, {"hostname": "-"}):
         assert (await cloud.boot("2.96", **wrong)).status_code == 400, wrong
+
+
+async def test_a_network_is_made_for_a_project_that_has_none(cloud):
+    """Once, for all who ask."""
+    assert (await cloud.boot("2.37", "admin", networks="auto")).status_code == 400     # there is nothing to make it of
+    pool = {"subnetpool": {"name": "p", "prefixes": ["10.77.0.0/16"], "default_prefixlen": 24, "is_default": True}}
+    assert (await cloud.ask("POST", "/network/v2.0/subnetpools", pool, user="admin")).status_code == 201
+    found = []
+    for _ in range(2):
+        answer = await cloud.boot("2.37", "admin", networks="auto", min_count=2)
+        assert answer.status_code == 202, answer.text
+    await cloud.cloud.compute.sagas.drain()
+    for each in (await cloud.compute("GET", "/servers/detail", user="admin")).json()["servers"]:
+        assert each["status"] == "ACTIVE"
+        found += each["addresses"]
+    assert found == ["auto_allocated_network"] * 4
+    assert (await cloud.boot("2.37", networks="auto")).status_code == 202                  # demo has one of its own
+
+
+async def test_disks_that_cannot_be(cloud):
+    volume, image = {"source_type": "volume", "uuid": NOWHERE}, {"source_type": "image", "uuid": cloud.image}
+    root = image | {"destination_type": "local", "boot_index": 0}
+    for wrong in (volume | {"destination_type": "invalid"}, volume | {"destination_type": "local"},
+                  {"source_type": "tape"}, image | {"destination_type": "local", "boot_index": -1}):
+        assert (await cloud.boot(block_device_mapping_v2=[root, wrong])).status_code == 400, wrong
 
 
 @covers(versions.CHOSEN_HOST)

@@ -132,6 +132,15 @@ async def test_images_of_servers(cloud):
     assert await cloud.refuses(server_id, "createBackup", backup | {"rotation": -1}) == 400
     again = await cloud.server(imageRef=image_id)
     assert (await cloud.show(again))["image"]["id"] == image_id
+    gone = (await cloud.compute("POST", url, {"createImage": asked}, "2.45")).json()["image_id"]
+    assert await cloud.refuses(server_id, "createImage", asked) == 409                 # one at a time
+    await cloud.ask("DELETE", f"/image/v2/images/{gone}")
+    await cloud.cloud.compute.sagas.drain()
+    assert (await cloud.ask("GET", f"/image/v2/images/{gone}")).status_code == 404     # and is not made again
+    listed = (await cloud.ask("GET", "/image/v2/images?name=snap")).json()["images"]
+    assert [image["id"] for image in listed] == [image_id]
+    action = (await cloud.ok("GET", f"/servers/{server_id}/os-instance-actions"))["instanceActions"][0]
+    assert action["action"] == "createImage" and "was deleted" in action["message"]
 
 
 @covers(versions.UNSHELVE_ZONE, versions.UNSHELVE_HOST)

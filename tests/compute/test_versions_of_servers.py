@@ -19,7 +19,7 @@ MEMBER = {"token": "member@p1"}
 async def cloud(make_db):
     async with simple_cloud(make_db) as made:
         await seen(made, "n1")
-        await add_server(made, "one", updated_at=100.0, user_data="YQ==", zone="east")
+        await add_server(made, "one", updated_at=100.0, user_data="YQ==", zone="east", hints={"same_host": ["a"]})
         yield made
 
 
@@ -63,7 +63,8 @@ async def test_more_attributes_for_administrators(cloud):
     pytest.param("2.62", "2.63", "trusted_image_certificates", None, marks=covers(versions.TRUSTED_CERTIFICATES)),
     pytest.param("2.72", "2.73", "locked_reason", None, marks=covers(versions.LOCKED_REASON)),
     pytest.param("2.89", "2.90", "OS-EXT-SRV-ATTR:hostname", "one", marks=covers(versions.HOSTNAME)),
-    pytest.param("2.95", "2.96", "pinned_availability_zone", "east", marks=covers(versions.PINNED_ZONE))])
+    pytest.param("2.95", "2.96", "pinned_availability_zone", "east", marks=covers(versions.PINNED_ZONE)),
+    pytest.param("2.99", "2.100", "scheduler_hints", {"same_host": ["a"]}, marks=covers(versions.TOLD_HINTS))])
 async def test_new_fields(cloud, below, at, field, value):
     assert await new_fields(cloud, below, at, **MEMBER) == [{field: value}, {field: value}]
 
@@ -71,6 +72,38 @@ async def test_new_fields(cloud, below, at, field, value):
 @covers(versions.SERVER_GROUPS)
 async def test_server_groups(cloud):
     assert await new_fields(cloud, "2.70", "2.71", **MEMBER) == [{"server_groups": []}, {}]
+
+
+@covers(versions.IMAGE_PROPERTIES, versions.TOLD_HINTS)
+async def test_image_properties(cloud):
+    image = {"id": "i", "disk_format": "raw", "size_bytes": 1, "sha512": "", "properties": {"os_distro": "debian"}}
+    await add_server(cloud, "two", image_id="i", image=image)
+    links = {"links": (await show(cloud, "2.97", "/servers/id-two"))["image"]["links"]}
+    for path in ("/servers/id-two", "/servers/detail"):
+        for version, more in (("2.97", {}), ("2.98", {"properties": {"os_distro": "debian"}})):
+            found = await cloud.ok("GET", path, version=version)
+            shown = found.get("server") or next(each for each in found["servers"] if each["id"] == "id-two")
+            assert shown["image"] == {"id": "i"} | links | more
+    changed = [(await cloud.ok("PUT", "/servers/id-two", {"server": {"name": "two"}}, version=version))["server"]
+               for version in ("2.97", "2.98", "2.100")]
+    assert ["properties" in each["image"] for each in changed] == [False, True, True]
+    assert [each.get("scheduler_hints") for each in changed] == [None, None, {}]
+
+
+@covers(versions.SHARES)
+async def test_shares(cloud):
+    share = "00000000-0000-4000-8000-000000000000"
+    body = {"share": {"share_id": share, "tag": "home"}}
+    assert (await cloud.refused("GET", f"{URL}/shares", version="2.96"))[0] == 404
+    assert await cloud.ok("GET", f"{URL}/shares", version="2.97") == {"shares": []}
+    assert (await cloud.refused("GET", f"{URL}/shares/{share}", version="2.97"))[0] == 404
+    for method, path, sent in (("POST", f"{URL}/shares", body), ("DELETE", f"{URL}/shares/{share}", None)):
+        assert (await cloud.refused(method, path, sent, version="2.97"))[0] == 409
+    await add_server(cloud, "off", state="stopped")
+    for wrong in ({"share_id": "1"}, {"share_id": share, "tag": "a b"}, {}):
+        assert (await cloud.refused("POST", "/servers/id-off/shares", {"share": wrong}, version="2.97"))[0] == 400
+    assert (await cloud.refused("POST", "/servers/id-off/shares", body, version="2.97"))[0] == 403
+    assert (await cloud.refused("DELETE", f"/servers/id-off/shares/{share}", version="2.97"))[0] == 404
 
 
 @covers(versions.HOST_STATUS)

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pileus.compute import versions
+from pileus.compute import guest_spec, versions
+from pileus.compute.drivers.base import GuestSpec
+from pileus.compute.drivers.qemu_devices import assign_slots
+from pileus.compute.volumes import free_device
 from pileus.kit import db
 from pileus.placement.model.tables import allocations
 from tests.compute.test_versions_of_changes import Changing
@@ -164,6 +167,63 @@ async def test_volumes_of_shelved_servers(cloud):
     await cloud.act(server, "unshelve")
     assert (await cloud.show(server))["status"] == "ACTIVE"
     assert cloud.in_guest(server) == [second] and await cloud.facts() == [("attached", HOST)]
+    assert [each["device"] for each in await cloud.attached(server)] == ["/dev/vdb"]    # its guest was made anew
+
+
+async def test_snapshots_that_hosts_are_to_take(cloud):
+    """What becomes of one the volume service is told; not what it settled before."""
+    path, server, volume = "/os-assisted-volume-snapshots", await cloud.server(), await cloud.volume()
+    made = await cloud.ask("POST", "/volume/v3/snapshots", {"snapshot": {"volume_id": volume}})
+    snapshot = made.json()["snapshot"]["id"]
+    info = {"snapshot_id": snapshot, "type": "qcow2", "new_file": "new"}
+    body = {"snapshot": {"volume_id": volume, "create_info": info}}
+    removal = f"{path}/{snapshot}?delete_info=" + json.dumps({"volume_id": volume})
+    for method, url, sent in (("POST", path, body), ("DELETE", removal, None)):
+        assert await cloud.refused(method, url, sent) == 403
+        assert await cloud.refused(method, url, sent, user="admin") == 400                # nobody has the volume
+    await cloud.attach(server, volume)
+    assert (await cloud.ok("POST", path, body, user="admin"))["snapshot"] == {"id": snapshot, "volumeId": volume}
+    told = (await cloud.ask("GET", f"/volume/v3/snapshots/{snapshot}")).json()["snapshot"]["status"]
+    assert told in ("error", "available")
+    await cloud.ok("DELETE", removal, user="admin")
+    for wrong in ("", "?delete_info=x", "?delete_info={}", '?delete_info={"volume_id":"1"}'):
+        assert await cloud.refused("DELETE", f"{path}/{snapshot}{wrong}", user="admin") == 400, wrong
+    await cloud.act(server, "shelve")
+    assert await cloud.refused("POST", path, body, user="admin") == 409                   # it is on no host
+
+
+def names_in(guest: GuestSpec) -> dict[str, str]:
+    """What a guest of QEMU that starts with these disks and volumes calls the volumes."""
+    slots = assign_slots(guest, {})
+    places = sorted((slot, name) for name, slot in slots.items() if name.startswith(("disk-", "volume-")))
+    return {name.removeprefix("volume-"): f"/dev/vd{'abcdefgh'[number]}"
+            for number, (_, name) in enumerate(places) if name.startswith("volume-")}
+
+
+async def test_names_are_those_that_guests_give(cloud):
+    large = {"flavor": {"name": "large", "vcpus": 1, "ram": 64, "disk": 1, "swap": 8, "OS-FLV-EXT-DATA:ephemeral": 1}}
+    made = await cloud.compute("POST", "/flavors", large, user="admin")
+    flavor = made.json()["flavor"]["id"]
+    root, *some = [{"uuid": await cloud.volume(imageRef=cloud.image), "source_type": "volume", "boot_index": number,
+                    "destination_type": "volume", "device_name": "/dev/vdq"} for number in (0, -1, -1, -1)]
+    whole = {"uuid": cloud.image, "source_type": "image", "destination_type": "local", "boot_index": 0}
+    for disks, image, expected in (([some[0], root], "", ["/dev/vde", "/dev/vda"]),
+                                   ([whole, *some[1:]], cloud.image, ["/dev/vde", "/dev/vdf"])):
+        server = await cloud.server("2.67", flavorRef=flavor, imageRef=image, config_drive=True,
+                                    block_device_mapping_v2=disks)
+        await cloud.settle()
+        assert [each["device"] for each in await cloud.attached(server)] == expected
+        more = await cloud.attach(server, await cloud.volume(), device="/dev/vdz")
+        told = {each["volumeId"]: each["device"] for each in await cloud.attached(server)}
+        assert told[more["volumeId"]] == more["device"] == f"/dev/vd{'fg'[image != '']}"
+        spec = await guest_spec.build(cloud.cloud.compute, await cloud.row(server))
+        assert names_in(spec) == told
+
+
+def test_the_name_of_the_next_volume():
+    for taken, local, name in (([], 1, "b"), (["b"], 1, "c"), (["c"], 1, "b"), (["b"], 2, "d"), (["a"], 1, "c"),
+                               ([], 0, "a"), (list("bcdefghijklmnopqrstuvwxyz"), 1, "aa")):
+        assert free_device([f"/dev/vd{each}" for each in taken], local) == f"/dev/vd{name}"
 
 
 @covers(versions.REIMAGED_EVENT, versions.RESCUE_OF_VOLUMES)

@@ -90,9 +90,6 @@ class WholeCloud:
         await self.services.prepare("http://127.0.0.1:5000", Passwords(admin="admin", demo="demo"))
         await self.start()
         await self.sign_of_life()
-        volume = self.services.volume
-        await back_end_seen(volume, BackEndSeen(host=self.volumes.host, zone=self.volumes.zone,
-                                                facts=await self.volumes.driver.facts()))
         path = self.services.state.folder / "disk"
         path.write_bytes(bytes(512))
         await self.services.client(ImageClient, "/image", "image").ensure_image("small", path)
@@ -111,6 +108,8 @@ class WholeCloud:
         await self.services.bus.listen(topic, self.network.service.handlers, self.network)
         agent = NetworkAgent(HOST, "192.0.2.1", FakeHost(HOST), self.services.bus)
         self._tasks = [asyncio.create_task(each) for each in (self.network.reconcilers.run(), agent.run())]
+        await back_end_seen(self.services.volume, BackEndSeen(      # a cloud may be older than back ends stay silent
+            host=self.volumes.host, zone=self.volumes.zone, facts=await self.volumes.driver.facts()))
 
     async def listen(self, agent: Agent) -> None:
         listeners = Handlers()

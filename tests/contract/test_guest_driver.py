@@ -1,6 +1,7 @@
 """What every hypervisor driver promises: the specification of pileus.compute.drivers.base.GuestDriver."""
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -282,6 +283,7 @@ async def test_what_the_host_has_to_give(host: Host) -> None:
     assert min(facts.vcpus, facts.memory_mb, facts.disk_gb, facts.disk_free_gb) > 0
     assert facts.accel in ("kvm", "tcg", "none")
     assert facts.cpu["arch"]
+    assert facts.booted_at is not None and facts.booted_at < time.time()
 
 
 async def test_specs_travel_in_messages(host: Host) -> None:

@@ -12,7 +12,7 @@ class World(boxes.Toys):
 
     def __init__(self, database):
         super().__init__(boxes.SERVICE, db=database, bus=MemoryBus(), engine=Engine(database, backoff=lambda n: 0.0))
-        self.filled = {}
+        self.filled, self.unwanted = {}, False
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(WebApp(self, boxes.authenticate)),
                                       base_url="http://toys", headers={"x-auth-token": "member@p1"})
 

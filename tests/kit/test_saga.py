@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.kit import context, db, saga_history
-from pileus.kit.saga import Phase, Saga, sagas, step
+from pileus.kit.saga import Abort, Onward, Phase, Saga, sagas, step
 from pileus.kit.saga import saga as register
 from pileus.kit.saga_engine import Engine
 from pileus.kit.saga_testing import prove
@@ -202,6 +202,78 @@ async def test_an_undo_that_keeps_failing_gets_stuck_and_is_retried(world):
         assert not await saga_history.retry(tx, "nope")
     await world.sagas.drain()
     assert (await phases(world))["toys.pack_box"] == "undone"
+
+
+@register("toys.pack_somewhere")
+class PackSomewhere(Saga, kw_only=True):
+    """Into the first of the papers that is thick enough."""
+
+    box_id: str
+    papers: list[str]
+    torn: str = ""
+
+    @step(local=True)
+    async def accept(self, turn):
+        """Nothing to do; the undo is what the user sees."""
+
+    @accept.undo
+    async def mark_broken(self, turn):
+        await db.change(turn.tx, boxes, await get(turn.tx, self.box_id), state=turn.why)
+
+    @step
+    async def choose(self, turn):
+        if not self.papers:
+            raise Abort("none is left")
+
+    @choose.undo
+    async def choose_another(self, turn):
+        if self.torn:
+            self.papers, self.torn = self.papers[1:], ""
+            raise Onward()
+
+    @step
+    async def fill(self, turn):
+        turn.services.filled[self.box_id] = self.papers[0]
+        if self.papers[0].startswith("thin"):
+            self.torn = self.papers[0]
+            await turn.save()
+            raise Abort(f"{self.torn} tears")
+
+    @fill.undo
+    async def empty(self, turn):
+        turn.services.filled.pop(self.box_id, None)
+        if turn.services.unwanted:
+            await start(turn.services, BurnBox(box_id=self.box_id), supersede=True)
+
+    @step(local=True)
+    async def close(self, turn):
+        await db.change(turn.tx, boxes, await get(turn.tx, self.box_id), state="packed")
+
+
+async def test_a_saga_that_turns_around_survives_everything(make_world):
+    async def small_world():
+        world = await make_world()
+        await add_box(world)
+        return world
+    state = PackSomewhere(box_id="b1", papers=["thin", "thinner", "thick"])
+    await prove(small_world, state, facts, unwound={"states": {"b1": "injected"}})
+
+
+async def test_a_saga_turns_around_until_nothing_is_left_or_another_one_comes(world):
+    await add_box(world)
+    await start(world, PackSomewhere(box_id="b1", papers=["thin", "thinner"]))
+    await world.sagas.drain()
+    assert await facts(world) == {"filled": {}, "states": {"b1": "none is left"}}
+    async with world.db.read() as reader:
+        trace = await saga_history.trace(reader, "b1")
+    assert [(e.step, e.outcome) for e in trace] == [
+        ("accept", "done"), *[("choose", "done"), ("fill", "failed"), ("fill", "undone"), ("choose", "undone")] * 2,
+        ("choose", "failed"), ("choose", "undone"), ("accept", "undone")]
+    world.unwanted = True
+    await start(world, PackSomewhere(box_id="b1", papers=["thin", "thick"]))
+    await world.sagas.drain()
+    assert await phases(world) == {"toys.pack_somewhere": Phase.UNDONE, "toys.burn_box": Phase.DONE}
+    assert await facts(world) == {"filled": {}, "states": {}}
 
 
 @register("toys.pack_many")

@@ -57,6 +57,8 @@ class SchedulerConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_
         "How much each weigher counts, where that is not the default: ram 1, cpu 1, disk 1, io_ops -1, num_instances "
         "-0.1,\nhypervisor_version 1, group 10 (soft policies of server groups), failed_builds -1000. Below 0: the "
         "less the better.")] = {}
+    max_attempts: Annotated[int, msgspec.Meta(ge=1), doc(
+        "Hosts on which a boot is tried at most: where one refuses, the next best is asked.")] = 3
     max_servers_per_host: Annotated[int, msgspec.Meta(ge=0), doc(
         "Servers a host takes at most; 0 is as many as fit. Aggregates override it (max_instances_per_host).")] = 0
     max_io_ops_per_host: Annotated[int, msgspec.Meta(ge=0), doc(

@@ -14,6 +14,7 @@ import msgspec
 
 from pileus.compute.guest_topology import pinned_cpus
 from pileus.compute.model.servers import Nic, Server
+from pileus.compute.volumes import root_device
 
 OPENSTACK_VERSIONS = ("2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06", "2017-02-22",
                       "2018-08-27", "2020-10-14", "latest")
@@ -135,7 +136,7 @@ def ec2_tree(server: Server, zone: str) -> dict[str, Any]:
         "placement": {"availability-zone": zone}, "public-hostname": full_hostname(server),
         "public-ipv4": floating[0] if floating else "", "reservation-id": server.reservation_id,
         "security-groups": "\n".join(server.security_groups),
-        "block-device-mapping": {"ami": "vda", "root": "/dev/vda"}}
+        "block-device-mapping": {"ami": root_device(server).removeprefix("/dev/"), "root": root_device(server)}}
     if server.key is not None:
         tree["public-keys"] = {f"0={server.key_name}": {"openssh-key": server.key["public_key"]}}
     return tree

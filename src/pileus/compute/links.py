@@ -1,4 +1,4 @@
-"""Links of the Compute API: to a thing itself, to its bookmark without a version, to the next page."""
+"""Paths of the Compute API: links to a thing itself, to its bookmark without a version, to the next page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.kit.faults import NotFound
 from pileus.kit.routes import Route
 from pileus.kit.web import Ctx
 
@@ -31,3 +32,10 @@ def page_links(ctx: Ctx, route: Route, next_marker: str | None) -> dict[str, Any
         return {}
     key = "links" if route.envelope == "instanceActions" else f"{route.envelope}_links"
     return {key: [Link("next", ctx.url_with(marker=next_marker))]}
+
+
+def named_path(ctx: Ctx, path: str) -> str:
+    """As routes know it. Behind a slash stands the name of a thing, and an empty one is no name."""
+    if path.endswith("/") and "/" in path.strip("/"):
+        raise NotFound()
+    return path

@@ -19,6 +19,7 @@ from pileus.compute.guest_data import Link, Subnet
 from pileus.compute.model import servers
 from pileus.compute.model.servers import Address, Nic, Server
 from pileus.compute.runtime import Compute
+from pileus.kit.client import Refused
 from pileus.kit.faults import BadRequest
 from pileus.kit.ids import is_uuid
 from pileus.kit.web import Ctx
@@ -52,9 +53,20 @@ async def wishes_of(ctx: Ctx, networks: Any, groups: Sequence[Any]) -> list[NicW
     if len(usable) > 1:
         raise NetworkAmbiguous()
     if not usable and networks == "auto":
-        raise BadRequest(reason="Unable to automatically allocate a network for project "
-                                f"{ctx.caller.project_id}: it has none, and none is shared.")
+        return [NicWish(network_id=await _allocated(ctx, seen_by_user), group_ids=group_ids)]
     return [NicWish(network_id=network.id, group_ids=group_ids) for network in usable]
+
+
+async def _allocated(ctx: Ctx, client: NetworkClient) -> str:
+    """The network that the network service makes, once, for a project that wants any."""
+    try:
+        found = await client.call("GET", f"/v2.0/auto-allocated-topology/{ctx.caller.project_id}")
+    except Refused as error:
+        if error.status >= 500:
+            raise
+        raise BadRequest(reason="Unable to automatically allocate a network for project "
+                                f"{ctx.caller.project_id}: {error.message}") from error
+    return found["auto_allocated_topology"]["id"]
 
 
 async def _group_ids(ctx: Ctx, client: NetworkClient, names: list[str]) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pileus.compute import conductor, migrations
 from pileus.compute.api import (
+    addresses,
     aggregates,
+    assisted_snapshots,
     consoles,
     discovery,
     extensions,
@@ -18,6 +20,7 @@ from pileus.compute.api import (
     keypairs,
     limits,
     old_networks,
+    old_volumes,
     quotas,
     schedule,
     security_groups,
@@ -32,13 +35,14 @@ from pileus.compute.api import (
     server_rebuilds,
     servers,
     services,
+    shares,
     usage,
     usage_audits,
     volume_attachments,
     zones,
 )
 from pileus.compute.faults import envelope
-from pileus.compute.links import page_links
+from pileus.compute.links import named_path, page_links
 from pileus.compute.messages import CONDUCTOR
 from pileus.compute.model.tables import metadata
 from pileus.compute.reconcilers.abandoned_servers import abandoned_servers
@@ -68,11 +72,12 @@ SERVICE = Service(
                   server_rebuilds.routes, server_groups.routes, consoles.routes, interfaces.routes, flavors.routes,
                   flavor_extras.routes, keypairs.routes, aggregates.routes, hypervisors.routes, services.routes,
                   hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, external_events.routes,
-                  security_groups.routes, volume_attachments.routes, images.routes, schedule.routes, extensions.routes,
-                  old_networks.routes, usage_audits.routes, operations.routes),
+                  security_groups.routes, volume_attachments.routes, assisted_snapshots.routes, shares.routes,
+                  images.routes, schedule.routes, extensions.routes, old_networks.routes, old_volumes.routes,
+                  addresses.routes, usage_audits.routes, operations.routes),
     rules=(*servers.RULES, *server_create.RULES, *server_items.RULES, *server_groups.RULES, *server_images.RULES,
            *server_moves.RULES, *volume_attachments.RULES, *limits.RULES),
-    envelope=envelope, page_links=page_links,
+    envelope=envelope, page_links=page_links, path=named_path,
     sagas=(BootServer, DeleteServer, PowerServer, RebuildServer, RescueServer, UnrescueServer, SnapshotServer,
            ShelveServer, UnshelveServer, ResizeServer, ConfirmResize, RevertResize, SetServerPassword, AttachInterface,
            DetachInterface, AttachVolume, DetachVolume, GrowVolume),

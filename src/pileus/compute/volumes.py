@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from pileus.compute.drivers.base import GuestVolume
+from pileus.compute.model.servers import FlavorCopy, Server
 from pileus.compute.runtime import Compute
 from pileus.kit.client import Refused
 from pileus.kit.saga import Abort, Wait
 from pileus.volume.client import Attachment
 
 POLL_SECONDS = 0.5
-FIRST_LETTER = 1                     # of the disks that may be named: vda is the root disk
+NAMES = tuple(f"/dev/vd{first}{letter}" for first in ("", *string.ascii_lowercase)
+              for letter in string.ascii_lowercase)    # of virtio disks, in the order guests give them
 
 
 class VolumeWish(msgspec.Struct, kw_only=True, frozen=True):
@@ -58,7 +61,8 @@ async def root_of(compute: Compute, server_id: str) -> Attachment:
 
 async def of_server(compute: Compute, server_id: str, *, without: str | None = None) -> tuple[GuestVolume, ...]:
     """All that the server's guest is to have, but for the attachment `without`."""
-    found = [guest_volume(each) for each in await compute.volume.attachments(server_id) if each.id != without]
+    attached = sorted(await compute.volume.attachments(server_id), key=_by_name)
+    found = [guest_volume(each) for each in attached if each.id != without]
     return tuple(each for each in found if each is not None)
 
 
@@ -75,10 +79,35 @@ def goes_with_server(attachment: Attachment) -> bool:
     return bool(attachment.connector.get("delete_on_termination"))
 
 
-def free_device(taken: list[str | None]) -> str:
-    """The first name behind the root disk's that no other volume has."""
-    names = (f"/dev/vd{letter}" for letter in string.ascii_lowercase[FIRST_LETTER:])
-    return next((name for name in names if name not in taken), "/dev/vdzz")
+def local_disks(flavor: FlavorCopy, properties: Mapping[str, str], *, has_root: bool, config_drive: bool) -> int:
+    """How many of the disks that a guest's host keeps take a name of the kind that volumes have."""
+    if properties.get("hw_disk_bus", "virtio") != "virtio":
+        return 0
+    return sum((has_root, bool(flavor.ephemeral_gb), bool(flavor.swap_mb), config_drive))
+
+
+def local_disks_of(server: Server) -> int:
+    properties = server.image.properties if server.image else {}
+    return local_disks(server.flavor, properties, has_root=server.image is not None, config_drive=server.config_drive)
+
+
+def free_device(taken: Iterable[str | None], local: int) -> str:
+    """What the guest is going to call one more volume: the first name that neither another volume has nor one of the
+    `local` disks, which have the first ones that are left."""
+    free = [name for name in NAMES if name not in set(taken)]
+    return free[local]
+
+
+def root_device(server: Server) -> str:
+    """What the guest calls the disk it starts from."""
+    bus = server.image.properties.get("hw_disk_bus", "virtio") if server.image else "virtio"
+    return "/dev/vda" if bus == "virtio" else "/dev/sda"
+
+
+def _by_name(attachment: Attachment) -> tuple[bool, int, str]:
+    """In the order of their names, which is that of a guest that starts anew."""
+    name = device_of(attachment) or ""
+    return not is_root(attachment), len(name), name
 
 
 async def attach(compute: Compute, server_id: str, host: str, wish: VolumeWish, held: Attachment | None) -> None:
@@ -91,7 +120,7 @@ async def attach(compute: Compute, server_id: str, host: str, wish: VolumeWish, 
     try:
         if held is None:
             held = await compute.volume.attach(volume.id, server_id)
-        if not held.connection_info:
+        if not _is_at(held, host):
             held = await compute.volume.connect(held.id, {**wish.connector, "host": host})
         await compute.volume.complete(held.id)
     except Refused as error:
@@ -103,9 +132,27 @@ async def attach(compute: Compute, server_id: str, host: str, wish: VolumeWish, 
 async def join_host(compute: Compute, server_id: str, host: str) -> None:
     """Have the volumes of a server served to the host it is going to be on."""
     for each in await compute.volume.attachments(server_id):
-        if each.connector and not (each.connector.get("host") == host and each.connection_info.get("socket")):
-            await compute.volume.connect(each.id, {**each.connector, "host": host})
-            await compute.volume.complete(each.id)
+        if each.connector and not _is_at(each, host):
+            await _serve(compute, each, {**each.connector, "host": host})
+
+
+async def join_anew(compute: Compute, server: Server, host: str) -> None:
+    """The same for a guest that is made anew: it leaves no name out, whatever volumes went while it was away."""
+    names: list[str] = []
+    for each in sorted(await compute.volume.attachments(server.id), key=_by_name):
+        names.append("/dev/vda" if is_root(each) else free_device(names, local_disks_of(server)))
+        wanted = {**each.connector, "host": host, "mountpoint": names[-1]}
+        if each.connector and not (_is_at(each, host) and each.connector == wanted):
+            await _serve(compute, each, wanted)
+
+
+def _is_at(attachment: Attachment, host: str) -> bool:
+    return attachment.connector.get("host") == host and bool(attachment.connection_info.get("socket"))
+
+
+async def _serve(compute: Compute, attachment: Attachment, connector: dict[str, Any]) -> None:
+    await compute.volume.connect(attachment.id, connector)
+    await compute.volume.complete(attachment.id)
 
 
 async def leave_host(compute: Compute, server_id: str) -> None:

@@ -4,6 +4,7 @@ Contract for authors
     * a step may run more than once; running it twice must leave the world as running it once;
     * whatever a later step or an undo needs is put in a field; fields are saved after each step;
     * an undo accepts that its step may have done nothing, half, or all of its work;
+    * an undo may turn the saga around (`Onward`), once its fields say what is to be done otherwise;
     * a step marked `pivot` is the point of no return: once it is done the saga only goes forward.
 """
 
@@ -105,6 +106,12 @@ class Abort(Exception):
     """Retrying cannot help: unwind now."""
 
 
+class Onward(Exception):
+    """Raised by an undo whose work is done: the saga goes forward again, from this undo's own step, for its fields say
+    another way. Not by the undo of a `local` step, whose work would be lost with it; nor is it heeded when a later saga
+    wants this one undone."""
+
+
 class LeaseLost(Exception):
     """Another worker owns this saga now; drop it without a trace."""
 
@@ -182,6 +189,12 @@ class Turn:
         if self._tx is None:
             raise RuntimeError(f"{self._row['step']} is not a local step")
         return self._tx
+
+    @property
+    def is_last_try(self) -> bool:
+        """Whether the saga unwinds if this step fails now."""
+        steps = KINDS[self._row["name"]].steps
+        return self._row["attempt"] + 1 >= next(each.tries for each in steps if each.name == self._row["step"])
 
     async def save(self) -> None:
         """Make fields durable before a side effect that must find them again."""

@@ -25,6 +25,7 @@ from pileus.kit.saga import (
     Abort,
     Event,
     LeaseLost,
+    Onward,
     Phase,
     Saga,
     Step,
@@ -261,6 +262,11 @@ class Engine:
             return row["phase"] in RUNNING
         except LeaseLost:
             raise
+        except Onward:
+            if forward or current.local:
+                wrong = RuntimeError("nothing but the undo of a step that is not local may turn a saga around")
+                return await self._failed(row, current, forward, wrong)
+            return await self._onward(row, kind, index, state)
         except asyncio.CancelledError:
             return await self._cancelled(work, kind, index)
         except Wait as wait:
@@ -308,6 +314,18 @@ class Engine:
         await self._save(row, tx=tx, **values)
         if forward and row["phase"] == Phase.FORWARD:
             row["unwind_asked"] = await db.scalar(tx, sa.select(sagas.c.unwind_asked).where(sagas.c.id == row["id"]))
+
+    async def _onward(self, row: dict[str, Any], kind: type[Saga], index: int, state: Saga) -> bool:
+        """An undo is done and the saga goes forward again, unless somebody wants it undone."""
+        async with self.db.write() as tx:
+            if await db.scalar(tx, sa.select(sagas.c.unwind_asked).where(sagas.c.id == row["id"])):
+                await self._advance(tx, row, kind, index, state)
+            else:
+                now = self._time()
+                await self._record(tx, self._event(row, kind.steps[index].name, "undone", now, row["detail"]))
+                await self._save(row, tx=tx, phase=Phase.FORWARD, attempt=0, error=None, step_began=now,
+                                 data=msgspec.json.encode(state).decode())
+        return row["phase"] in RUNNING
 
     async def _waits(self, row: dict[str, Any], state: Saga, wait: Wait) -> bool:
         wake_at = sa.case((sagas.c.wake_at == POKED, POKED), else_=self._now() + wait.seconds)

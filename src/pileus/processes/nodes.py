@@ -90,7 +90,8 @@ class Nodes:
     async def _driver(self, host: EmbeddedHost) -> GuestDriver:
         folder = self.services.state.instances / host.name
         if self.choices.driver == "fake":
-            return FakeDriver(host.name, folder, facts=msgspec.structs.replace(FAKE, hostname=host.name))
+            facts = msgspec.structs.replace(FAKE, hostname=host.name, booted_at=host_facts.booted_at())
+            return FakeDriver(host.name, folder, facts=facts)
         config = self.services.settings.guests
         if self.choices.driver == "libvirt":
             own = self.services.state.run / host.name

@@ -13,6 +13,7 @@ from test_guest_boots import printed, spec_of, until
 from pileus.compute.drivers.base import Disk, DiskKind, GuestVolume, Image
 from pileus.compute.drivers.guest_folder import AGENT, GuestFolder
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
+from pileus.compute.volumes import free_device
 from pileus.guest_image import GuestImage
 from pileus.volume.drivers.base import ExportOptions
 from pileus.volume.drivers.file import FileDriver
@@ -83,6 +84,9 @@ async def test_volumes_of_a_guest(
         return await size() == GIB
 
     await until(is_there, "the volume in the guest")
+    names = await in_guest(folder, "for each in /sys/block/vd*; do echo ${each##*/} $(cat $each/serial); done")
+    assert names.split() == ["vda", "root", "vdb", "config0", "vdc", "data"]
+    assert free_device(["/dev/vda"], local=1) == "/dev/vdc"
     await in_guest(folder, DATA + "printf 'written in the guest' > /dev/$found; sync")
     await volumes.resize("data", 2)
     grown = msgspec.structs.replace(data, size_gb=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -21,8 +21,8 @@ Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern="^[^,/]*$
 class BlockDevice(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One disk, in the second way to write it down."""
 
-    source_type: str = "image"
-    destination_type: str | None = None
+    source_type: Literal["blank", "image", "snapshot", "volume"] = "image"
+    destination_type: Literal["local", "volume"] | None = None
     uuid: str | None = None
     boot_index: int | str | None = None
     guest_format: str | None = None
@@ -93,6 +93,8 @@ def wishes(devices: list[BlockDevice], old: list[OldBlockDevice], *, has_image: 
     """The volumes of a new server. Raises BadBlockDevice."""
     found: list[VolumeWish] = []
     for device in devices:
+        if device.destination_type == "local":
+            _must_be_local(device)
         if is_volume(device):
             found.append(_wish(device))
     for number, each in enumerate(old):
@@ -104,11 +106,25 @@ def wishes(devices: list[BlockDevice], old: list[OldBlockDevice], *, has_image: 
     if len([wish for wish in found if wish.boot_index == 0]) > 1:
         raise BadBlockDevice(reason="Boot sequence for the instance and image/block device mapping combination is not "
                                     "valid.")
-    named: list[str | None] = [wish.device for wish in found]
-    for number, wish in enumerate(found):
-        if wish.device is None:
-            named[number] = "/dev/vda" if wish.boot_index == 0 else free_device(named)
-    return [msgspec.structs.replace(wish, device=name) for wish, name in zip(found, named, strict=True)]
+    return found
+
+
+def named(found: list[VolumeWish], local: int) -> list[VolumeWish]:
+    """With what the guest is going to call them, whatever was asked for; `local`: how many disks of its host have such
+    a name."""
+    taken = ["/dev/vda"] if any(wish.boot_index == 0 for wish in found) else []
+    names: list[str] = []
+    for wish in found:
+        names.append("/dev/vda" if wish.boot_index == 0 else free_device([*taken, *names], local))
+    return [msgspec.structs.replace(wish, device=name) for wish, name in zip(found, names, strict=True)]
+
+
+def _must_be_local(device: BlockDevice) -> None:
+    """A host keeps the disk that the server boots from, and empty ones."""
+    if device.source_type in ("volume", "snapshot"):
+        raise BadBlockDevice(reason=f"a {device.source_type} is no local disk.")
+    if device.source_type == "image" and _index(device) != 0:
+        raise BadBlockDevice(reason="Mapping image to local is not supported.")
 
 
 def _wish(device: BlockDevice) -> VolumeWish:
@@ -119,19 +135,14 @@ def _wish(device: BlockDevice) -> VolumeWish:
             size["size"] = whole(device.volume_size or 0, "volume_size", 1)
         source: dict[str, dict[str, Any]] = {
             "image": {"imageRef": device.uuid}, "snapshot": {"snapshot_id": device.uuid}, "blank": {}}
-        if device.source_type not in source:
-            raise BadBlockDevice(reason=f"source_type {device.source_type} is not known.")
         if not size and device.source_type != "snapshot":
             raise BadBlockDevice(reason="a volume that is to be made needs volume_size.")
         kind = {"volume_type": device.volume_type} if device.volume_type else {}
         create = {**size, **source[device.source_type], **kind}
     elif not device.uuid:
         raise BadBlockDevice(reason="a volume needs its uuid.")
-    name = device.device_name
-    if name is not None and not name.startswith("/dev/"):
-        name = f"/dev/{name}"
     return VolumeWish(volume_id=device.uuid if create is None else None, create=create, boot_index=_index(device),
-                      device=name, tag=device.tag, delete_on_termination=device.delete_on_termination is not None
+                      tag=device.tag, delete_on_termination=device.delete_on_termination is not None
                       and truth(device.delete_on_termination, "delete_on_termination"))
 
 

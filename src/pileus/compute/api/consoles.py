@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -71,7 +71,8 @@ async def _open(ctx: Ctx, seen: Seen, console_type: str) -> str:
 @routes.post(f"{BASE}/remote-consoles", status=200, envelope="remote_console", target=SERVER,
              window=since(versions.REMOTE_CONSOLES), policy=OPEN)
 async def create_console(ctx: Ctx, seen: Seen, body: ConsoleWish) -> ConsoleView:
-    if body.type not in OF_PROTOCOL[body.protocol]:
+    if body.type not in OF_PROTOCOL[body.protocol] or (
+            body.type == "spice-direct" and ctx.version < versions.DIRECT_SPICE):
         raise ConsoleTypeInvalid(console_type=body.type)
     return ConsoleView(protocol=body.protocol, type=body.type, url=await _open(ctx, seen, body.type))
 
@@ -97,6 +98,7 @@ class TokenView(msgspec.Struct, kw_only=True):
     instance_uuid: str
     host: str
     port: int | None = None           # consoles are at sockets in the file system
+    tls_port: Annotated[int | None, since(versions.DIRECT_SPICE)] = None
     internal_access_path: str | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.compute import versions
-from pileus.compute.api.security_groups import ask_network
+from pileus.compute.api.asking import ask_network
 from pileus.kit.faults import NotFound
 from pileus.kit.ids import is_uuid
 from pileus.kit.policy import PROJECT_READER, Rule

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import msgspec
 
 from pileus.compute import versions
+from pileus.compute.api.asking import NotThere, ask_network
 from pileus.compute.api.servers import SERVER
 from pileus.compute.model import servers
 from pileus.compute.model.servers import Seen
-from pileus.kit.client import Refused
-from pileus.kit.faults import BadRequest, Conflict, Forbidden, NotFound
+from pileus.kit.faults import BadRequest, Conflict
 from pileus.kit.ids import is_uuid
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes
@@ -43,23 +43,6 @@ class RuleBody(msgspec.Struct, kw_only=True):
 
 class GroupQuery(msgspec.Struct, kw_only=True):
     all_tenants: str | None = None
-
-
-class NoSuchGroup(NotFound):
-    message = "{reason}"
-
-
-async def ask_network(ctx: Ctx, method: str, path: str, body: Any = None, **query: Any) -> Any:
-    """The network service's answer to the caller; its refusals in our envelope. What is in use, or there already, was a
-    bad request here."""
-    try:
-        return await ctx.app.network.as_caller(ctx.caller.token).call(method, path, body, query=query)
-    except Refused as error:
-        kinds = {400: BadRequest, 403: Forbidden, 404: NoSuchGroup, 409: BadRequest}
-        if error.status not in kinds:
-            raise
-        kind = Forbidden if error.status == 409 and "uota" in error.message else kinds[error.status]
-        raise kind(reason=error.message) from error
 
 
 def _checked_id(group_id: str) -> str:
@@ -186,7 +169,7 @@ async def _group(ctx: Ctx, name_or_id: str) -> str:
     ids = [group["id"] for group in groups if group["id"] == name_or_id] or [
         group["id"] for group in groups if group["name"] == name_or_id]
     if not ids:
-        raise NoSuchGroup(reason=f"Security group {name_or_id} not found for project {ctx.caller.project_id}.")
+        raise NotThere(reason=f"Security group {name_or_id} not found for project {ctx.caller.project_id}.")
     if len(ids) > 1:
         raise Conflict(reason=f"Multiple security groups found matching '{name_or_id}'. Use an ID to be more specific.")
     return ids[0]
@@ -232,7 +215,7 @@ async def remove_group_of_server(ctx: Ctx, seen: Seen, body: GroupOfServer) -> N
     ports, group_id = await _ports(ctx, seen), await _group(ctx, body.name)
     members = [port for port in ports if group_id in port.security_groups]
     if not members:
-        raise NoSuchGroup(reason=f"Security group {body.name} not associated with the instance {seen.id}")
+        raise NotThere(reason=f"Security group {body.name} not associated with the instance {seen.id}")
     for port in members:
         await _put_in(ctx, port, [each for each in port.security_groups if each != group_id])
     await _write_down(ctx, seen)

@@ -38,7 +38,7 @@ from pileus.compute.model import flavors, hosts, keypairs, quotas, servers
 from pileus.compute.model.servers import FlavorCopy, ImageFacts, Server
 from pileus.compute.model.tables import servers as server_table
 from pileus.compute.sagas.boot_server import BootServer
-from pileus.compute.volumes import VolumeWish
+from pileus.compute.volumes import VolumeWish, local_disks_of
 from pileus.image.client import Image
 from pileus.kit import db
 from pileus.kit.client import Refused
@@ -144,7 +144,7 @@ async def create_server(ctx: Ctx, body: CreateBody) -> Made:
     if count_max > 1 and asked_volumes:
         raise BadRequest(reason="Volumes are attached to one server at a time: ask for them one by one.")
     wishes = await nics.wishes_of(ctx, asked.networks, asked.security_groups)
-    disks = await block_devices.made(ctx, asked_volumes)
+    disks = await block_devices.made(ctx, block_devices.named(asked_volumes, local_disks_of(first)))
     ctx.span("validate")
     password = asked.admin_password or new_password()
     async with ctx.db.write() as tx:

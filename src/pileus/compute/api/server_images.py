@@ -22,7 +22,7 @@ from pileus.compute.sagas.images import NewImage
 from pileus.compute.sagas.shelve_server import ShelveServer, UnshelveServer
 from pileus.compute.sagas.snapshot_server import SnapshotServer
 from pileus.kit.db import Connection
-from pileus.kit.faults import BadRequest
+from pileus.kit.faults import BadRequest, Fault
 from pileus.kit.ids import new_uuid
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, Rule
 from pileus.kit.routes import Routes
@@ -55,9 +55,16 @@ class ImageMade(msgspec.Struct, kw_only=True):
 
 
 async def _begin(ctx: Ctx, seen: Seen, action: str, saga: SnapshotServer) -> ImageMade | None:
-    """The image is there, without content, when this answers: made once more by the saga, should this process die."""
-    await begin(ctx, seen, action, saga)
+    """The image is there, without content, when this answers. The saga does not make it, for it cannot tell an image
+    that is not there yet from one that was deleted."""
+    seen.server.must_not_be_locked(ctx.caller)
+    must_allow(seen, action)
     await images.ensure(ctx.app, seen.server, saga.image)
+    try:
+        await begin(ctx, seen, action, msgspec.structs.replace(saga, made=True))
+    except Fault:
+        await ctx.app.image.remove(saga.image.id)
+        raise
     if ctx.version >= versions.IMAGE_ID_ANSWER:
         return ImageMade(image_id=saga.image.id)
     ctx.headers["location"] = f"{ctx.base_url.removesuffix('/compute')}/image/v2/images/{saga.image.id}"

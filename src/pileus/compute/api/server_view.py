@@ -14,6 +14,7 @@ from pileus.compute.links import Link, bookmark, links_to
 from pileus.compute.model.hosts import Place
 from pileus.compute.model.servers import FlavorCopy, Seen, Server, ServerFault
 from pileus.compute.times import iso, iso_micro
+from pileus.compute.volumes import root_device
 from pileus.kit.policy import ADMIN, Rule
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
@@ -100,6 +101,8 @@ class ServerView(msgspec.Struct, kw_only=True):
     locked_reason: Annotated[str | None, since(versions.LOCKED_REASON)] = None
     pinned_zone: Annotated[str | None, since(versions.PINNED_ZONE)] = msgspec.field(
         name="pinned_availability_zone", default=None)
+    hints: Annotated[dict[str, Any], since(versions.TOLD_HINTS)] = msgspec.field(
+        name="scheduler_hints", default_factory=dict)
 
 
 def brief(ctx: Ctx, seen: Seen) -> ServerBrief:
@@ -125,7 +128,7 @@ def view(ctx: Ctx, seen: Seen, *, places: dict[str, Place], single: bool = False
         fault=_fault(ctx, server.fault) if status == "ERROR" and server.fault else UNSET,
         locked=server.locked, description=server.description, tags=list(seen.tags),
         certificates=list(server.certificates) if server.certificates is not None else None,
-        locked_reason=server.locked_reason, pinned_zone=server.zone,
+        locked_reason=server.locked_reason, pinned_zone=server.zone, hints=server.hints or {},
         server_groups=([server.group_id] if server.group_id else []) if single else UNSET)
     if ctx.version >= versions.HOSTNAME:
         shown.hostname = server.hostname
@@ -157,7 +160,7 @@ def _extend(shown: ServerView, server: Server) -> None:
     shown.host = shown.hypervisor_hostname = server.host
     shown.instance_name = instance_name(server)
     shown.reservation_id, shown.launch_index = server.reservation_id, server.launch_index
-    shown.hostname, shown.root_device, shown.user_data = server.hostname, "/dev/vda", server.user_data
+    shown.hostname, shown.root_device, shown.user_data = server.hostname, root_device(server), server.user_data
     properties = server.image.properties if server.image else {}
     shown.kernel_id, shown.ramdisk_id = properties.get("kernel_id", ""), properties.get("ramdisk_id", "")
 
@@ -186,7 +189,10 @@ def host_id(server: Server) -> str:
 def _image(ctx: Ctx, server: Server) -> Any:
     if server.image_id is None:
         return ""
-    return {"id": server.image_id, "links": [bookmark(ctx, f"images/{server.image_id}")]}
+    shown = {"id": server.image_id, "links": [bookmark(ctx, f"images/{server.image_id}")]}
+    if ctx.version < versions.IMAGE_PROPERTIES:
+        return shown
+    return shown | {"properties": server.image.properties if server.image else {}}
 
 
 def _flavor(ctx: Ctx, flavor: FlavorCopy) -> dict[str, Any]:

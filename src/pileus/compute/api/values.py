@@ -41,17 +41,29 @@ def whole(value: int | str, field: str, least: int = 0) -> int:
 
 
 def address(text: str | None, field: str, version: int) -> str | None:
-    """An IP address in the shortest way to write it; an empty text is none. Raises BadRequest."""
+    """An IP address of this version in the shortest way to write it; an empty text is none. Raises BadRequest."""
     if not text:
         return None
-    try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        found = None
-    if found is None or found.version != version or "%" in text:
+    found = _parsed(text)
+    if found is None or found.version != version:
         raise BadRequest(reason=f"Invalid input for field/attribute {field}. Value: {text}. "
                                 f"'{text}' is not an IPv{version} address")
     return str(found)
+
+
+def any_address(text: str, field: str) -> str:
+    """An IP address of either version, in the shortest way to write it. Raises BadRequest."""
+    if (found := _parsed(text)) is None:
+        raise BadRequest(reason=f"Invalid input for field/attribute {field}. Value: {text}. "
+                                f"'{text}' is neither an IPv4 nor an IPv6 address")
+    return str(found)
+
+
+def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return None if "%" in text else ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 def hostname(ctx: Ctx, text: str) -> str:

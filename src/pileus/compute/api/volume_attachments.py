@@ -95,12 +95,12 @@ class Attach(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 @routes.post(PATH, envelope="volumeAttachment", target=SERVER, status=200,
              policy=Rule("os_compute_api:os-volumes-attachments:create", PROJECT_MEMBER))
 async def attach_volume(ctx: Ctx, seen: Seen, body: Attach) -> AttachmentView:
-    """The volume is reserved as the caller, who may not have every volume, before the server's saga begins."""
+    """The volume is reserved as the caller, who may not have every volume, before the server's saga begins. What its
+    device is called is for the guest to say, so a name that is asked for is not heeded."""
     _must_take(ctx, seen, "attach_volume")
     taken = [volumes.device_of(each) for each in await _attached(ctx, seen.id)]
-    if body.device in taken and body.device is not None:
-        raise Conflict(reason=f"The supplied device path ({body.device}) is in use.")
-    wish = VolumeWish(volume_id=body.volume_id, device=body.device or volumes.free_device(taken), tag=body.tag,
+    name = volumes.free_device(taken, volumes.local_disks_of(seen.server))
+    wish = VolumeWish(volume_id=body.volume_id, device=name, tag=body.tag,
                       delete_on_termination=truth(body.delete_on_termination, "delete_on_termination"))
     row = await _reserve(ctx, seen, body.volume_id)
     try:

@@ -144,6 +144,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     disk_free_gb: int
     accel: Literal["kvm", "tcg", "none"]
     cpu: dict[str, str | list[str]] = {}  # vendor, model, arch, features
+    booted_at: float | None = None  # in seconds since the epoch
 
 
 class NicUse(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from pileus.compute.drivers import host_facts
 from pileus.compute.drivers.base import (
     Can,
     Diagnostics,
@@ -98,6 +99,7 @@ class FakeDriver:
             disk_free_gb=4096,
             accel="none",
             cpu={"arch": "x86_64", "model": "fake", "vendor": "fake", "features": []},
+            booted_at=host_facts.booted_at(),
         )
         self.folder = folder
         self.on_step = on_step

@@ -8,6 +8,7 @@ from typing import Literal
 
 CPU_INFO = Path("/proc/cpuinfo")
 MEMORY_INFO = Path("/proc/meminfo")
+KERNEL_COUNTS = Path("/proc/stat")
 KVM_DEVICE = Path("/dev/kvm")
 
 
@@ -37,6 +38,14 @@ def memory_mb() -> int:
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) // 1024
     raise RuntimeError(f"{MEMORY_INFO} tells no MemTotal")
+
+
+def booted_at() -> float:
+    """In seconds since the epoch, whatever became of the clock since."""
+    for line in KERNEL_COUNTS.read_text().splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    raise RuntimeError(f"{KERNEL_COUNTS} tells no btime")
 
 
 def disk_gb(folder: Path) -> tuple[int, int]:

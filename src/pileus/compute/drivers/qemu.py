@@ -289,6 +289,7 @@ class QemuDriver:
             disk_free_gb=free,
             accel=self.accel,
             cpu=host_facts.cpu_description(),
+            booted_at=host_facts.booted_at(),
         )
 
     def events(self) -> AsyncIterator[GuestStopped]:

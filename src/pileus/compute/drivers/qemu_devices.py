@@ -51,12 +51,15 @@ def disk_buses(spec: GuestSpec) -> dict[str, str]:
 
 
 def assign_slots(spec: GuestSpec, before: dict[str, int]) -> dict[str, int]:
-    """A place on the bus for each device. One that had a place keeps it: guests name devices by their places."""
+    """A place on the bus for each device. One that had a place keeps it: guests name devices by their places, the disk
+    that they start from first, and volumes after all other disks; `volumes.free_device` counts on that."""
     hardware, buses = hardware_of(spec), disk_buses(spec)
     used = set(buses.values())
-    wanted = [*(f"disk-{name}" for name, bus in buses.items() if bus == "virtio"),
+    roots = [volume for volume in spec.volumes if volume.boot_order is not None]
+    wanted = [*(device_id(volume.volume_id) for volume in roots),
+              *(f"disk-{name}" for name, bus in buses.items() if bus == "virtio"),
               *(f"nic-{nic.port_id}" for nic in spec.nics)]  # fmt: skip
-    wanted += [device_id(volume.volume_id) for volume in spec.volumes]
+    wanted += [device_id(volume.volume_id) for volume in spec.volumes if volume not in roots]
     more = {"serial-bus": True, "random": hardware.random, "balloon": True, "scsi-bus": "scsi" in used,
             "sata-bus": "sata" in used and not is_q35(hardware), "usb-bus": "usb" in used or hardware.tablet == "usb",
             "tablet": hardware.tablet == "virtio", "watchdog": bool(hardware.watchdog)}  # fmt: skip

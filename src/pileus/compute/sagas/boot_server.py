@@ -1,4 +1,8 @@
-"""Boot: from an accepted request to a running guest. Steps 4 to 16 of the life of a request; 1 to 3 are the API's."""
+"""Boot: from an accepted request to a running guest. Steps 4 to 16 of the life of a request; 1 to 3 are the API's.
+
+Where a host refuses, what was done on it is undone down to the claim, and the boot goes forward again from there with
+the next host. What is not of the host (ports, volumes) stays the server's meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,11 @@ from pileus.compute.model.servers import Nic, Power, Server, ServerFault, State
 from pileus.compute.nics import NicWish
 from pileus.compute.runtime import Compute
 from pileus.compute.sagas import placing
-from pileus.compute.sagas.hosts import ask, ask_if_alive
+from pileus.compute.sagas.hosts import HostRefused, ask, ask_if_alive
 from pileus.compute.volumes import VolumeWish
+from pileus.kit.bus import Failed, Message, NobodyThere
 from pileus.kit.client import Refused
-from pileus.kit.saga import Abort, Saga, Turn, Wait, saga, step
+from pileus.kit.saga import Abort, Onward, Saga, Turn, Wait, saga, step
 from pileus.kit.saga_engine import SUPERSEDED
 
 
@@ -28,6 +33,23 @@ class BootServer(Saga, kw_only=True):
     host: str = ""
     at_host: bool = False                        # what is left to do is the host's, until it waits for ports
     waiting_since: float = 0.0
+    refusals: dict[str, str] = {}                # host -> why it did not take the server
+    keeps: bool = False                          # there are ports and volumes from an attempt that went before
+
+    def _tries_another(self, compute: Compute) -> bool:
+        """Whether what is undone is undone to go on elsewhere."""
+        return self.host in self.refusals and len(self.refusals) < compute.scheduler.max_attempts
+
+    async def _ask(self, turn: Turn, message: Message, seconds: float = 60.0) -> None:
+        """Of the host. What it refuses, or fails to do at each try, another one may do, unless it was asked for."""
+        try:
+            await ask(turn.services, message, host=self.host, seconds=seconds)
+        except (HostRefused, Failed, NobodyThere) as error:
+            if self.asked_host is None and (isinstance(error, HostRefused) or turn.is_last_try):
+                self.refusals[self.host] = str(error)
+                await turn.save()
+            raise
+        self.refusals.pop(self.host, None)
 
     async def _server(self, turn: Turn) -> Server:
         async with turn.services.db.read() as reader:
@@ -42,17 +64,26 @@ class BootServer(Saga, kw_only=True):
         self.admin_password = None
         server = await servers.get(turn.tx, self.server_id)
         now = turn.services.clock()
-        fault = ServerFault(code=500, message=turn.why, created_at=now)
+        fault = ServerFault(code=500, message=turn.why, created_at=now, details="\n".join(
+            f"{host}: {reason}" for host, reason in self.refusals.items()))
         if turn.why == SUPERSEDED:                # a delete follows; there is nobody to tell
             fault = None
         await servers.change(turn.tx, server, now, state=State.ERROR, power=Power.NONE, fault=fault, host=None,
                              place=None)
-        if self.at_host and not self.waiting_since and fault is not None:
-            await hosts.note_build(turn.tx, self.host, failed=True)
 
     @step
     async def find_candidates(self, turn: Turn) -> None:
         self.candidates = await scheduling.candidates(turn.services, await self._server(turn), self.asked_host)
+
+    @find_candidates.undo
+    async def remove_all(self, turn: Turn) -> None:
+        """What was kept for another attempt, and volumes that were made for this server alone."""
+        if self.keeps:
+            await volumes.release(turn.services, self.server_id)
+            await self._remove_ports(turn)
+        for wish in self.volumes:
+            if wish.delete_on_termination and wish.create is not None and wish.volume_id:
+                await volumes.remove_volume(turn.services, wish.volume_id)
 
     @step
     async def choose_host(self, turn: Turn) -> None:
@@ -60,16 +91,34 @@ class BootServer(Saga, kw_only=True):
 
     @step
     async def claim(self, turn: Turn) -> None:
-        await placing.claim(turn, self, await self._server(turn), self.server_id, self.asked_host)
+        try:
+            await placing.claim(turn, self, await self._server(turn), self.server_id, self.asked_host,
+                                tuple(self.refusals))
+        except Abort as error:
+            if not self.refusals:
+                raise
+            raise Abort(f"{list(self.refusals.values())[-1]} No other host takes it: {error}") from error
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
         await placing.release(turn, self.server_id, self.server_id)
+        if self._tries_another(turn.services):
+            self.choices = [host for host in self.choices if host not in self.refusals]
+            self.host, self.at_host, self.waiting_since = "", False, 0.0
+            raise Onward()
 
     @step(local=True)
     async def bind_host(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
         await servers.change(turn.tx, server, turn.services.clock(), host=self.host, place=None)
+
+    @bind_host.undo
+    async def unbind_host(self, turn: Turn) -> None:
+        server = await servers.get(turn.tx, self.server_id)
+        await servers.change(turn.tx, server, turn.services.clock(), host=None)
+        at_fault = self.host in self.refusals or self.at_host and not self.waiting_since
+        if at_fault and turn.why != SUPERSEDED:
+            await hosts.note_build(turn.tx, self.host, failed=True)
 
     @step
     async def make_ports(self, turn: Turn) -> None:
@@ -89,7 +138,15 @@ class BootServer(Saga, kw_only=True):
             await servers.change(tx, server, compute.clock(), nics=found)
 
     @make_ports.undo
-    async def remove_ports(self, turn: Turn) -> None:
+    async def unmake_ports(self, turn: Turn) -> None:
+        """For another attempt they stay, with their addresses, and are on no host."""
+        if self._tries_another(turn.services):
+            self.keeps = True
+            await nics.leave_host(turn.services, await self._server(turn))
+        else:
+            await self._remove_ports(turn)
+
+    async def _remove_ports(self, turn: Turn) -> None:
         await nics.remove(turn.services, self.wishes)
         async with turn.services.db.write() as tx:
             await self._remember(turn.services, tx, ())
@@ -105,21 +162,23 @@ class BootServer(Saga, kw_only=True):
 
     @attach_volumes.undo
     async def release_volumes(self, turn: Turn) -> None:
-        await volumes.release(turn.services, self.server_id)
-        for wish in self.volumes:
-            if wish.delete_on_termination and wish.create is not None and wish.volume_id:
-                await volumes.remove_volume(turn.services, wish.volume_id)
+        """For another attempt they stay reserved, and are served to nobody."""
+        if self._tries_another(turn.services):
+            self.keeps = True
+            await volumes.leave_host(turn.services, self.server_id)
+        else:
+            await volumes.release(turn.services, self.server_id)
 
     @step(timeout=600)
     async def fetch_image(self, turn: Turn) -> None:
         image = guest_spec.image_of(await self._server(turn))
         if image is not None:
-            await ask(turn.services, EnsureImage(image=image), host=self.host, seconds=590)
+            await self._ask(turn, EnsureImage(image=image), 590)
 
     @step(timeout=600)
     async def make_disks(self, turn: Turn) -> None:
         spec = await guest_spec.build(turn.services, await self._server(turn), admin_password=self.admin_password)
-        await ask(turn.services, EnsureDisks(spec=spec), host=self.host, seconds=590)
+        await self._ask(turn, EnsureDisks(spec=spec), 590)
 
     @make_disks.undo
     async def remove_guest(self, turn: Turn) -> None:
@@ -131,7 +190,7 @@ class BootServer(Saga, kw_only=True):
     async def define_guest(self, turn: Turn) -> None:
         """Defined, its interfaces plugged, and paused: no packet leaves before the network is ready for it."""
         spec = await guest_spec.build(turn.services, await self._server(turn), admin_password=self.admin_password)
-        await ask(turn.services, EnsureGuest(spec=spec), host=self.host, seconds=590)
+        await self._ask(turn, EnsureGuest(spec=spec), 590)
 
     @step(timeout=600)
     async def await_ports(self, turn: Turn) -> None:
@@ -143,7 +202,7 @@ class BootServer(Saga, kw_only=True):
 
     @step
     async def run_guest(self, turn: Turn) -> None:
-        await ask(turn.services, RunGuest(guest_id=self.server_id), host=self.host)
+        await self._ask(turn, RunGuest(guest_id=self.server_id))
 
     @step(local=True)
     async def mark_active(self, turn: Turn) -> None:

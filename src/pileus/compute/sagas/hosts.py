@@ -13,13 +13,18 @@ from pileus.kit.saga import Abort
 FINAL = {"GuestFailed", "ImageUnusable"}
 
 
+class HostRefused(Abort):
+    """This host cannot do it, which says nothing of others."""
+
+
 async def ask(compute: Compute, message: Message, *, host: str, seconds: float = 60.0) -> Any:
-    """The host's answer. Raises Abort for a final refusal; Failed or NobodyThere when trying again may help."""
+    """The host's answer. Raises Abort for a final refusal, HostRefused where that is of the host and not of what was
+    asked for; Failed or NobodyThere when trying again may help."""
     try:
         return await compute.bus.call(message, host=host, timeout=seconds)
     except Failed as error:
         if error.kind in FINAL:
-            raise Abort(str(error)) from error
+            raise (HostRefused if error.kind == "GuestFailed" else Abort)(str(error)) from error
         raise
 
 

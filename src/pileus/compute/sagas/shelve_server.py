@@ -138,7 +138,7 @@ class UnshelveServer(Saga, kw_only=True):
 
     @step
     async def connect_volumes(self, turn: Turn) -> None:
-        await volumes.join_host(turn.services, self.server_id, self.host)
+        await volumes.join_anew(turn.services, await guests.server_of(turn, self.server_id), self.host)
 
     @connect_volumes.undo
     async def leave_volumes(self, turn: Turn) -> None:

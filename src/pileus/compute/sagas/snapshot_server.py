@@ -7,7 +7,7 @@ from pileus.compute.model import servers
 from pileus.compute.model.states import State
 from pileus.compute.sagas import guests, images
 from pileus.compute.sagas.images import NewImage
-from pileus.kit.saga import Saga, Turn, saga, step
+from pileus.kit.saga import Abort, Saga, Turn, saga, step
 
 MOST_BACKUPS = 1000
 
@@ -19,6 +19,7 @@ class SnapshotServer(Saga, kw_only=True):
     backup_type: str = ""
     rotation: int | None = None       # how many backups of that type are kept
     of_volumes: bool = False
+    made: bool = False                # the image, with the request: where it is gone, somebody deleted it
 
     @step(local=True)
     async def accept(self, turn: Turn) -> None:
@@ -30,7 +31,10 @@ class SnapshotServer(Saga, kw_only=True):
 
     @step
     async def make_image(self, turn: Turn) -> None:
-        await images.ensure(turn.services, await guests.server_of(turn, self.server_id), self.image)
+        if not self.made:
+            await images.ensure(turn.services, await guests.server_of(turn, self.server_id), self.image)
+        elif await turn.services.image.find(self.image.id) is None:
+            raise Abort(f"Image {self.image.id} was deleted.")
 
     @make_image.undo
     async def remove_image(self, turn: Turn) -> None:
