@@ -42,6 +42,13 @@ CREATE TABLE address_scope (
 
 CREATE INDEX address_scope_by_project ON address_scope (project_id, id);
 
+CREATE TABLE agent (
+    id VARCHAR(36) NOT NULL,
+    admin_state_up BOOLEAN NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    CONSTRAINT agent_pk PRIMARY KEY (id)
+);
+
 CREATE TABLE auto_allocated_topology (
     project_id VARCHAR(64) NOT NULL,
     network_id VARCHAR(36) NOT NULL,
@@ -166,6 +173,63 @@ CREATE TABLE host (
     CONSTRAINT host_id_uq UNIQUE (id)
 );
 
+CREATE TABLE local_ip (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    network_id VARCHAR(36) NOT NULL,
+    local_port_id VARCHAR(36) NOT NULL,
+    local_ip_address VARCHAR(45) NOT NULL,
+    ip_mode VARCHAR(16) NOT NULL,
+    CONSTRAINT local_ip_pk PRIMARY KEY (id),
+    CONSTRAINT local_ip_local_port_id_fk FOREIGN KEY(local_port_id) REFERENCES port (id)
+);
+
+CREATE INDEX local_ip_by_project ON local_ip (project_id, id);
+
+CREATE INDEX local_ip_local_port_id_ix ON local_ip (local_port_id);
+
+CREATE INDEX local_ip_network_id_ix ON local_ip (network_id);
+
+CREATE TABLE local_ip_association (
+    local_ip_id VARCHAR(36) NOT NULL,
+    fixed_port_id VARCHAR(36) NOT NULL,
+    fixed_ip VARCHAR(45) NOT NULL,
+    CONSTRAINT local_ip_association_pk PRIMARY KEY (local_ip_id, fixed_port_id),
+    CONSTRAINT local_ip_association_local_ip_id_fk FOREIGN KEY(local_ip_id) REFERENCES local_ip (id),
+    CONSTRAINT local_ip_association_fixed_port_id_fk FOREIGN KEY(fixed_port_id) REFERENCES port (id) ON DELETE CASCADE
+);
+
+CREATE INDEX local_ip_association_fixed_port_id_ix ON local_ip_association (fixed_port_id);
+
+CREATE TABLE log (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    resource_type VARCHAR(255) NOT NULL,
+    resource_id VARCHAR(36),
+    target_id VARCHAR(36),
+    event VARCHAR(16) NOT NULL,
+    enabled BOOLEAN NOT NULL,
+    CONSTRAINT log_pk PRIMARY KEY (id),
+    CONSTRAINT log_resource_id_fk FOREIGN KEY(resource_id) REFERENCES security_group (id) ON DELETE CASCADE,
+    CONSTRAINT log_target_id_fk FOREIGN KEY(target_id) REFERENCES port (id) ON DELETE CASCADE
+);
+
+CREATE INDEX log_by_project ON log (project_id, id);
+
+CREATE INDEX log_resource_id_ix ON log (resource_id);
+
+CREATE INDEX log_target_id_ix ON log (target_id);
+
 CREATE TABLE metering_label (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,
@@ -252,7 +316,7 @@ CREATE TABLE port (
     allowed_address_pairs TEXT NOT NULL,
     extra_dhcp_opts TEXT NOT NULL,
     dns_name VARCHAR(255) NOT NULL,
-    dns_domain VARCHAR(255) NOT NULL, qos_policy_id VARCHAR(36) CONSTRAINT port_qos_policy_id_fk REFERENCES qos_policy (id),
+    dns_domain VARCHAR(255) NOT NULL, qos_policy_id VARCHAR(36) CONSTRAINT port_qos_policy_id_fk REFERENCES qos_policy (id), propagate_uplink_status BOOLEAN, hints TEXT, data_plane_status VARCHAR(16),
     CONSTRAINT port_pk PRIMARY KEY (id),
     CONSTRAINT port_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id),
     CONSTRAINT port_network_id_mac_address_uq UNIQUE (network_id, mac_address)
@@ -490,7 +554,7 @@ CREATE TABLE subnet (
     dns_nameservers TEXT NOT NULL,
     host_routes TEXT NOT NULL,
     subnetpool_id VARCHAR(36),
-    last_given VARCHAR(32) NOT NULL,
+    last_given VARCHAR(32) NOT NULL, service_types TEXT,
     CONSTRAINT subnet_pk PRIMARY KEY (id),
     CONSTRAINT subnet_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id),
     CONSTRAINT subnet_subnetpool_id_fk FOREIGN KEY(subnetpool_id) REFERENCES subnetpool (id)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
+from uuid import UUID, uuid5
 
+import msgspec
 import sqlalchemy as sa
 
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
-from pileus.network.model import address_scopes, metering, qos, trunks
+from pileus.network.model import address_scopes, local_ips, logs, metering, qos, trunks
+from pileus.network.model import hosts as host_model
 from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host
@@ -59,6 +62,8 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
     for network_id, host in await rows(conn, sa.select(exclusions.c.network_id, exclusions.c.host).order_by(
             exclusions.c.host)):
         without_dhcp[network_id].append(host)
+    off = await host_model.switched_off(conn)
+    without = [host.name for host in hosts if off & {host.id, host.part(host_model.DHCP)}]
     usual = {network.id: network.qos_policy_id for network in nets if network.qos_policy_id}
 
     def obeyed(port: Port) -> records.Qos | None:
@@ -66,17 +71,23 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
         return policies.get(port.qos_policy_id or of_network or "")
     under = {port_id: records.Under(port_id=parent, vlan=number)
              for port_id, (parent, number) in (await trunks.steered(conn)).items()}
+    logging = await logs.wanted(conn)
     return records.Records(
-        networks=tuple(_network(network, without_dhcp[network.id], dns_domain) for network in nets),
+        networks=tuple(_network(network, sorted({*without_dhcp[network.id], *without}), dns_domain)
+                       for network in nets),
         subnets=tuple(_subnet(subnet, servers.get(subnet.id), scopes.get(subnet.subnetpool_id or ""))
                       for subnet in ranges),
-        ports=tuple(port_record(port, own, groups, network_up=port.network_id in up, qos=obeyed(port),
-                                under=under.get(port.id))
-                    for port, own, groups in every),
+        ports=tuple(_logged(logging.events(port, groups), port_record(
+            port, own, groups, network_up=port.network_id in up, qos=obeyed(port), under=under.get(port.id)))
+            for port, own, groups in every),
         routers=tuple(await _routers(conn, held, policies)), meters=tuple(await _meters(conn)),
-        floating_ips=tuple(await _floating_ips(conn, policies)),
+        local_ips=tuple(await _local_ips(conn)), floating_ips=tuple(await _floating_ips(conn, policies)),
         security_groups=tuple(await _groups(conn)),
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
+
+
+def _logged(events: tuple[tuple[str, ...], tuple[str, ...]], record: records.Port) -> records.Port:
+    return msgspec.structs.replace(record, accepts=events[0], drops=events[1]) if any(events) else record
 
 
 def _network(row: Network, without_dhcp: list[str], dns_domain: str) -> records.Network:
@@ -128,10 +139,19 @@ async def _floating_ips(conn: Connection, policies: dict[str, records.Qos]) -> l
             protocol=row.protocol, port=row.external_port, last=row.external_last, ip=row.internal_ip_address,
             inside=row.internal_port))
     return [records.FloatingIp(
-        id=row.id, revision=row.generation, floating_ip=row.floating_ip_address, fixed_ip=row.fixed_ip_address,
+        id=row.id, revision=row.generation, floating_ip=row.floating_ip_address,
+        network_id=row.floating_network_id, fixed_ip=row.fixed_ip_address,
         router_id=row.router_id, port_id=row.port_id, forwardings=tuple(forwarded[row.id]),
         qos=policies.get(row.qos_policy_id or ""))
         for row in await db.many(conn, query, FloatingIp)]
+
+
+async def _local_ips(conn: Connection) -> list[records.LocalIp]:
+    """One record per port that stands for one, wherever it is."""
+    return [records.LocalIp(
+        id=str(uuid5(UUID(one.local_ip_id), one.port_id)), revision=one.revision, network_id=one.network_id, ip=one.ip,
+        port_id=one.port_id, fixed_ip=one.fixed_ip, mac=one.mac, passthrough=one.mode == local_ips.PASSTHROUGH)
+        for one in await local_ips.standing(conn)]
 
 
 def _qos(rules: list[qos.QosRule]) -> records.Qos:

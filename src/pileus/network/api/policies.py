@@ -20,6 +20,8 @@ RULES = (
     *(Rule(f"get_network:{name}", ADMIN) for name in PROVIDER),
     *(Rule(f"{verb}_port:{name}", ADMIN_OR_SERVICE) for verb in ("create", "update") for name in (
         "binding:host_id", "binding:profile")),
+    *(Rule(f"{verb}_port:{name}", ADMIN) for verb in ("create", "update") for name in ("trusted", "hints")),
+    Rule("update_port:data_plane_status", f"{ADMIN} or role:data_plane_integrator"),
     *(Rule(f"get_port:{name}", ADMIN_OR_SERVICE) for name in (*BINDING, "resource_request")),
     *(Rule(f"{verb}_port:{name}", TRUSTED) for verb in ("create", "update") for name in (
         "fixed_ips:ip_address", "mac_address", "port_security_enabled", "allowed_address_pairs")),
@@ -31,6 +33,7 @@ RULES = (
     Rule("update_router:external_gateway_info:enable_snat", ADMIN),
     Rule("update_router:external_gateway_info:external_fixed_ips", ADMIN),
     Rule("get_router:host", ADMIN),
+    *(Rule(f"{verb}_router:{name}", ADMIN) for verb in ("create", "update") for name in ("distributed", "ha")),
     Rule("create_floatingip:floating_ip_address", ADMIN),
     *(Rule(f"{verb}_rbac_policy:target_tenant", ADMIN) for verb in ("create", "update")),
     *(Rule(f"{verb}_address_scope:shared", ADMIN) for verb in ("create", "update")),

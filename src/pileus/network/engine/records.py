@@ -90,6 +90,8 @@ class Under(Record, frozen=True, kw_only=True):
 
 
 class Port(Record, frozen=True, kw_only=True):
+    """`accepts` and `drops` are the ids of the logs that want to know what its security groups let through or drop."""
+
     id: str
     revision: int = 0
     network_id: str
@@ -109,6 +111,22 @@ class Port(Record, frozen=True, kw_only=True):
     dhcp_options: tuple[DhcpOption, ...] = ()
     qos: Qos | None = None
     under: Under | None = None
+    accepts: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()
+
+
+class LocalIp(Record, frozen=True, kw_only=True):
+    """An address of a network that on the host of `port_id` means this port: its `fixed_ip`, or with `passthrough`
+    the port itself, which has the address, too."""
+
+    id: str
+    revision: int = 0
+    network_id: str
+    ip: str
+    port_id: str
+    fixed_ip: str
+    mac: str
+    passthrough: bool = False
 
 
 class Gateway(Record, frozen=True, kw_only=True):
@@ -143,11 +161,13 @@ class Forwarding(Record, frozen=True, kw_only=True):
 
 
 class FloatingIp(Record, frozen=True, kw_only=True):
-    """Not associated: without `fixed_ip` and `port_id`; its ports may then lead to several guests."""
+    """Not associated: without `fixed_ip` and `port_id`; its ports may then lead to several guests. It is at the
+    router's gateway, unless its network is that of one of the router's legs."""
 
     id: str
     revision: int = 0
     floating_ip: str
+    network_id: str = ""
     fixed_ip: str | None = None
     router_id: str | None = None
     port_id: str | None = None
@@ -211,6 +231,7 @@ class Records(Record, frozen=True, kw_only=True):
     security_groups: tuple[SecurityGroup, ...] = ()
     hosts: tuple[Host, ...] = ()
     meters: tuple[Meter, ...] = ()
+    local_ips: tuple[LocalIp, ...] = ()
 
 
 class Gone(Record, frozen=True, kw_only=True):
@@ -243,6 +264,7 @@ class NetworkSlice(Record, frozen=True, kw_only=True):
     subnets: tuple[Subnet, ...] = ()
     peers: tuple[str, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
+    local_ips: tuple[LocalIp, ...] = ()
 
 
 class Leg(Record, frozen=True, kw_only=True):
