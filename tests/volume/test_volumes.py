@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pileus.volume.drivers.fake import BLOCK
+from pileus.volume.paths import COLLECTIONS
+from pileus.volume.service import SERVICE
 
 IMAGE = "22222222-0000-4000-8000-000000000001"
 DATA = b"x" * BLOCK + bytes(BLOCK) + b"y" * 100
@@ -33,6 +35,11 @@ async def test_the_project_in_the_path_may_be_left_out_but_not_another_one(world
     assert (await world.http.get("/v3/volumes", headers=headers)).status_code == 200
     assert (await world.http.get("/v3/p1/volumes", headers=headers)).status_code == 200
     assert (await world.http.get("/v3/p2/volumes", headers=headers)).status_code == 400
+
+
+def test_no_collection_is_taken_for_a_project():
+    first = {route.path.split("/")[2] for route in SERVICE.routes.all if route.path.startswith("/v3/")}
+    assert {each for each in first if not each.startswith("{")} <= COLLECTIONS
 
 
 @pytest.mark.parametrize("body", [

@@ -17,7 +17,7 @@ COLLECTIONS = frozenset((
     "os-quota-sets", "os-quota-class-sets", "limits", "os-services", "os-hosts", "scheduler-stats", "capabilities",
     "os-availability-zone", "messages", "groups", "group_types", "group_snapshots", "os-volume-manage",
     "os-snapshot-manage", "manageable_volumes", "manageable_snapshots", "default-types", "extensions",
-    "resource_filters", "workers", "clusters", "pileus"))
+    "resource_filters", "workers", "clusters", "consistencygroups", "cgsnapshots", "pileus"))
 
 
 class Link(msgspec.Struct, frozen=True):
