@@ -145,6 +145,10 @@ def _network(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v2.0/flavors/{flavor_id}/service_profiles": {"service_profile": {"id": known["service_profile_id"]}},
         "POST /v2.0/service_profiles": {"service_profile": {"metainfo": "m"}},
         "POST /v2.0/address-scopes": {"address_scope": {"name": "s", "ip_version": 4}},
+        "PUT /v2.0/subnetpools/{subnetpool_id}/add_prefixes": {"prefixes": ["10.77.0.0/16"]},
+        "PUT /v2.0/subnetpools/{subnetpool_id}/remove_prefixes": {"prefixes": ["10.78.0.0/16"]},
+        "PUT /v2.0/subnetpools/{subnetpool_id}/onboard_network_subnets": {"network_id": network},
+        "POST /v2.0/agents/{l3_agent_id}/l3-routers": {"router_id": known["router_id"]},
         "POST /v2.0/trunks": {"trunk": {"port_id": known["parent_id"]}},
         "PUT /v2.0/trunks/{trunk_id}/add_subports": {"sub_ports": [{
             "port_id": known["next_subport_id"], "segmentation_type": "vlan", "segmentation_id": 5}]},

@@ -42,6 +42,13 @@ CREATE TABLE address_scope (
 
 CREATE INDEX address_scope_by_project ON address_scope (project_id, id);
 
+CREATE TABLE agent (
+    id VARCHAR(36) NOT NULL,
+    admin_state_up BOOLEAN NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    CONSTRAINT agent_pk PRIMARY KEY (id)
+);
+
 CREATE TABLE auto_allocated_topology (
     project_id VARCHAR(64) NOT NULL,
     network_id VARCHAR(36) NOT NULL,
@@ -252,7 +259,7 @@ CREATE TABLE port (
     allowed_address_pairs TEXT NOT NULL,
     extra_dhcp_opts TEXT NOT NULL,
     dns_name VARCHAR(255) NOT NULL,
-    dns_domain VARCHAR(255) NOT NULL, qos_policy_id VARCHAR(36) CONSTRAINT port_qos_policy_id_fk REFERENCES qos_policy (id),
+    dns_domain VARCHAR(255) NOT NULL, qos_policy_id VARCHAR(36) CONSTRAINT port_qos_policy_id_fk REFERENCES qos_policy (id), propagate_uplink_status BOOLEAN, hints TEXT, data_plane_status VARCHAR(16),
     CONSTRAINT port_pk PRIMARY KEY (id),
     CONSTRAINT port_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id),
     CONSTRAINT port_network_id_mac_address_uq UNIQUE (network_id, mac_address)
@@ -490,7 +497,7 @@ CREATE TABLE subnet (
     dns_nameservers TEXT NOT NULL,
     host_routes TEXT NOT NULL,
     subnetpool_id VARCHAR(36),
-    last_given VARCHAR(32) NOT NULL,
+    last_given VARCHAR(32) NOT NULL, service_types TEXT,
     CONSTRAINT subnet_pk PRIMARY KEY (id),
     CONSTRAINT subnet_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id),
     CONSTRAINT subnet_subnetpool_id_fk FOREIGN KEY(subnetpool_id) REFERENCES subnetpool (id)

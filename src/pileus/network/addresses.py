@@ -155,3 +155,17 @@ def _blocking(used: list[tuple[int, int]], starts: list[int], first: int, last: 
 def summarized(prefixes: Iterable[str]) -> list[str]:
     """The same addresses in as few prefixes as possible."""
     return [str(net) for net in collapse_addresses([ip_network(p) for p in prefixes])]  # type: ignore[type-var]
+
+
+def without(prefixes: Iterable[str], gone: Sequence[Net]) -> list[str]:
+    """The prefixes but for the addresses that are gone."""
+    left: list[Net] = [ip_network(prefix) for prefix in prefixes]
+    for hole in gone:
+        kept: list[Net] = []
+        for net in left:
+            if not net.overlaps(hole):  # type: ignore[arg-type]
+                kept.append(net)
+            elif net.prefixlen < hole.prefixlen:
+                kept.extend(net.address_exclude(hole))  # type: ignore[arg-type]
+        left = kept
+    return [str(net) for net in left]

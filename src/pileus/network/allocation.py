@@ -70,7 +70,7 @@ class Giver:
         if asker.device_owner != ROUTER_INTERFACE and fixed_ips != []:
             have = {address.subnet_id for address in found}
             for subnet in self.of_network[asker.network_id]:
-                if subnet.is_auto and subnet.id not in have:
+                if subnet.is_auto and subnet.id not in have and subnet.serves(asker.device_owner):
                     found.append(await self._automatic(asker, subnet, len(found)))
         return found
 
@@ -79,11 +79,12 @@ class Giver:
             await self.tx.execute(subnets.update().where(subnets.c.id == subnet_id).values(last_given=number))
 
     async def _usual(self, asker: Asker) -> list[tuple[Subnet, str]]:
-        """One address of each IP version the network has subnets for."""
+        """One address of each IP version the network has subnets for; those meant for the port's owner come first."""
         found = []
         for version in (4, 6):
-            candidates = [subnet for subnet in self.of_network[asker.network_id]
-                          if subnet.ip_version == version and not subnet.is_auto]
+            candidates = [subnet for subnet in self.of_network[asker.network_id] if subnet.ip_version == version
+                          and not subnet.is_auto and subnet.serves(asker.device_owner)]
+            candidates.sort(key=lambda subnet: not subnet.service_types)
             for subnet in candidates:
                 ip = await self._free(subnet)
                 if ip is not None:

@@ -90,4 +90,38 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "trunk-details": ("Trunk port details", "Parent ports tell of their trunks"),
     "tag": ("Tag support", "Networks have tags"),
     "tag-ext": ("Tag support for resources", "Other resources have tags, too"),
+    "aap-reject-multicast": (
+        "Allowed address pairs reject multicast extension", "Pairs of multicast addresses are refused"),
+    "agent_sort_key": ("Agents Sort Key", "Agents can be sorted"),
+    "availability_zone_filter": ("Availability Zone Filter Extension", "Availability zones can be filtered"),
+    "data-plane-status": ("Port data plane status extension", "Ports keep what is said of the data plane below them"),
+    "dns-domain-ports": ("dns_domain for ports", "Ports have domains of their own"),
+    "expose-port-forwarding-in-fip": (
+        "Expose Floating IP port forwardings", "Floating IPs tell of their port forwardings"),
+    "floatingip-autodelete-internal": (
+        "Autodelete floating IPs of internal networks", "Unused floating IPs go when their network is internal"),
+    "floatingip-pools": ("Floating IP Pools Extension", "The subnets that floating IPs can be had from"),
+    "l3_agent_scheduler": ("L3 Agent Scheduler", "Routers can be moved between hosts by hand"),
+    "network-ip-availability-details": (
+        "Network IP Availability Details Extension", "The same for pools and ranges apart"),
+    "port-hints": ("Port hints", "Ports keep hints for switches"),
+    "port-mac-address-regenerate": ("Neutron Port MAC address regenerate", "Ports can be given a new MAC address"),
+    "port-security-groups-filtering": ("Port filtering on security groups", "Ports can be listed by security group"),
+    "port-trusted-vif": ("Port trusted vif", "Ports tell whether they are trusted"),
+    "qos-port-network-policy": ("QoS port network policy ID", "Ports tell the policy of their network"),
+    "qos-rule-type-filter": (
+        "Allow to filter the list of QoS rule types", "Rule types can be listed by what is supported"),
+    "quota-check-limit-default": (
+        "Quota engine limit check by default", "Quotas below what is used are refused unless forced"),
+    "router-enable-snat": ("Router enable_snat flag", "Routers tell whether they translate addresses"),
+    "security-groups-name-restrictions": ("Security group name restrictions", "Names of groups are printable and bare"),
+    "subnet-service-types": ("Subnet service types", "Subnets can be meant for ports of some owners"),
+    "subnet_onboard": ("Subnet Onboard", "Subnets can be taken into a subnet pool"),
+    "subnetpool-prefix-ops": (
+        "Subnet Pool Prefix Operations", "Prefixes are added and removed without a word of the others"),
+    "tag-creation": ("Tag creation extension", "Several tags can be added at once"),
+    "tag-ports-during-bulk-creation": ("Tag Ports During Bulk Creation", "New ports can have tags"),
+    "uplink-status-propagation": (
+        "Uplink status propagation extension", "Ports keep whether they follow the state of their uplink"),
+    "uplink-status-propagation-updatable": ("Uplink status propagation updatable extension", "And it can be changed"),
 }

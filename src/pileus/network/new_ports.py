@@ -12,6 +12,7 @@ from pileus.network import faults
 from pileus.network.allocation import Asker, Giver, Wanted
 from pileus.network.model import ports as port_model
 from pileus.network.model import subnets as subnet_model
+from pileus.network.model.base import tags
 from pileus.network.model.ports import Port, ports
 from pileus.network.model.subnets import Address, addresses
 
@@ -22,12 +23,14 @@ class NewPort(msgspec.Struct, frozen=True, kw_only=True):
     port: Port
     fixed_ips: Sequence[Wanted] | None = None
     group_ids: list[str] = []
+    tags: list[str] = []
 
 
 class MadePort(msgspec.Struct, frozen=True, kw_only=True):
     port: Port
     addresses: list[Address]
     group_ids: list[str]
+    tags: list[str] = []
 
 
 async def add_ports(tx: Connection, mac_prefix: str, new: Sequence[NewPort]) -> list[MadePort]:
@@ -44,10 +47,12 @@ async def add_ports(tx: Connection, mac_prefix: str, new: Sequence[NewPort]) -> 
         await db.add(tx, ports, *rows)
         await db.add(tx, addresses, *(address for one in given for address in one))
         await port_model.set_groups(tx, {each.port.id: each.group_ids for each in new})
+        if labels := [{"resource_id": each.port.id, "tag": tag} for each in new for tag in each.tags]:
+            await tx.execute(tags.insert(), labels)
     except db.Taken as error:
         raise db.Collision(str(error)) from error
     await giver.finish()
-    return [MadePort(port=row, addresses=one, group_ids=list(each.group_ids))
+    return [MadePort(port=row, addresses=one, group_ids=list(each.group_ids), tags=each.tags)
             for row, one, each in zip(rows, given, new, strict=True)]
 
 

@@ -12,6 +12,7 @@ from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
 from pileus.network.model import address_scopes, metering, qos, trunks
+from pileus.network.model import hosts as host_model
 from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host
@@ -59,6 +60,8 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
     for network_id, host in await rows(conn, sa.select(exclusions.c.network_id, exclusions.c.host).order_by(
             exclusions.c.host)):
         without_dhcp[network_id].append(host)
+    off = await host_model.switched_off(conn)
+    without = [host.name for host in hosts if off & {host.id, host.part(host_model.DHCP)}]
     usual = {network.id: network.qos_policy_id for network in nets if network.qos_policy_id}
 
     def obeyed(port: Port) -> records.Qos | None:
@@ -67,7 +70,8 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
     under = {port_id: records.Under(port_id=parent, vlan=number)
              for port_id, (parent, number) in (await trunks.steered(conn)).items()}
     return records.Records(
-        networks=tuple(_network(network, without_dhcp[network.id], dns_domain) for network in nets),
+        networks=tuple(_network(network, sorted({*without_dhcp[network.id], *without}), dns_domain)
+                       for network in nets),
         subnets=tuple(_subnet(subnet, servers.get(subnet.id), scopes.get(subnet.subnetpool_id or ""))
                       for subnet in ranges),
         ports=tuple(port_record(port, own, groups, network_up=port.network_id in up, qos=obeyed(port),

@@ -44,3 +44,13 @@ class ScopeAffinity(BadRequest):
 class PoolAffinity(BadRequest):
     code = "NetworkSubnetPoolAffinityError"
     message = "Subnets hosted on the same network must be allocated from the same subnet pool."
+
+
+class PrefixInUse(BadRequest):
+    code = "IllegalSubnetPoolPrefixUpdate"
+    message = "Illegal update to prefixes: one or more of the prefixes to be removed is in use by a subnet."
+
+
+class SubnetInPool(Conflict):
+    code = "IllegalSubnetPoolUpdate"
+    message = "Subnet {subnet_id} is of subnet pool {subnetpool_id} already."

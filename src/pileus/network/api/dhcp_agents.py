@@ -25,10 +25,7 @@ routes = Routes()
 
 
 async def _host(conn: Connection, agent_id: str) -> Host:
-    found = next((host for host in await hosts.every(conn) if agents.dhcp_id(host) == agent_id), None)
-    if found is None:
-        raise faults.AgentNotFound(agent_id=agent_id)
-    return found
+    return (await agents.of_kind(conn, agent_id, hosts.DHCP)).host
 
 
 async def _excluded(conn: Connection, host: str) -> set[str]:
@@ -61,7 +58,7 @@ async def add_network(ctx: Ctx, host: Host, body: NetworkNamed) -> None:
         gone = await db.update(tx, exclusions.delete().where(
             exclusions.c.network_id == body.network_id, exclusions.c.host == host.name))
         if not gone:
-            raise faults.DhcpAlready(network_id=body.network_id, agent_id=agents.dhcp_id(host))
+            raise faults.DhcpAlready(network_id=body.network_id, agent_id=host.part(hosts.DHCP))
         app(ctx).changed(tx)
 
 
@@ -71,7 +68,7 @@ async def remove_network(ctx: Ctx, host: Host, network_id: str) -> None:
     async with ctx.db.write() as tx:
         await networks.get(tx, network_id)
         if network_id in await _excluded(tx, host.name):
-            raise faults.DhcpNot(network_id=network_id, agent_id=agents.dhcp_id(host))
+            raise faults.DhcpNot(network_id=network_id, agent_id=host.part(hosts.DHCP))
         try:
             await tx.execute(exclusions.insert().values(network_id=network_id, host=host.name))
         except db.Taken as error:
@@ -88,5 +85,6 @@ async def list_agents(ctx: Ctx, network: Network) -> Page[dict[str, Any]]:
     async with ctx.db.read() as reader:
         left_out = set(await db.scalars(reader, sa.select(exclusions.c.host).where(
             exclusions.c.network_id == network.id)))
-        serving = [host for host in await hosts.every(reader) if host.name not in left_out and not network.external]
-    return Page([agents.view(ctx, host, dhcp=True) for host in serving])
+        serving = [agent for agent in await agents.every(reader) if agent.kind == hosts.DHCP
+                   and agent.host.name not in left_out and not network.external]
+    return Page([agents.view(ctx, agent) for agent in serving])

@@ -15,7 +15,7 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import faults
+from pileus.network import agent_faults, faults
 from pileus.network.addresses import canonical
 from pileus.network.allocation import Wanted
 from pileus.network.api import listing
@@ -62,6 +62,7 @@ class FloatingIpUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     port_id: str | None | UnsetType = UNSET
     fixed_ip_address: str | None | UnsetType = UNSET
     qos_policy_id: str | None | UnsetType = UNSET
+    router_id: str | None | UnsetType = UNSET
 
 
 class FloatingIpCreate(FloatingIpUpdate, kw_only=True, forbid_unknown_fields=True):
@@ -161,6 +162,8 @@ async def create_floating_ips(ctx: Ctx, body: list[FloatingIpCreate]) -> list[Fl
                 updated_at=now, floating_network_id=port.network_id, floating_ip_address=address,
                 floating_port_id=port.id, dns_name=each.dns_name, dns_domain=each.dns_domain,
                 qos_policy_id=None if each.qos_policy_id is UNSET else each.qos_policy_id)
+            if each.router_id and not each.port_id:
+                raise faults.BadFloatingIpRequest(reason="router_id cannot be specified without a port_id")
             if each.port_id:
                 row = msgspec.structs.replace(row, **await inside(ctx, tx, row, each))
             elif each.fixed_ip_address:
@@ -212,7 +215,8 @@ async def _outside(ctx: Ctx, tx: Connection, body: FloatingIpCreate) -> tuple[Po
 
 async def _any_address(tx: Connection, network_id: str) -> list[Wanted]:
     """One IPv4 address of whichever subnet has one left."""
-    found = [Wanted(subnet_id=s.id) for s in await subnets.of_network(tx, network_id) if s.ip_version == 4]
+    found = [Wanted(subnet_id=s.id) for s in await subnets.of_network(tx, network_id)
+             if s.ip_version == 4 and s.serves(FLOATING_IP)]
     if not found:
         raise faults.BadFloatingIpRequest(reason=f"Network {network_id} does not contain any IPv4 subnet")
     return found
@@ -241,7 +245,10 @@ async def inside(ctx: Ctx, tx: Connection, row: FloatingIp, body: FloatingIpUpda
         raise faults.BadFloatingIpRequest(reason=f"Port {port.id} " + (
             many if four else "does not have fixed IPv4 addresses, floating IPs cannot be assigned"))
     await _must_be_unserved(tx, row, port.id, chosen.ip)
-    router_id = await _router_between(tx, chosen.subnet_id, row.floating_network_id)
+    if body.router_id:
+        router_id = await _named_router(ctx, tx, str(body.router_id), row.floating_network_id)
+    else:
+        router_id = await _router_between(tx, chosen.subnet_id, row.floating_network_id)
     if router_id is None:
         raise faults.NotReachable(network_id=row.floating_network_id, subnet_id=chosen.subnet_id, port_id=port.id)
     return {"port_id": port.id, "fixed_ip_address": chosen.ip, "router_id": router_id, "status": "DOWN"}
@@ -255,6 +262,16 @@ async def _must_be_unserved(tx: Connection, row: FloatingIp, port_id: str, fixed
     if other is not None:
         raise faults.FloatingIpPortTaken(ip=row.floating_ip_address, port_id=port_id, fixed_ip=fixed_ip,
                                          network_id=row.floating_network_id)
+
+
+async def _named_router(ctx: Ctx, tx: Connection, router_id: str, external_id: str) -> str:
+    """The router that the client knows to lead to the port, be it by routes through others."""
+    router = await routers.lock(tx, router_id)
+    if not (sees_all(ctx) or router.project_id == ctx.caller.project_id):
+        raise faults.RouterNotFound(router_id=router_id)
+    if router.gateway_network_id != external_id:
+        raise agent_faults.RouterElsewhere(router_id=router_id, network_id=external_id)
+    return router.id
 
 
 async def _router_between(tx: Connection, subnet_id: str, external_id: str) -> str | None:
@@ -282,10 +299,13 @@ async def update_floating_ip(ctx: Ctx, floating: FloatingIp, body: FloatingIpUpd
         await must_have(ctx, tx, [body.qos_policy_id])
         if body.port_id and (await port_forwardings.of_floating_ips(tx, [floating.id]))[floating.id]:
             raise faults.FloatingIpInUse(floatingip_id=floating.id)
-        if body.port_id is UNSET and body.fixed_ip_address is not UNSET and floating.port_id:
-            body = FloatingIpUpdate(port_id=floating.port_id, fixed_ip_address=body.fixed_ip_address)
+        if body.port_id is UNSET and (body.fixed_ip_address, body.router_id) != (UNSET, UNSET) and floating.port_id:
+            body = FloatingIpUpdate(port_id=floating.port_id, fixed_ip_address=body.fixed_ip_address,
+                                    router_id=body.router_id)
         if body.port_id is not UNSET and body.port_id:
             values |= await inside(ctx, tx, floating, body)
+        elif body.router_id:
+            raise faults.BadFloatingIpRequest(reason="router_id cannot be specified without a port_id")
         elif "port_id" in values:
             if body.fixed_ip_address:
                 raise faults.BadFloatingIpRequest(reason="fixed_ip_address cannot be specified without a port_id")

@@ -283,6 +283,8 @@ async def _settle_sharing(tx: Connection, row: Network, now: float) -> None:
 async def _may_become(tx: Connection, network: Network, values: dict[str, Any]) -> None:
     of_network = ports.c.network_id == network.id
     if network.external and values.get("external") is False:
+        await _drop_spare_floating_ips(tx, network)
+    if network.external and values.get("external") is False:
         used = sa.select(ports.c.id).where(of_network, ports.c.device_owner.in_((ROUTER_GATEWAY, "network:floatingip")))
         if await db.scalar(tx, used.limit(1)) is not None:
             raise faults.ExternalNetworkInUse(network_id=network.id)

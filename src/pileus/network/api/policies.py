@@ -20,6 +20,8 @@ RULES = (
     *(Rule(f"get_network:{name}", ADMIN) for name in PROVIDER),
     *(Rule(f"{verb}_port:{name}", ADMIN_OR_SERVICE) for verb in ("create", "update") for name in (
         "binding:host_id", "binding:profile")),
+    *(Rule(f"{verb}_port:{name}", ADMIN) for verb in ("create", "update") for name in ("trusted", "hints")),
+    Rule("update_port:data_plane_status", f"{ADMIN} or role:data_plane_integrator"),
     *(Rule(f"get_port:{name}", ADMIN_OR_SERVICE) for name in (*BINDING, "resource_request")),
     *(Rule(f"{verb}_port:{name}", TRUSTED) for verb in ("create", "update") for name in (
         "fixed_ips:ip_address", "mac_address", "port_security_enabled", "allowed_address_pairs")),

@@ -47,7 +47,6 @@ class ForwardingCreate(ForwardingUpdate, kw_only=True, forbid_unknown_fields=Tru
 
 class ForwardingView(msgspec.Struct, kw_only=True):
     id: str
-    floatingip_id: str
     internal_port_id: str
     internal_ip_address: str
     internal_port: int | None
@@ -62,7 +61,7 @@ class ForwardingView(msgspec.Struct, kw_only=True):
 def view(row: PortForwarding) -> ForwardingView:
     single = row.external_port == row.external_last
     return ForwardingView(
-        id=row.id, floatingip_id=row.floatingip_id, internal_port_id=row.internal_port_id,
+        id=row.id, internal_port_id=row.internal_port_id,
         internal_ip_address=row.internal_ip_address, internal_port=row.internal_port if single else None,
         internal_port_range=f"{row.internal_port}:{row.internal_last}",
         external_port=row.external_port if single else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -17,11 +17,13 @@ from pileus.network.allocation import Wanted
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing
 from pileus.network.api.shapes import (
+    MANY_TAGS,
     Changed,
     Id,
     MaybeBool,
     ProjectId,
     Standard,
+    Tag,
     Text,
     app,
     sees_all,
@@ -37,6 +39,20 @@ from pileus.network.placement_request import resource_request
 
 Mac = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$")]
 VNIC_TYPES = ("normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa")
+
+
+class OtherConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    tx_steering: Literal["thread", "hash"] | UnsetType = msgspec.field(name="tx-steering", default=UNSET)
+
+
+class SwitchHints(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    other_config: OtherConfig | UnsetType = UNSET
+
+
+class Hints(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a switch may make faster if it can; no engine of ours is one that is hinted at."""
+
+    openvswitch: SwitchHints | UnsetType = UNSET
 
 
 class PortUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +73,10 @@ class PortUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     host: Text | None | UnsetType = msgspec.field(name="binding:host_id", default=UNSET)
     vnic_type: Text | UnsetType = msgspec.field(name="binding:vnic_type", default=UNSET)
     profile: dict[str, Any] | None | UnsetType = msgspec.field(name="binding:profile", default=UNSET)
+    trusted: MaybeBool = UNSET
+    propagate_uplink_status: MaybeBool = UNSET
+    hints: Hints | None | UnsetType = UNSET
+    data_plane_status: Literal["ACTIVE", "DOWN"] | None | UnsetType = UNSET
 
 
 class PortCreate(PortUpdate, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +84,7 @@ class PortCreate(PortUpdate, kw_only=True, forbid_unknown_fields=True):
     tenant_id: ProjectId = UNSET
     network_id: Id
     id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f-]{36}$")] | UnsetType = UNSET
+    tags: Annotated[list[Tag], msgspec.Meta(max_length=MANY_TAGS)] | None = None
 
 
 class FixedIp(msgspec.Struct, gc=False):
@@ -105,6 +126,11 @@ class PortView(Standard, kw_only=True, gc=False):
     dns_domain: str
     dns_assignment: list[DnsAssignment]
     qos_policy_id: str | None
+    qos_network_policy_id: str | None
+    propagate_uplink_status: bool
+    data_plane_status: str | None
+    hints: dict[str, Any] | None | UnsetType = UNSET
+    trusted: bool | None | UnsetType = UNSET
     trunk_details: TrunkDetails | UnsetType = UNSET
     resource_request: dict[str, Any] | None | UnsetType = UNSET
     vnic_type: str = msgspec.field(name="binding:vnic_type")
@@ -167,7 +193,8 @@ PORT = Target(seen, missing=faults.PortNotFound, facts=facts)
 LISTING = Listing(
     collection="ports", table=ports.ports, row=Port,
     columns=listing.columns_of(
-        ports.ports, "vif_details", "profile", "allowed_address_pairs", "extra_dhcp_opts", host="binding:host_id",
+        ports.ports, "vif_details", "profile", "allowed_address_pairs", "extra_dhcp_opts", "hints",
+        host="binding:host_id",
         vnic_type="binding:vnic_type", vif_type="binding:vif_type"),
     filters={"fixed_ips": _by_address, "security_groups": lambda ids: ports.ports.c.id.in_(
         sa.select(port_groups.c.port_id).where(port_groups.c.security_group_id.in_(ids)))})
@@ -201,7 +228,10 @@ def view(row: Port, around: Around, domain: str, binding: bool) -> PortView:
         extra_dhcp_opts=row.extra_dhcp_opts, dns_name=row.dns_name, dns_domain=row.dns_domain,
         dns_assignment=[DnsAssignment(address.ip, name := row.dns_name or plain_name(address.ip), f"{name}.{suffix}")
                         for address in around.addresses],
-        qos_policy_id=row.qos_policy_id, trunk_details=_trunk(around.side),
+        qos_policy_id=row.qos_policy_id, qos_network_policy_id=around.side.network_policy_id,
+        propagate_uplink_status=row.propagate_uplink_status is not False, data_plane_status=row.data_plane_status,
+        hints=row.hints if binding else UNSET, trusted=row.profile.get("trusted") if binding else UNSET,
+        trunk_details=_trunk(around.side),
         resource_request=resource_request(row.id, row.vnic_type, around.side.least) if binding else UNSET,
         vnic_type=row.vnic_type,
         host=row.host if binding else UNSET, profile=row.profile if binding else UNSET,

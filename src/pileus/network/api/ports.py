@@ -88,13 +88,17 @@ async def create_ports(ctx: Ctx, body: list[PortCreate]) -> list[PortView]:
         made = await add_ports(tx, config.mac_prefix, new) if new else []
         app(ctx).changed(tx)
         again = await _rebound(ctx, tx, known, body) if known else {}
-    shows = ctx.allows("get_port:binding:host_id")
-    fresh = iter([_view_of(one, config.dns_domain, shows) for one in made])
+        fresh = iter(await _new_views(ctx, tx, made, nets))
     return [again[str(each.id)] if str(each.id) in known else next(fresh) for each in body]
 
 
-def _view_of(made: MadePort, domain: str, shows: bool) -> PortView:
-    return view(made.port, Around(addresses=made.addresses, side=Side(groups=sorted(made.group_ids))), domain, shows)
+async def _new_views(ctx: Ctx, tx: Connection, made: list[MadePort], nets: Mapping[str, Network]) -> list[PortView]:
+    """Nothing is read again of what was just made, unless policies make promises."""
+    if any(one.port.qos_policy_id or nets[one.port.network_id].qos_policy_id for one in made):
+        return await views(ctx, tx, [one.port for one in made])
+    shows, domain = ctx.allows("get_port:binding:host_id"), app(ctx).config.dns_domain
+    return [view(one.port, Around(addresses=one.addresses, side=Side(groups=sorted(one.group_ids), tags=one.tags)),
+                 domain, shows) for one in made]
 
 
 async def _known(ctx: Ctx, tx: Connection, body: list[PortCreate]) -> dict[str, Port]:
@@ -140,8 +144,10 @@ def _new(ctx: Ctx, asked: tuple[PortCreate, str, str], nets: Mapping[str, Networ
                  network_id=network.id, mac_address="", port_security_enabled=network.port_security_enabled)
     _may_set(ctx, body, Seen(blank, network), "create_port")
     values = _checked(texts(given(body)))
+    values["mac_address"] = values.get("mac_address") or ""
     fixed_ips, groups = values.pop("fixed_ips", None), values.pop("security_groups", None)
-    host = values.pop("host", "") or ""
+    host, tags = values.pop("host", "") or "", sorted(set(values.pop("tags", None) or []))
+    _trusting(blank, values)
     for name in ("id", "network_id"):
         values.pop(name, None)
     port = msgspec.structs.replace(blank, **values)
@@ -151,14 +157,17 @@ def _new(ctx: Ctx, asked: tuple[PortCreate, str, str], nets: Mapping[str, Networ
     _check_security(port, groups)
     if host:
         port = msgspec.structs.replace(port, **binding.bound(app(ctx).judge, port, network, host))
-    return NewPort(port=port, fixed_ips=fixed_ips, group_ids=list(dict.fromkeys(groups)))
+    return NewPort(port=port, fixed_ips=fixed_ips, group_ids=list(dict.fromkeys(groups)), tags=tags)
 
 
 def _may_set(ctx: Ctx, body: PortUpdate, seen: Seen, verb: str) -> None:
     target = facts(seen) | {"device_owner_kind": (body.device_owner or "").partition(":")[0]}
     asked = {
         "binding:host_id": body.host not in (UNSET, None, ""), "binding:profile": bool(body.profile),
-        "mac_address": bool(body.mac_address), "port_security_enabled": body.port_security_enabled is not UNSET,
+        "mac_address": bool(body.mac_address) or body.mac_address is None and verb == "update_port",
+        "trusted": body.trusted is not UNSET, "hints": bool(body.hints),
+        "data_plane_status": body.data_plane_status is not UNSET,
+        "port_security_enabled": body.port_security_enabled is not UNSET,
         "allowed_address_pairs": bool(body.allowed_address_pairs), "device_owner": bool(body.device_owner),
         "fixed_ips:ip_address": any(fixed.ip_address for fixed in body.fixed_ips or ())}
     for name, is_asked in asked.items():
@@ -168,11 +177,10 @@ def _may_set(ctx: Ctx, body: PortUpdate, seen: Seen, verb: str) -> None:
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """The same values as columns have them."""
-    if "mac_address" in values:
-        if values["mac_address"] is None:
-            del values["mac_address"]
-        else:
-            values["mac_address"] = values["mac_address"].lower().replace("-", ":")
+    if values.get("mac_address"):
+        values["mac_address"] = values["mac_address"].lower().replace("-", ":")
+    if values.get("hints"):
+        values["hints"] = msgspec.to_builtins(values["hints"])
     if values.get("vnic_type", "normal") not in VNIC_TYPES:
         raise faults.InvalidInput(reason=f"'{values['vnic_type']}' is not in {list(VNIC_TYPES)}")
     if values.get("allowed_address_pairs", UNSET) is not UNSET:
@@ -188,8 +196,19 @@ def _pair(pair: AddressPair) -> AddressPair:
         ip = ip_network(pair.ip_address, strict=False)
     except ValueError:
         raise faults.InvalidInput(reason=f"'{pair.ip_address}' is not a valid IP address") from None
+    if ip.is_multicast:
+        raise faults.InvalidInput(reason=f"'{pair.ip_address}' is a multicast address, which no port has for its own")
     text = str(ip) if "/" in pair.ip_address else str(ip.network_address)
     return AddressPair(text, pair.mac_address.lower() if pair.mac_address else None)
+
+
+def _trusting(port: Port, values: dict[str, Any]) -> None:
+    """Whether the port is trusted is told beside the binding's profile and in it, whoever sets the profile."""
+    said = values.pop("trusted", UNSET)
+    if said is UNSET:
+        said = port.profile.get("trusted", UNSET) if "profile" in values else UNSET
+    if said is not UNSET:
+        values["profile"] = values.get("profile", port.profile) | {"trusted": said}
 
 
 def _check_security(port: Port, group_ids: list[str]) -> None:
@@ -233,9 +252,12 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
         await must_have(ctx, tx, [body.qos_policy_id])
         if groups is not UNSET:
             await _must_have_groups(ctx, tx, [groups or []])
+        _trusting(port, values)
         have: list[str] = (await ports.groups_of(tx, [port.id]))[port.id] if groups is UNSET else groups or []
         if "extra_dhcp_opts" in values:
             values["extra_dhcp_opts"] = _merged(port.extra_dhcp_opts, values["extra_dhcp_opts"])
+        if "mac_address" in values and not values["mac_address"]:
+            values["mac_address"] = (await ports.free_macs(tx, app(ctx).config.mac_prefix, [port.network_id]))[0]
         values = _changes(ctx, seen, values)
         after = msgspec.structs.replace(port, **values)
         if port.port_security_enabled and not after.port_security_enabled and have and groups is UNSET:

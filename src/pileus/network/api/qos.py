@@ -20,6 +20,7 @@ from pileus.network import faults, policy_faults
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import GRANTED_SHOW
+from pileus.network.api.rbac_policies import must_be_spare
 from pileus.network.api.shapes import (
     Changed,
     Created,
@@ -116,8 +117,10 @@ async def show_policy(ctx: Ctx, policy: QosPolicy) -> PolicyView:
 
 
 @routes.post("/v2.0/qos/policies", envelope="policy", bulk="policies", status=201,
-             policy=Rule("create_policy", ADMIN))
+             policy=Rule("create_policy", ADMIN), check=False)
 async def create_policies(ctx: Ctx, body: list[PolicyCreate]) -> list[PolicyView]:
+    """What is wrong with a body is told to anybody."""
+    must_allow(ctx, "create_policy")
     now, made = ctx.clock(), []
     async with ctx.db.write() as tx:
         for each in body:
@@ -132,6 +135,11 @@ async def _settle(tx: Connection, row: QosPolicy, body: PolicyUpdate, now: float
     if body.shared is True:
         await rbac.share_with_all(tx, "qos_policy", row, rbac.SHARED, now)
     elif body.shared is False:
+        c = rbac.policies.c
+        everybodys = await db.one(tx, sa.select(rbac.policies).where(
+            c.object_id == row.id, c.action == rbac.SHARED, c.target_project == rbac.EVERYBODY), rbac.RbacPolicy)
+        if everybodys is not None:
+            await must_be_spare(tx, everybodys, None)
         await rbac.share_no_more(tx, row.id, rbac.SHARED)
     wanted = row.default_of if body.is_default is UNSET else row.project_id if body.is_default else None
     if wanted == row.default_of:
@@ -144,8 +152,13 @@ async def _settle(tx: Connection, row: QosPolicy, body: PolicyUpdate, now: float
         raise db.Collision(str(error)) from error
 
 
-@routes.put(ONE, envelope="policy", target=POLICY, policy=Rule("update_policy", ADMIN))
+@routes.put(ONE, envelope="policy", target=POLICY, policy=Rule("update_policy", ADMIN), check=False)
 async def update_policy(ctx: Ctx, policy: QosPolicy, body: PolicyUpdate) -> PolicyView:
+    async with ctx.db.read() as reader:
+        if not (ctx.allows("get_policy", {"project_id": policy.project_id})
+                or await granted(reader, policy, ctx.caller)):
+            raise policy_faults.QosPolicyNotFound(policy_id=policy.id)
+    must_allow(ctx, "update_policy", {"project_id": policy.project_id})
     check_revision(ctx, policy)
     values, now = texts(given(body)), ctx.clock()
     for name in ("shared", "is_default"):
@@ -327,6 +340,9 @@ for _kind, _update in UPDATES.items():
 @routes.get("/v2.0/qos/rule-types", envelope="rule_types", policy=Rule("get_rule_type", ANYONE))
 async def list_types(ctx: Ctx, query: Query) -> Page[dict[str, Any]]:
     """All of them are supported, and all of ours are."""
+    unknown = [name for name in query if name not in ("type", "fields", "all_rules", "all_supported")]
+    if unknown:
+        raise faults.InvalidFilter(names=unknown)
     wanted = [kind for kind in qos.KINDS if not query.get("type") or kind in query["type"]]
     return Page([{"type": kind} for kind in wanted])
 

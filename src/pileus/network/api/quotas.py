@@ -32,7 +32,7 @@ class QuotaUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     security_group_rule: Limit = UNSET
     rbac_policy: Limit = UNSET
     trunk: Limit = UNSET
-    check_limit: bool = False
+    check_limit: bool = True             # said by older clients; it is so unless they force it
     force: bool = False
 
 
@@ -83,14 +83,13 @@ async def show_details(ctx: Ctx, whose: Whose) -> dict[str, Any]:
 @routes.put("/v2.0/quotas/{project_id}", envelope="quota", target=PROJECT, policy=UPDATE)
 async def update_quota(ctx: Ctx, whose: Whose, body: QuotaUpdate) -> dict[str, int]:
     async with ctx.db.write() as tx:
-        await security_groups.project(tx, whose.project_id, ctx.clock())
-        for resource in COUNTED:
-            limit = getattr(body, resource)
-            if limit is UNSET:
-                continue
-            used = await quotas.used(tx, whose.project_id, resource) if body.check_limit else 0
+        wanted = {name: limit for name in COUNTED if (limit := getattr(body, name)) is not UNSET}
+        for resource, limit in wanted.items():
+            used = 0 if body.force else await quotas.used(tx, whose.project_id, resource)
             if 0 <= limit < used:
                 raise faults.InvalidQuota(limit=limit, resource=resource, used=used)
+        await security_groups.project(tx, whose.project_id, ctx.clock())
+        for resource, limit in wanted.items():
             await quotas.set_limit(tx, whose.project_id, resource, limit)
         return await quotas.limits(tx, whose.project_id, app(ctx).config.quotas)
 

@@ -181,7 +181,8 @@ async def update_policy(ctx: Ctx, policy: RbacPolicy, body: RbacUpdate) -> RbacV
     async with ctx.db.write() as tx:
         if body.target_project != policy.target_project:
             if body.target_project != EVERYBODY:
-                await _must_be_spare(tx, policy, body.target_project)
+                keeps = policy.object_type == "network"          # what a network's new target uses may stay
+                await must_be_spare(tx, policy, body.target_project if keeps else None)
             try:
                 policy = await base.change(tx, rbac.policies, policy, now, target_project=body.target_project)
             except db.Taken as error:
@@ -194,14 +195,15 @@ async def update_policy(ctx: Ctx, policy: RbacPolicy, body: RbacUpdate) -> RbacV
 @routes.delete(ONE, target=POLICY, policy=Rule("delete_rbac_policy", MEMBER))
 async def delete_policy(ctx: Ctx, policy: RbacPolicy) -> None:
     async with ctx.db.write() as tx:
-        await _must_be_spare(tx, policy, None)
+        await must_be_spare(tx, policy, None)
         await base.remove(tx, rbac.policies, policy.id)
         await _mirror(tx, policy, ctx.clock())
         app(ctx).changed(tx)
 
 
-async def _must_be_spare(tx: Connection, policy: RbacPolicy, except_for: str | None) -> None:
-    """Nobody who could use the thing by this policy only does so now."""
+async def must_be_spare(tx: Connection, policy: RbacPolicy, except_for: str | None) -> None:
+    """Nobody who could use the thing by this policy only does so now; of a QoS policy shared with all, not its owner
+    either."""
     table = TABLES[policy.object_type]
     owner_id = await db.scalar(tx, sa.select(table.c.project_id).where(table.c.id == policy.object_id))
     c = rbac.policies.c
@@ -210,7 +212,9 @@ async def _must_be_spare(tx: Connection, policy: RbacPolicy, except_for: str | N
     if EVERYBODY in others:
         return
     for users in _users(policy):
-        query = users.where(_project(users) != owner_id)
+        query = users
+        if policy.object_type != "qos_policy" or policy.target_project != EVERYBODY:
+            query = query.where(_project(users) != owner_id)
         if policy.target_project != EVERYBODY:
             query = query.where(_project(users) == policy.target_project)
         query = query.where(_project(users).not_in([*others, *filter(None, [except_for])]))

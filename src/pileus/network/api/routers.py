@@ -68,6 +68,7 @@ class RouterView(Standard, kw_only=True):
     admin_state_up: bool
     status: str
     external_gateway_info: dict[str, Any] | None
+    enable_snat: bool
     routes: list[HostRoute]
     availability_zones: list[str] = []
     availability_zone_hints: list[str] = []
@@ -99,7 +100,8 @@ async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[Rout
                 "qos_policy_id": row.qos_policy_id}
         found.append(RouterView(
             **standard(row, tags[row.id]), admin_state_up=row.admin_state_up, status=row.status,
-            external_gateway_info=gateway, routes=row.routes, availability_zones=["nova"] if row.host else []))
+            external_gateway_info=gateway, enable_snat=row.enable_snat, routes=row.routes,
+            availability_zones=["nova"] if row.host else []))
     return found
 
 
@@ -109,7 +111,7 @@ def visible(ctx: Ctx) -> sa.ColumnElement[bool] | None:
 
 ROUTER = Target(routers.get, missing=faults.RouterNotFound)
 LISTING = Listing(collection="routers", table=routers.routers, row=Router,
-                  columns=listing.columns_of(routers.routers, "routes", "host", "gateway_network_id", "enable_snat",
+                  columns=listing.columns_of(routers.routers, "routes", "host", "gateway_network_id",
                                              "qos_policy_id"))
 
 

@@ -21,6 +21,8 @@ Text = Annotated[str, msgspec.Meta(max_length=255)]
 UuidText = Annotated[str, msgspec.Meta(
     pattern="^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=36)]
+Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern="^[^,]*$")]
+MANY_TAGS = 50               # on one resource
 MaybeText = Text | None | UnsetType
 MaybeBool = bool | UnsetType
 ProjectId = Annotated[str, msgspec.Meta(max_length=64)] | UnsetType

@@ -16,8 +16,8 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import faults, pool_choice
-from pileus.network.addresses import Net, network_of, summarized
+from pileus.network import faults, pool_choice, scope_faults, subnet_rules
+from pileus.network.addresses import Net, network_of, summarized, without
 from pileus.network.api import listing
 from pileus.network.api.address_scopes import must_be_own, settle_pool
 from pileus.network.api.listing import Listing, Query
@@ -36,8 +36,8 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import base, quotas, rbac, security_groups
-from pileus.network.model.subnets import SubnetPool, get_pool, pools
+from pileus.network.model import base, networks, quotas, rbac, security_groups
+from pileus.network.model.subnets import SubnetPool, get_pool, of_network, pools, subnets
 
 routes = Routes()
 Length = Annotated[int, msgspec.Meta(ge=0, le=128)] | str | UnsetType
@@ -222,3 +222,78 @@ async def delete_pool(ctx: Ctx, pool: SubnetPool) -> None:
             await base.remove(tx, pools, pool.id)
     except db.Taken as error:
         raise faults.SubnetPoolInUse(subnetpool_id=pool.id) from error
+
+
+# -- prefixes -------------------------------------------------------------------------------
+
+
+class PrefixesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    prefixes: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+class PrefixesView(msgspec.Struct, kw_only=True):
+    prefixes: list[str]
+
+
+class NetworkNamed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    network_id: UuidText
+
+
+async def _refit(ctx: Ctx, tx: Connection, pool: SubnetPool, prefixes: Sequence[str]) -> PrefixesView:
+    """Make these the pool's prefixes. The pool is held."""
+    await must_be_own(ctx, tx, pool)
+    after = msgspec.structs.replace(pool, prefixes=summarized(prefixes))
+    await settle_pool(ctx, tx, after)
+    if after.prefixes != pool.prefixes:
+        await base.change(tx, pools, pool, ctx.clock(), prefixes=after.prefixes)
+        app(ctx).changed(tx)
+    return PrefixesView(prefixes=after.prefixes)
+
+
+def _of_version(pool: SubnetPool, prefixes: Sequence[str]) -> list[Net]:
+    nets = _nets(prefixes)
+    if nets[0].version != pool.ip_version:
+        raise faults.InvalidInput(reason=f"prefixes of the pool are of IP version {pool.ip_version}")
+    return nets
+
+
+@routes.put("/v2.0/subnetpools/{subnetpool_id}/add_prefixes", target=POOL, policy=Rule("add_prefixes", MEMBER))
+async def add_prefixes(ctx: Ctx, pool: SubnetPool, body: PrefixesAsked) -> PrefixesView:
+    added = _of_version(pool, body.prefixes)
+    async with ctx.db.write() as tx:
+        pool = await pool_choice.locked(tx, pool.id)
+        return await _refit(ctx, tx, pool, [*pool.prefixes, *map(str, added)])
+
+
+@routes.put("/v2.0/subnetpools/{subnetpool_id}/remove_prefixes", target=POOL, policy=Rule("remove_prefixes", MEMBER))
+async def remove_prefixes(ctx: Ctx, pool: SubnetPool, body: PrefixesAsked) -> PrefixesView:
+    """What subnets came from stays."""
+    gone = _of_version(pool, body.prefixes)
+    async with ctx.db.write() as tx:
+        pool = await pool_choice.locked(tx, pool.id)
+        taken = await db.scalars(tx, sa.select(subnets.c.cidr).where(subnets.c.subnetpool_id == pool.id))
+        if any(net.overlaps(used) for net in gone for used in map(network_of, taken) if used):  # type: ignore[arg-type]
+            raise scope_faults.PrefixInUse()
+        return await _refit(ctx, tx, pool, without(pool.prefixes, gone))
+
+
+@routes.put("/v2.0/subnetpools/{subnetpool_id}/onboard_network_subnets", target=POOL,
+            policy=Rule("onboard_network_subnets", MEMBER))
+async def onboard_subnets(ctx: Ctx, pool: SubnetPool, body: NetworkNamed) -> dict[str, Any]:
+    """The network's subnets of the pool's IP version become the pool's, and so do their prefixes."""
+    async with ctx.db.write() as tx:
+        network = await networks.lock(tx, body.network_id)
+        if not (sees_all(ctx) or network.project_id == ctx.caller.project_id):
+            raise faults.NetworkNotFound(network_id=network.id)
+        pool = await pool_choice.locked(tx, pool.id)
+        found = [s for s in await of_network(tx, network.id) if s.ip_version == pool.ip_version]
+        for subnet in found:
+            if subnet.subnetpool_id is not None:
+                raise scope_faults.SubnetInPool(subnet_id=subnet.id, subnetpool_id=subnet.subnetpool_id)
+        taken = await db.scalars(tx, sa.select(subnets.c.cidr).where(subnets.c.subnetpool_id == pool.id))
+        for subnet in found:
+            subnet_rules.check_overlap(subnet_rules.network_for(subnet.cidr, subnet.ip_version), taken, network.id)
+            await base.change(tx, subnets, subnet, ctx.clock(), subnetpool_id=pool.id)
+        if found:
+            await _refit(ctx, tx, pool, [*pool.prefixes, *(subnet.cidr for subnet in found)])
+    return {}

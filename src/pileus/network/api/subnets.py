@@ -44,6 +44,7 @@ routes = Routes()
 Version = Literal[4, 6, "4", "6"]
 BEHIND = 1000                # the place of an address that comes after all the others of its port
 Mode = str | None | UnsetType
+ServiceTypes = Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=255)]], msgspec.Meta(max_length=50)]
 Prefix = Annotated[int, msgspec.Meta(ge=0, le=128)] | Annotated[str, msgspec.Meta(pattern="^[0-9]{1,3}$")]
 
 
@@ -61,6 +62,7 @@ class SubnetCreate(Created, kw_only=True, forbid_unknown_fields=True):
     subnetpool_id: str | None = None
     use_default_subnetpool: bool = False
     prefixlen: Prefix | None = None
+    service_types: ServiceTypes = []
 
 
 class SubnetUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +71,7 @@ class SubnetUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     allocation_pools: list[Pool] | UnsetType = UNSET
     dns_nameservers: list[str] | UnsetType = UNSET
     host_routes: list[HostRoute] | UnsetType = UNSET
+    service_types: ServiceTypes | UnsetType = UNSET
 
 
 class SubnetView(Standard, kw_only=True):
@@ -83,6 +86,7 @@ class SubnetView(Standard, kw_only=True):
     ipv6_ra_mode: str | None
     ipv6_address_mode: str | None
     subnetpool_id: str | None
+    service_types: list[str]
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -121,7 +125,8 @@ async def granted(reader: Connection, seen: Seen, caller: Caller) -> bool:
 SUBNET = Target(seen, missing=faults.SubnetNotFound, facts=facts, granted=granted)
 LISTING = Listing(
     collection="subnets", table=subnets.subnets, row=Subnet,
-    columns=listing.columns_of(subnets.subnets, "last_given", "allocation_pools", "dns_nameservers", "host_routes"),
+    columns=listing.columns_of(subnets.subnets, "last_given", "allocation_pools", "dns_nameservers", "host_routes",
+                               "service_types"),
     filters={"shared": lambda values: subnets.subnets.c.network_id.in_(sa.select(networks.networks.c.id).where(
                  networks.networks.c.shared.in_([value.lower() in ("true", "1") for value in values]))),
              "router:external": lambda values: subnets.subnets.c.network_id.in_(
@@ -130,8 +135,9 @@ LISTING = Listing(
 
 
 def view(row: Subnet, tags: list[str]) -> SubnetView:
-    shown = {name: getattr(row, name) for name in SubnetView.__struct_fields__
-             if name not in Standard.__struct_fields__}
+    shown: dict[str, Any] = {name: getattr(row, name) for name in SubnetView.__struct_fields__
+                             if name not in Standard.__struct_fields__}
+    shown["service_types"] = row.service_types or []
     return SubnetView(**standard(row, tags), **shown)
 
 
@@ -216,6 +222,7 @@ async def _row(tx: Connection, body: SubnetCreate, project_id: str, now: float) 
         enable_dhcp=body.enable_dhcp, ipv6_ra_mode=body.ipv6_ra_mode, ipv6_address_mode=body.ipv6_address_mode,
         allocation_pools=pools, dns_nameservers=subnet_rules.name_servers(body.dns_nameservers or []),
         host_routes=subnet_rules.host_routes(body.host_routes or [], version),
+        service_types=list(dict.fromkeys(body.service_types)),
         subnetpool_id=pool.id if pool is not None else None)
 
 

@@ -14,17 +14,16 @@ from pileus.kit.routes import Routes, Target
 from pileus.kit.web import Ctx
 from pileus.network import faults
 from pileus.network.api.policies import MEMBER, READER
+from pileus.network.api.shapes import MANY_TAGS, Tag
 from pileus.network.model import address_groups, base, networks, ports, qos, routers, security_groups, subnets, trunks
 
 routes = Routes()
-Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 TAGGED: dict[str, sa.Table] = {
     "networks": networks.networks, "subnets": subnets.subnets, "ports": ports.ports, "routers": routers.routers,
     "floatingips": routers.floating_ips, "security-groups": security_groups.security_groups,
     "security-group-rules": security_groups.rules, "subnetpools": subnets.pools,
     "address-groups": address_groups.address_groups, "policies": qos.policies, "trunks": trunks.trunks}
 TAGGED |= {name.replace("-", "_"): table for name, table in TAGGED.items() if "-" in name}
-MANY = 50                    # tags on one resource
 
 
 class Tagged(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +33,7 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tags(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    tags: Annotated[list[Tag], msgspec.Meta(max_length=MANY)]
+    tags: Annotated[list[Tag], msgspec.Meta(max_length=MANY_TAGS)]
 
 
 async def tagged(conn: Connection, resource: str, resource_id: str) -> Tagged:

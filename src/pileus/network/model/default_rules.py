@@ -67,9 +67,10 @@ async def for_groups(conn: Connection, *, default: bool) -> list[DefaultRule]:
 
 
 async def same_as(conn: Connection, row: DefaultRule) -> str | None:
-    """The template that says the same for the same kinds of groups."""
+    """The template that says the same for some of the same kinds of groups."""
     c = default_rules.c
     said = [c[name].is_(None) if getattr(row, name) is None else c[name] == getattr(row, name) for name in SAID]
-    return await db.scalar(conn, sa.select(c.id).where(
-        *said, c.used_in_default_sg == row.used_in_default_sg,
-        c.used_in_non_default_sg == row.used_in_non_default_sg))
+    kinds = [used for used, wanted in ((c.used_in_default_sg, row.used_in_default_sg),
+                                       (c.used_in_non_default_sg, row.used_in_non_default_sg)) if wanted]
+    same = sa.or_(*kinds) if kinds else sa.and_(~c.used_in_default_sg, ~c.used_in_non_default_sg)
+    return await db.scalar(conn, sa.select(c.id).where(*said, same).limit(1))

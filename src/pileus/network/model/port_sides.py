@@ -16,7 +16,7 @@ from pileus.network.model.ports import port_groups, ports
 from pileus.network.model.qos import LEAST_BANDWIDTH, LEAST_PACKETS, rules
 from pileus.network.model.trunks import subports, trunks
 
-GROUP, TAG, TRUNK, SUBPORT, LEAST = range(5)
+GROUP, TAG, TRUNK, SUBPORT, LEAST, POLICY = range(6)
 
 
 class Below(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +42,7 @@ class Side(msgspec.Struct, gc=False):
     trunk_id: str | None = None
     subports: list[Below] = []
     least: list[Least] = []
+    network_policy_id: str | None = None
 
 
 async def sides_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, Side]:
@@ -58,7 +59,10 @@ async def sides_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, Side]
                 trunks.c.port_id.in_(part)),
             sa.select(trunks.c.port_id, sa.literal(SUBPORT), subports.c.port_id, below.c.mac_address,
                       subports.c.segmentation_id).join(subports, subports.c.trunk_id == trunks.c.id).join(
-                          below, below.c.id == subports.c.port_id).where(trunks.c.port_id.in_(part)), _least(part))
+                          below, below.c.id == subports.c.port_id).where(trunks.c.port_id.in_(part)), _least(part),
+            sa.select(ports.c.id, sa.literal(POLICY), networks.c.qos_policy_id, nothing, zero).join(
+                networks, networks.c.id == ports.c.network_id).where(
+                    ports.c.id.in_(part), networks.c.qos_policy_id.is_not(None)))
         for port_id, kind, value, mac, number in await rows(conn, query):
             side = found[port_id]
             if kind == GROUP:
@@ -67,6 +71,8 @@ async def sides_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, Side]
                 side.tags.append(value)
             elif kind == TRUNK:
                 side.trunk_id = value
+            elif kind == POLICY:
+                side.network_policy_id = value
             elif kind == LEAST:
                 name, direction = value.split(":")
                 side.least.append(Least(name, direction, number, mac))

@@ -39,6 +39,9 @@ ports = sa.Table(
     sa.Column("dns_name", sa.String(255), nullable=False),
     sa.Column("dns_domain", sa.String(255), nullable=False),
     sa.Column("qos_policy_id", sa.String(36), sa.ForeignKey("qos_policy.id"), index=True),
+    sa.Column("propagate_uplink_status", sa.Boolean),
+    sa.Column("hints", Json),
+    sa.Column("data_plane_status", sa.String(16)),
     sa.UniqueConstraint("network_id", "mac_address"),
 )
 port_groups = sa.Table(
@@ -79,6 +82,9 @@ class Port(Row, frozen=True, kw_only=True, gc=False):
     dns_name: str = ""
     dns_domain: str = ""
     qos_policy_id: str | None = None
+    propagate_uplink_status: bool | None = True
+    hints: dict[str, Any] | None = None
+    data_plane_status: str | None = None
 
 
 async def find(conn: Connection, port_id: str) -> Port | None:

@@ -87,7 +87,7 @@ async def first_rules(conn: Connection, group: SecurityGroup, now: float) -> lis
         if template.remote_group_id == default_rules.PARENT:
             said["remote_group_id"] = group.id
         found.append(new_rule(group, now, description=template.description, **said))
-    return found
+    return list({rule.meaning: rule for rule in found}.values())
 
 
 async def project(tx: Connection, project_id: str, now: float) -> str:

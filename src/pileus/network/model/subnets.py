@@ -40,6 +40,7 @@ subnets = sa.Table(
     sa.Column("host_routes", Json, nullable=False),
     sa.Column("subnetpool_id", sa.String(36), sa.ForeignKey("subnetpool.id"), index=True),
     sa.Column("last_given", sa.String(32), nullable=False),
+    sa.Column("service_types", Json),
 )
 addresses = sa.Table(
     "address", metadata,
@@ -71,11 +72,16 @@ class Subnet(Row, frozen=True, kw_only=True):
     host_routes: list[HostRoute] = []
     subnetpool_id: str | None = None
     last_given: str = ""
+    service_types: list[str] | None = None
 
     @property
     def is_auto(self) -> bool:
         """Whether guests make their own addresses from their MACs."""
         return self.ipv6_address_mode in AUTO_MODES
+
+    def serves(self, device_owner: str) -> bool:
+        """Whether ports of this owner get addresses here without asking for the subnet."""
+        return not self.service_types or device_owner in self.service_types
 
 
 class SubnetPool(Row, frozen=True, kw_only=True):

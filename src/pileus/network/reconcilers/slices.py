@@ -103,18 +103,23 @@ async def _finish_resting_legs(network: Network, host: str) -> None:
 
 
 async def _place_routers(network: Network) -> None:
-    """Routers live where they are as long as that host does; homeless ones go where the fewest are."""
+    """Routers live where they are as long as that host does and may have any; homeless ones go where the fewest are,
+    but for those that were sent away from everywhere (their host is "")."""
     async with network.db.read() as reader:
-        alive = [host.name for host in await host_model.every(reader) if is_alive(network, host)]
+        off = await host_model.switched_off(reader)
+        known = await host_model.every(reader)
+        barred = {host.name for host in known if off & {host.id, host.part(host_model.ROUTERS)}}
+        alive = [host.name for host in known if is_alive(network, host) and host.name not in barred]
         query = sa.select(routers.c.id, routers.c.host).order_by(routers.c.created_at, routers.c.id)
         places = {router_id: host for router_id, host in await rows(reader, query)}
-    homeless = [router_id for router_id, host in places.items() if host not in alive]
-    if not homeless or not alive:
+    homeless = [router_id for router_id, host in places.items()
+                if host not in ("", *alive) and (alive or host in barred)]
+    if not homeless:
         return
     load = Counter(places.values())
     async with network.db.write() as tx:
         for router_id in homeless:
-            chosen = min(alive, key=lambda name: (load[name], name))
+            chosen = min(alive, key=lambda name: (load[name], name), default=None)
             old = places[router_id]
             same = routers.c.host.is_(None) if old is None else routers.c.host == old
             load[chosen] += await db.update(
