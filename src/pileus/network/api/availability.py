@@ -117,6 +117,7 @@ class FloatingPool(msgspec.Struct, kw_only=True):
     cidr: str
 
 
+@routes.get("/v2.0/floatingip-pools", envelope="floatingip_pools", policy=Rule("get_floatingip_pool", ANYONE))
 @routes.get("/v2.0/floatingip_pools", envelope="floatingip_pools", policy=Rule("get_floatingip_pool", ANYONE))
 async def list_floating_pools(ctx: Ctx, query: Query) -> Page[FloatingPool]:
     """Those of the external networks that the caller may see."""

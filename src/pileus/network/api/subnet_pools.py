@@ -182,8 +182,14 @@ async def _only_default(tx: Connection, row: SubnetPool) -> None:
 
 
 @routes.put("/v2.0/subnetpools/{subnetpool_id}", envelope="subnetpool", target=POOL,
-            policy=Rule("update_subnetpool", MEMBER))
+            policy=Rule("update_subnetpool", MEMBER), check=False)
 async def update_pool(ctx: Ctx, pool: SubnetPool, body: PoolUpdate) -> PoolView:
+    """What is wrong with a body is told to anybody."""
+    if not ctx.allows("update_subnetpool", facts(pool)):
+        async with ctx.db.read() as reader:
+            seen = ctx.allows("get_subnetpool", facts(pool) | {"granted": await granted(reader, pool, ctx.caller)})
+        raise faults.PolicyNotAuthorized(rule="update_subnetpool") if seen else (
+            faults.SubnetPoolNotFound(subnetpool_id=pool.id))
     check_revision(ctx, pool)
     if body.is_default is not UNSET:
         must_allow(ctx, "update_subnetpool:is_default", facts(pool))
