@@ -203,6 +203,7 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     ids["floatingip"] = await made(cloud, f"{network}/floatingips", "floatingip", floating_network_id=external)
     ids["agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=DHCP%20agent"))[0]["id"]
     ids["l3_agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=L3%20agent"))[0]["id"]
+    ids["log"] = await made(cloud, f"{network}/log/logs", "log", resource_type="security_group")
     ids["metering_label"] = await made(cloud, f"{network}/metering/metering-labels", "metering_label", name="m")
     policy = await made(cloud, f"{network}/qos/policies", "policy", name="q")
     flavor = await made(cloud, f"{network}/flavors", "flavor", name="f", service_type="FLAVORS")

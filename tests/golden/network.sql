@@ -173,6 +173,30 @@ CREATE TABLE host (
     CONSTRAINT host_id_uq UNIQUE (id)
 );
 
+CREATE TABLE log (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    resource_type VARCHAR(255) NOT NULL,
+    resource_id VARCHAR(36),
+    target_id VARCHAR(36),
+    event VARCHAR(16) NOT NULL,
+    enabled BOOLEAN NOT NULL,
+    CONSTRAINT log_pk PRIMARY KEY (id),
+    CONSTRAINT log_resource_id_fk FOREIGN KEY(resource_id) REFERENCES security_group (id) ON DELETE CASCADE,
+    CONSTRAINT log_target_id_fk FOREIGN KEY(target_id) REFERENCES port (id) ON DELETE CASCADE
+);
+
+CREATE INDEX log_by_project ON log (project_id, id);
+
+CREATE INDEX log_resource_id_ix ON log (resource_id);
+
+CREATE INDEX log_target_id_ix ON log (target_id);
+
 CREATE TABLE metering_label (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,

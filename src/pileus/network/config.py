@@ -47,6 +47,9 @@ class NetworkConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     dns_domain: Annotated[str, doc("Domain of ports' names.")] = "cloud.internal."
     host_dead_after: Annotated[float, msgspec.Meta(gt=0), doc(
         "Seconds without a word after which a host counts as dead and its routers move.")] = 75.0
+    packet_log_rate: Annotated[int, msgspec.Meta(ge=1, le=100000), doc(
+        "Packets a second that a host logs for security groups, per direction and verdict.")] = 100
+    packet_log_burst: Annotated[int, msgspec.Meta(ge=1, le=100000), doc("How many more at once.")] = 25
     quotas: Annotated[Quotas, doc("Default quotas.")] = Quotas()
     external: Annotated[External, doc("The first external network.")] = External()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
-from pileus.network.model import address_scopes, metering, qos, trunks
+from pileus.network.model import address_scopes, logs, metering, qos, trunks
 from pileus.network.model import hosts as host_model
 from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import chunks, rows
@@ -69,18 +70,23 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
         return policies.get(port.qos_policy_id or of_network or "")
     under = {port_id: records.Under(port_id=parent, vlan=number)
              for port_id, (parent, number) in (await trunks.steered(conn)).items()}
+    logging = await logs.wanted(conn)
     return records.Records(
         networks=tuple(_network(network, sorted({*without_dhcp[network.id], *without}), dns_domain)
                        for network in nets),
         subnets=tuple(_subnet(subnet, servers.get(subnet.id), scopes.get(subnet.subnetpool_id or ""))
                       for subnet in ranges),
-        ports=tuple(port_record(port, own, groups, network_up=port.network_id in up, qos=obeyed(port),
-                                under=under.get(port.id))
-                    for port, own, groups in every),
+        ports=tuple(_logged(logging.events(port, groups), port_record(
+            port, own, groups, network_up=port.network_id in up, qos=obeyed(port), under=under.get(port.id)))
+            for port, own, groups in every),
         routers=tuple(await _routers(conn, held, policies)), meters=tuple(await _meters(conn)),
         floating_ips=tuple(await _floating_ips(conn, policies)),
         security_groups=tuple(await _groups(conn)),
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
+
+
+def _logged(events: tuple[tuple[str, ...], tuple[str, ...]], record: records.Port) -> records.Port:
+    return msgspec.structs.replace(record, accepts=events[0], drops=events[1]) if any(events) else record
 
 
 def _network(row: Network, without_dhcp: list[str], dns_domain: str) -> records.Network:

@@ -28,6 +28,7 @@ from pileus.network.agent.fake_host import FakeHost
 from pileus.network.agent.handlers import Agent as NetworkAgent
 from pileus.network.engine.linux.agent import HostAgent, HostSettings
 from pileus.network.engine.linux.external import external_bridge
+from pileus.network.engine.linux.logged import LogLimit
 from pileus.network.engine.linux.metadata import MetadataRequest, MetadataResponse
 from pileus.network.engine.linux.wiring import PhysicalBridge
 from pileus.processes import hosts
@@ -107,10 +108,13 @@ class Nodes:
     async def _network(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
         if self.services.settings.network.engine == "fake":
             return NetworkAgent(host.name, host.address, FakeHost(host.name), self.services.bus).run()
-        physical = self.services.settings.network.external.physical
+        config = self.services.settings.network
+        physical = config.external.physical
         engine = HostAgent(HostSettings(
             name=host.name, namespace=host.namespace,
-            physical={physical: PhysicalBridge(bridge=OUTSIDE, namespace=HERE)}), answer=self.answer)
+            physical={physical: PhysicalBridge(bridge=OUTSIDE, namespace=HERE)},
+            packet_log=self.services.state.log / f"packets-{host.name}.log",
+            log_limit=LogLimit(rate=config.packet_log_rate, burst=config.packet_log_burst)), answer=self.answer)
         await engine.start()
         self.engines.append(engine)
         return NetworkAgent(host.name, host.address, engine, self.services.bus).run()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -134,6 +135,7 @@ class Lab:
         self.agents: dict[str, HostAgent] = {}
         self.programs: list[Program] = []
         self.seen: list[Status] = []
+        self.logs = tempfile.TemporaryDirectory()
         self.engine = LinuxEngine(lambda host: self.agents[host])
 
     def host_name(self, host: str) -> str:
@@ -142,6 +144,9 @@ class Lab:
 
     def host_namespace(self, host: str) -> str:
         return host if host.startswith(self.prefix) else self.prefix + host
+
+    def packet_log(self, host: str) -> Path:
+        return Path(self.logs.name) / f"{host}.log"
 
     async def make(self) -> None:
         spaces = [self.host_namespace(host) for host in self.hosts] + [self.outside, self.world, self.underlay]
@@ -166,7 +171,8 @@ class Lab:
         name = self.host_name(host)
         settings = HostSettings(
             name=name, namespace=self.host_namespace(host),
-            physical={"public": PhysicalBridge(bridge="br-ex", namespace=self.outside)})
+            physical={"public": PhysicalBridge(bridge="br-ex", namespace=self.outside)},
+            packet_log=self.packet_log(host))
         agent = HostAgent(settings, answer_metadata, self.engine.feed)
         await agent.start()
         self.agents[name] = agent
@@ -182,6 +188,7 @@ class Lab:
         for agent in self.agents.values():
             await agent.close()
         await self.engine.close()
+        self.logs.cleanup()
         spaces = [line.split()[0] for line in (await run("ip", "netns", "list")).splitlines()]
         await batch(*(f"netns delete {space}" for space in spaces if space.startswith(self.prefix)))
 

@@ -33,6 +33,7 @@ RULES = (
     Rule("update_router:external_gateway_info:enable_snat", ADMIN),
     Rule("update_router:external_gateway_info:external_fixed_ips", ADMIN),
     Rule("get_router:host", ADMIN),
+    *(Rule(f"{verb}_router:{name}", ADMIN) for verb in ("create", "update") for name in ("distributed", "ha")),
     Rule("create_floatingip:floating_ip_address", ADMIN),
     *(Rule(f"{verb}_rbac_policy:target_tenant", ADMIN) for verb in ("create", "update")),
     *(Rule(f"{verb}_address_scope:shared", ADMIN) for verb in ("create", "update")),

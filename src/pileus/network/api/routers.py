@@ -130,6 +130,9 @@ async def show_router(ctx: Ctx, router: Router) -> RouterView:
 
 def _may_set(ctx: Ctx, body: RouterUpdate, verb: str, facts: dict[str, Any] | None) -> None:
     asked = body.external_gateway_info
+    for name, wanted in (("distributed", body.distributed), ("ha", body.ha)):
+        if wanted is not UNSET:
+            must_allow(ctx, f"{verb}:{name}", facts)
     if body.distributed is True or body.ha is True:
         raise faults.InvalidInput(reason="routers are neither distributed nor highly available here")
     if isinstance(asked, GatewayAsked):

@@ -90,6 +90,8 @@ class Under(Record, frozen=True, kw_only=True):
 
 
 class Port(Record, frozen=True, kw_only=True):
+    """`accepts` and `drops` are the ids of the logs that want to know what its security groups let through or drop."""
+
     id: str
     revision: int = 0
     network_id: str
@@ -109,6 +111,8 @@ class Port(Record, frozen=True, kw_only=True):
     dhcp_options: tuple[DhcpOption, ...] = ()
     qos: Qos | None = None
     under: Under | None = None
+    accepts: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()
 
 
 class Gateway(Record, frozen=True, kw_only=True):

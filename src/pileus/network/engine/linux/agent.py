@@ -5,6 +5,7 @@ import errno
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -17,8 +18,10 @@ from pileus.network.engine.linux.comparing import places, same_service, subports
 from pileus.network.engine.linux.conntrack import Conntrack
 from pileus.network.engine.linux.deltas import Change, difference, neighbours_moved, ruleset_after
 from pileus.network.engine.linux.links import DELLINK, NEWLINK, Link, parse_link
+from pileus.network.engine.linux.logged import LogLimit
 from pileus.network.engine.linux.metadata import Answer
 from pileus.network.engine.linux.nft import Nft
+from pileus.network.engine.linux.packet_log import PacketLog
 from pileus.network.engine.linux.routers import RouterSpace
 from pileus.network.engine.linux.ruleset import FAMILIES, REMOVAL, Ruleset, compile_ruleset
 from pileus.network.engine.linux.spaces import QUIET, Service
@@ -36,12 +39,14 @@ FILTERING = {             # bridged packets pass the inet hooks, in this namespa
 
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where a host is and what it can reach. `resolvers` (as ADDRESS or ADDRESS#PORT) are asked about names that are
-    nobody's here; without any, those that the host asks itself."""
+    nobody's here; without any, those that the host asks itself. Without a `packet_log` no packets are logged."""
 
     name: str
     namespace: str
     physical: Mapping[str, PhysicalBridge] = {}
     resolvers: tuple[str, ...] = ()
+    packet_log: Path | None = None
+    log_limit: LogLimit = LogLimit()
 
 
 class HostAgent:
@@ -63,6 +68,7 @@ class HostAgent:
         self.refused: dict[str, str] = {}
         self.ruleset: Ruleset | None = None      # of what is settled
         self.cutting = False                     # whether connections may be marked as cut
+        self.packets: PacketLog | None = None
         self.moved: set[str] = set()             # taps that came or went while links were being listed
 
     async def start(self) -> None:
@@ -76,6 +82,8 @@ class HostAgent:
             raise EngineFailed("the kernel filters no bridged packets: run 'modprobe br_netfilter' once") from error
         self.wiring = Wiring(self.settings.name, name, self.settings.physical)
         self.nft = Nft(name)
+        if self.settings.packet_log is not None:
+            self.packets = PacketLog(self.settings.name, name, self.settings.packet_log)
         self.watch = nl.watch_links(name)
         asyncio.get_running_loop().add_reader(self.watch, self._on_link_events)
 
@@ -84,6 +92,8 @@ class HostAgent:
         self.watch.close()
         for space in (*self.services.values(), *self.routers.values()):
             space.close()
+        if self.packets is not None:
+            self.packets.close()
         self.wiring.close()
         self.nft.close()
         if self.own_feed:
@@ -120,7 +130,9 @@ class HostAgent:
         self.wiring.changes = changes
         began = time.perf_counter()
         try:
-            ruleset = await asyncio.to_thread(compile_ruleset, wanted)
+            ruleset = await asyncio.to_thread(compile_ruleset, wanted, self.settings.log_limit)
+            if self.packets is not None:
+                self.packets.ports = ruleset.logged
             fresh = await self._spaces(wanted, changes)
             replaced = await self._filter(wanted, ruleset, changes)
             await self.wiring.build(wanted, fresh)

@@ -55,7 +55,7 @@ def difference(before: Slice, wanted: Slice) -> Change | None:
             return None
         if was.members != now.members:
             groups.append((was, now))
-    if any(port.under is not None for port in set(before.ports) ^ set(wanted.ports)):
+    if any(port.under is not None or port.accepts or port.drops for port in set(before.ports) ^ set(wanted.ports)):
         return None
     old_ports, new_ports = ({port.id: port for port in one.ports} for one in (before, wanted))
     return Change(

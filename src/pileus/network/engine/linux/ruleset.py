@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Container, Iterable
 from functools import lru_cache
 from ipaddress import IPv6Address
+from typing import NamedTuple
 
 import msgspec
 
 from pileus.network.engine.filters import WITH_PORTS, Match, collapsed, normal, plain, port_addresses
 from pileus.network.engine.linux import names
+from pileus.network.engine.linux.logged import LogLimit, dropping, log_chains, wants
 from pileus.network.engine.linux.shaping import shaping
 from pileus.network.engine.records import GroupSlice, Port, Slice
 
@@ -125,27 +127,31 @@ class Ruleset(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, str]
     skeleton: str = ""
     total: int = 0
+    logged: dict[int, Port] = {}
 
 
-def compile_ruleset(wanted: Slice) -> Ruleset:
+def compile_ruleset(wanted: Slice, limit: LogLimit | None = None) -> Ruleset:
     refused: dict[str, str] = {}
     ports = [port for port in wanted.ports if usable(port, refused)]
     zones = _numbers((network.network.id for network in wanted.networks), 65533)
     known, marks = {group.id for group in wanted.groups}, _marks(ports)
+    logged = {marks[port.id]: port for port in ports if wants(port)}
+    around = _Around(ports, zones, refused, logged, limit or LogLimit())
     elements: Elements = defaultdict(list)
     for port in ports:
         for name, element in port_elements(port, marks[port.id], known):
             elements[name].append(element)
     for group in wanted.groups:
         elements.update(member_elements(group))
-    body = "\n".join((_bridge_table(wanted, elements), _inet_table(wanted, (ports, zones, refused), elements)))
-    bare = "\n".join((_bridge_table(wanted, {}), _inet_table(wanted, (ports, zones, refused), {})))
+    body = "\n".join((_bridge_table(wanted, elements), _inet_table(wanted, around, elements)))
+    bare = "\n".join((_bridge_table(wanted, {}), _inet_table(wanted, around, {})))
     skeleton = hashlib.sha256(bare.encode()).hexdigest()
     total = sum(weight(name, element) for name, listed in elements.items() for element in listed) % WHOLE
     generation = generation_of(skeleton, total)
     text = "".join(f"add table {family} {names.TABLE}\ndelete table {family} {names.TABLE}\n" for family in FAMILIES)
     text += body + "".join(f"add chain {family} {names.TABLE} {generation}\n" for family in FAMILIES)
-    return Ruleset(text=text, generation=generation, zones=zones, refused=refused, skeleton=skeleton, total=total)
+    return Ruleset(text=text, generation=generation, zones=zones, refused=refused, skeleton=skeleton, total=total,
+                   logged=logged)
 
 
 WHOLE = 1 << 64
@@ -281,8 +287,16 @@ def _disjoint(elements: list[str]) -> list[str]:
     ]
 
 
-def _inet_table(wanted: Slice, around: tuple[list[Port], dict[str, int], dict[str, str]], elements: Elements) -> str:
-    ports, zones, refused = around
+class _Around(NamedTuple):
+    ports: list[Port]
+    zones: dict[str, int]
+    refused: dict[str, str]
+    logged: dict[int, Port]
+    limit: LogLimit
+
+
+def _inet_table(wanted: Slice, around: _Around, elements: Elements) -> str:
+    ports, zones, refused = around.ports, around.zones, around.refused
     groups = {group.id: group for group in wanted.groups}
     combinations = {combination_of(port.security_group_ids, groups) for port in ports if port.port_security}
     named = sorted((combination_name(key), key) for key in combinations)
@@ -295,7 +309,8 @@ def _inet_table(wanted: Slice, around: tuple[list[Port], dict[str, int], dict[st
         _collection("set", "peers6", "type ipv6_addr", (peer for peer in peers if ":" in peer)),
         *(_members(group, elements) for group in wanted.groups),
         *(_group(group, groups, refused) for group in wanted.groups),
-        *(_combination(key, name, groups) for name, key in named),
+        log_chains(around.logged, around.limit),
+        *(_combination(key, name, groups, around.logged) for name, key in named),
         _collection("map", "outward", "type mark : verdict", elements.get("outward", ())),
         _collection("map", "inward", "type mark : verdict", elements.get("inward", ())),
         INET_CHAINS, "}\n",
@@ -368,10 +383,10 @@ def match_text(match: Match) -> str:
     return " ".join(parts)
 
 
-def _combination(key: tuple[str, ...], name: str, groups: dict[str, GroupSlice]) -> str:
+def _combination(key: tuple[str, ...], name: str, groups: dict[str, GroupSlice], logged: dict[int, Port]) -> str:
     state = "" if key and not any(groups[i].stateful for i in key) else STATEFUL
     return "".join(
         f"  chain {name}_{way} {{\n{state}"
-        + "".join(f"    jump g_{names.short(i)}_{way}\n" for i in key) + "    counter drop\n  }\n"
+        + "".join(f"    jump g_{names.short(i)}_{way}\n" for i in key) + f"    {dropping(logged, way)}\n  }}\n"
         for way in ("out", "in"))
 
