@@ -203,6 +203,10 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     ids["floatingip"] = await made(cloud, f"{network}/floatingips", "floatingip", floating_network_id=external)
     ids["agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=DHCP%20agent"))[0]["id"]
     ids["l3_agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=L3%20agent"))[0]["id"]
+    ids["local_ip"] = await made(cloud, f"{network}/local_ips", "local_ip", network_id=ids["network"])
+    ids["fixed_port"] = await made(cloud, f"{network}/ports", "port", network_id=ids["network"])
+    await cloud.ok("POST", f"{network}/local_ips/{ids['local_ip']}/port_associations",
+                   {"port_association": {"fixed_port_id": ids["fixed_port"]}})
     ids["log"] = await made(cloud, f"{network}/log/logs", "log", resource_type="security_group")
     ids["metering_label"] = await made(cloud, f"{network}/metering/metering-labels", "metering_label", name="m")
     policy = await made(cloud, f"{network}/qos/policies", "policy", name="q")

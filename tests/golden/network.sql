@@ -173,6 +173,39 @@ CREATE TABLE host (
     CONSTRAINT host_id_uq UNIQUE (id)
 );
 
+CREATE TABLE local_ip (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    network_id VARCHAR(36) NOT NULL,
+    local_port_id VARCHAR(36) NOT NULL,
+    local_ip_address VARCHAR(45) NOT NULL,
+    ip_mode VARCHAR(16) NOT NULL,
+    CONSTRAINT local_ip_pk PRIMARY KEY (id),
+    CONSTRAINT local_ip_local_port_id_fk FOREIGN KEY(local_port_id) REFERENCES port (id)
+);
+
+CREATE INDEX local_ip_by_project ON local_ip (project_id, id);
+
+CREATE INDEX local_ip_local_port_id_ix ON local_ip (local_port_id);
+
+CREATE INDEX local_ip_network_id_ix ON local_ip (network_id);
+
+CREATE TABLE local_ip_association (
+    local_ip_id VARCHAR(36) NOT NULL,
+    fixed_port_id VARCHAR(36) NOT NULL,
+    fixed_ip VARCHAR(45) NOT NULL,
+    CONSTRAINT local_ip_association_pk PRIMARY KEY (local_ip_id, fixed_port_id),
+    CONSTRAINT local_ip_association_local_ip_id_fk FOREIGN KEY(local_ip_id) REFERENCES local_ip (id),
+    CONSTRAINT local_ip_association_fixed_port_id_fk FOREIGN KEY(fixed_port_id) REFERENCES port (id) ON DELETE CASCADE
+);
+
+CREATE INDEX local_ip_association_fixed_port_id_ix ON local_ip_association (fixed_port_id);
+
 CREATE TABLE log (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,

@@ -102,6 +102,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
         "Autodelete floating IPs of internal networks", "Unused floating IPs go when their network is internal"),
     "floatingip-pools": ("Floating IP Pools Extension", "The subnets that floating IPs can be had from"),
     "l3_agent_scheduler": ("L3 Agent Scheduler", "Routers can be moved between hosts by hand"),
+    "local_ip": ("Local IP", "Addresses that on each host mean the port there that stands for them"),
     "logging": ("Logging API Extension", "Hosts log packets that security groups let through or drop"),
     "network-ip-availability-details": (
         "Network IP Availability Details Extension", "The same for pools and ranges apart"),

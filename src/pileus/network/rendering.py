@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
+from uuid import UUID, uuid5
 
 import msgspec
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
-from pileus.network.model import address_scopes, logs, metering, qos, trunks
+from pileus.network.model import address_scopes, local_ips, logs, metering, qos, trunks
 from pileus.network.model import hosts as host_model
 from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import chunks, rows
@@ -80,7 +81,7 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
             port, own, groups, network_up=port.network_id in up, qos=obeyed(port), under=under.get(port.id)))
             for port, own, groups in every),
         routers=tuple(await _routers(conn, held, policies)), meters=tuple(await _meters(conn)),
-        floating_ips=tuple(await _floating_ips(conn, policies)),
+        local_ips=tuple(await _local_ips(conn)), floating_ips=tuple(await _floating_ips(conn, policies)),
         security_groups=tuple(await _groups(conn)),
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
 
@@ -142,6 +143,14 @@ async def _floating_ips(conn: Connection, policies: dict[str, records.Qos]) -> l
         router_id=row.router_id, port_id=row.port_id, forwardings=tuple(forwarded[row.id]),
         qos=policies.get(row.qos_policy_id or ""))
         for row in await db.many(conn, query, FloatingIp)]
+
+
+async def _local_ips(conn: Connection) -> list[records.LocalIp]:
+    """One record per port that stands for one, wherever it is."""
+    return [records.LocalIp(
+        id=str(uuid5(UUID(one.local_ip_id), one.port_id)), revision=one.revision, network_id=one.network_id, ip=one.ip,
+        port_id=one.port_id, fixed_ip=one.fixed_ip, mac=one.mac, passthrough=one.mode == local_ips.PASSTHROUGH)
+        for one in await local_ips.standing(conn)]
 
 
 def _qos(rules: list[qos.QosRule]) -> records.Qos:

@@ -15,6 +15,7 @@ from pileus.network.api import (
     explain,
     flavors,
     floating_ips,
+    local_ips,
     logs,
     metering,
     networks,
@@ -47,6 +48,7 @@ SERVICE = Service(
         floating_ips.routes, security_groups.routes, subnet_pools.routes, quotas.routes, agents.routes, tags.routes,
         address_groups.routes, auto_topologies.routes, availability.routes, default_rules.routes, dhcp_agents.routes,
         explain.routes, metering.routes, port_forwardings.routes, qos.routes, rbac_policies.routes,
-        logs.routes, router_agents.routes, trunks.routes, address_scopes.routes, flavors.routes, operations.routes),
+        local_ips.routes, logs.routes, router_agents.routes, trunks.routes, address_scopes.routes, flavors.routes,
+        operations.routes),
     sagas=(TellCompute,), reconcilers=(slices, operations.forgotten_sagas), handlers=reports.handlers, topic=CONDUCTOR,
     rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json", body_bytes=1 << 20)

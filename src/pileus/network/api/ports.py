@@ -38,7 +38,17 @@ from pileus.network.api.port_shapes import (
 from pileus.network.api.qos import must_have
 from pileus.network.api.shapes import app, check_revision, given, must_allow, owner, texts
 from pileus.network.api.trunks import follow, must_be_untied
-from pileus.network.model import base, networks, port_forwardings, ports, quotas, rbac, routers, security_groups
+from pileus.network.model import (
+    base,
+    local_ips,
+    networks,
+    port_forwardings,
+    ports,
+    quotas,
+    rbac,
+    routers,
+    security_groups,
+)
 from pileus.network.model.networks import Network
 from pileus.network.model.port_sides import Side
 from pileus.network.model.ports import AddressPair, DhcpOption, Port
@@ -305,6 +315,7 @@ async def _new_mac(tx: Connection, port: Port, mac: str) -> None:
 
 async def _new_addresses(tx: Connection, port: Port, fixed_ips: list[Wanted]) -> None:
     kept = {address.ip for address in await readdress(tx, port, fixed_ips)}
+    await local_ips.readdressed(tx, port.id, kept)
     for floating in await routers.floating_ips_of(tx, [port.id]):
         if floating.fixed_ip_address not in kept:
             await routers.dissociate(tx, floating.port_id or "", floating.fixed_ip_address)

@@ -115,6 +115,20 @@ class Port(Record, frozen=True, kw_only=True):
     drops: tuple[str, ...] = ()
 
 
+class LocalIp(Record, frozen=True, kw_only=True):
+    """An address of a network that on the host of `port_id` means this port: its `fixed_ip`, or with `passthrough`
+    the port itself, which has the address, too."""
+
+    id: str
+    revision: int = 0
+    network_id: str
+    ip: str
+    port_id: str
+    fixed_ip: str
+    mac: str
+    passthrough: bool = False
+
+
 class Gateway(Record, frozen=True, kw_only=True):
     """A router's leg on an external network."""
 
@@ -215,6 +229,7 @@ class Records(Record, frozen=True, kw_only=True):
     security_groups: tuple[SecurityGroup, ...] = ()
     hosts: tuple[Host, ...] = ()
     meters: tuple[Meter, ...] = ()
+    local_ips: tuple[LocalIp, ...] = ()
 
 
 class Gone(Record, frozen=True, kw_only=True):
@@ -247,6 +262,7 @@ class NetworkSlice(Record, frozen=True, kw_only=True):
     subnets: tuple[Subnet, ...] = ()
     peers: tuple[str, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
+    local_ips: tuple[LocalIp, ...] = ()
 
 
 class Leg(Record, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from pileus.network.engine.records import (
     GatewayLeg,
     GroupSlice,
     Leg,
+    LocalIp,
     Neighbour,
     Network,
     NetworkSlice,
@@ -54,6 +55,7 @@ class _Index:
         for floating in sorted(records.floating_ips, key=lambda floating: floating.id):
             if floating.router_id is not None and (floating.fixed_ip is not None or floating.forwardings):
                 self.floating_of[floating.router_id].append(floating)
+        self.local_ips = sorted(records.local_ips, key=lambda one: (one.ip, one.port_id))
         self.meters = sorted(records.meters, key=lambda meter: meter.id)
         self.guests_at: dict[str, list[Port]] = defaultdict(list)
         self.members: dict[str, set[str]] = defaultdict(set)
@@ -131,7 +133,18 @@ def _network(index: _Index, host: str, network: Network, hosts: set[str]) -> Net
         subnets=tuple(subnets),
         peers=tuple(sorted(index.hosts[other].underlay_ip for other in hosts if other != host)),
         neighbours=tuple(neighbours),
+        local_ips=_local_ips(index, host, network),
     )
+
+
+def _local_ips(index: _Index, host: str, network: Network) -> tuple[LocalIp, ...]:
+    """Each address once: where several ports here stand for it, the first of them does."""
+    found: dict[str, LocalIp] = {}
+    for one in index.local_ips:
+        port = index.ports.get(one.port_id)
+        if one.network_id == network.id and port is not None and index.is_guest(port) and port.host == host:
+            found.setdefault(one.ip, one)
+    return tuple(found.values())
 
 
 def _router(index: _Index, router: Router) -> RouterSlice:

@@ -5,7 +5,7 @@ from pileus.network.engine.records import NetworkSlice, Port, Slice
 
 
 def same_service(before: NetworkSlice, now: NetworkSlice) -> bool:
-    return before.subnets == now.subnets and before.network.mtu == now.network.mtu
+    return (before.subnets, before.local_ips, before.network.mtu) == (now.subnets, now.local_ips, now.network.mtu)
 
 
 def takes_away(before: Slice, wanted: Slice) -> bool:

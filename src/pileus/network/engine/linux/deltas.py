@@ -46,7 +46,8 @@ def difference(before: Slice, wanted: Slice) -> Change | None:
         return None
     networks, groups = [], []
     for old, new in zip(before.networks, wanted.networks, strict=True):
-        if (old.network, old.subnets, old.peers) != (new.network, new.subnets, new.peers):
+        if (old.network, old.subnets, old.peers, old.local_ips) != (
+                new.network, new.subnets, new.peers, new.local_ips):
             return None
         if old.neighbours != new.neighbours:
             networks.append(new)
@@ -56,6 +57,9 @@ def difference(before: Slice, wanted: Slice) -> Change | None:
         if was.members != now.members:
             groups.append((was, now))
     if any(port.under is not None or port.accepts or port.drops for port in set(before.ports) ^ set(wanted.ports)):
+        return None
+    turned = {network.network.id for network in wanted.networks if network.local_ips}
+    if any(port.network_id in turned for port in set(before.ports) ^ set(wanted.ports)):
         return None
     old_ports, new_ports = ({port.id: port for port in one.ports} for one in (before, wanted))
     return Change(

@@ -12,6 +12,7 @@ import msgspec
 
 from pileus.network.engine.filters import WITH_PORTS, Match, collapsed, normal, plain, port_addresses
 from pileus.network.engine.linux import names
+from pileus.network.engine.linux.local_ips import local_ip_chains
 from pileus.network.engine.linux.logged import LogLimit, dropping, log_chains, wants
 from pileus.network.engine.linux.shaping import shaping
 from pileus.network.engine.records import GroupSlice, Port, Slice
@@ -271,7 +272,7 @@ def _bridge_table(wanted: Slice, elements: Elements) -> str:
         filled("set", "targets_any", "type ifname"),
         _collection("set", "service_macs", "type ether_addr", sorted(set(service_macs))),
         filled("map", "marks", "type ifname : mark"),
-        BRIDGE_CHAINS, shaping([port for port in wanted.ports if port.qos is not None]), "}\n",
+        BRIDGE_CHAINS, local_ip_chains(wanted), shaping([port for port in wanted.ports if port.qos is not None]), "}\n",
     ))
 
 

@@ -131,6 +131,7 @@ class Service:
             for subnet in network.subnets:
                 if subnet.enable_dhcp and subnet.dhcp_server_ip and subnet.ip_version == 4:
                     wanted.add(f"{subnet.dhcp_server_ip}/{subnet.cidr.split('/')[1]}")
+            wanted |= {f"{one.ip}/32" for one in network.local_ips}
             return changes + settle_addresses(links, link, wanted)
         finally:
             links.close()

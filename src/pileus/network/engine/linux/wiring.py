@@ -25,8 +25,10 @@ class PhysicalBridge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def serves(network: NetworkSlice) -> bool:
-    """Whether the network has a service namespace: for DHCP, and for metadata through the DHCP server's address."""
-    return any(s.enable_dhcp and s.dhcp_server_ip and s.ip_version == 4 or wants_six(s) for s in network.subnets)
+    """Whether the network has a service namespace: for DHCP, for metadata through the DHCP server's address, and to
+    answer for local IPs."""
+    return bool(network.local_ips) or any(
+        s.enable_dhcp and s.dhcp_server_ip and s.ip_version == 4 or wants_six(s) for s in network.subnets)
 
 
 class Wiring:
