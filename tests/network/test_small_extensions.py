@@ -202,3 +202,22 @@ async def test_a_host_without_its_dhcp_agent_serves_none(world):
         await slices.run(world)
         served = world.rendered.slices["one"][0].networks[0].subnets[0].enable_dhcp
         assert served is not off
+
+
+async def test_floating_ips_at_an_interface(world):
+    """A router with a leg on the external network needs no gateway there."""
+    public = await outside(world)
+    edge = (await world.admin.all("subnet", network_id=public["id"]))[0]
+    network, subnet = await plain(world)
+    router = await world.http.make("router")
+    for each, speaker in ((subnet, world.http), (edge, world.admin)):
+        await put(speaker, f"routers/{router['id']}/add_router_interface", subnet_id=each["id"])
+    port = await world.http.make("port", network_id=network["id"])
+    floating = await world.http.make("floatingip", floating_network_id=public["id"], port_id=port["id"])
+    assert floating["router_id"] == router["id"]
+    for each, code in ((edge, "RouterInterfaceInUseAsGatewayByFloatingIP"),
+                       (subnet, "RouterInterfaceInUseByFloatingIP")):
+        assert await put(world.admin, f"routers/{router['id']}/remove_router_interface", 409,
+                         subnet_id=each["id"]) == code
+    await world.http.change("floatingip", floating, port_id=None)
+    await put(world.admin, f"routers/{router['id']}/remove_router_interface", subnet_id=edge["id"])

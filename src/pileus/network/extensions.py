@@ -115,6 +115,8 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
         "Allow to filter the list of QoS rule types", "Rule types can be listed by what is supported"),
     "quota-check-limit-default": (
         "Quota engine limit check by default", "Quotas below what is used are refused unless forced"),
+    "floating-ip-router-writable": ("Floating IP Router (writable)", "Floating IPs can name their router"),
+    "router-interface-fip": ("Router interface fip", "Floating IPs of networks that a router has an interface on"),
     "router-enable-snat": ("Router enable_snat flag", "Routers tell whether they translate addresses"),
     "security-groups-name-restrictions": ("Security group name restrictions", "Names of groups are printable and bare"),
     "subnet-service-types": ("Subnet service types", "Subnets can be meant for ports of some owners"),

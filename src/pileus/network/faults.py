@@ -257,6 +257,12 @@ class InterfaceUsedByFloatingIp(Conflict):
                "as it is required by one or more floating IPs.")
 
 
+class InterfaceUsedAsGateway(Conflict):
+    code = "RouterInterfaceInUseAsGatewayByFloatingIP"
+    message = ("Router interface for subnet {subnet_id} on router {router_id} cannot be deleted, "
+               "as it is required as a gateway by one or more floating IPs.")
+
+
 class InterfaceUsedByRoute(Conflict):
     code = "RouterInterfaceInUseByRoute"
     message = ("Router interface for subnet {subnet_id} on router {router_id} cannot be deleted, "

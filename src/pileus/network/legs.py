@@ -146,6 +146,10 @@ async def _must_be_spare(tx: Connection, router: Router, address: Address) -> No
     if (await db.scalar(tx, behind.limit(1)) or await db.scalar(tx, forwarded.limit(1))) is not None:
         raise faults.InterfaceUsedByFloatingIp(router_id=router.id, subnet_id=address.subnet_id)
     subnet = await subnet_model.get(tx, address.subnet_id)
+    outside = sa.select(floating_ips.c.id).where(
+        floating_ips.c.router_id == router.id, floating_ips.c.floating_network_id == subnet.network_id)
+    if subnet.network_id != router.gateway_network_id and await db.scalar(tx, outside.limit(1)) is not None:
+        raise faults.InterfaceUsedAsGateway(router_id=router.id, subnet_id=address.subnet_id)
     if any(ip_address(route.nexthop) in ip_network(subnet.cidr) for route in router.routes):
         raise faults.InterfaceUsedByRoute(router_id=router.id, subnet_id=address.subnet_id)
 

@@ -139,7 +139,8 @@ async def _floating_ips(conn: Connection, policies: dict[str, records.Qos]) -> l
             protocol=row.protocol, port=row.external_port, last=row.external_last, ip=row.internal_ip_address,
             inside=row.internal_port))
     return [records.FloatingIp(
-        id=row.id, revision=row.generation, floating_ip=row.floating_ip_address, fixed_ip=row.fixed_ip_address,
+        id=row.id, revision=row.generation, floating_ip=row.floating_ip_address,
+        network_id=row.floating_network_id, fixed_ip=row.fixed_ip_address,
         router_id=row.router_id, port_id=row.port_id, forwardings=tuple(forwarded[row.id]),
         qos=policies.get(row.qos_policy_id or ""))
         for row in await db.many(conn, query, FloatingIp)]

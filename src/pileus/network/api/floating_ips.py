@@ -275,8 +275,8 @@ async def _named_router(ctx: Ctx, tx: Connection, router_id: str, external_id: s
 
 
 async def _router_between(tx: Connection, subnet_id: str, external_id: str) -> str | None:
-    """A router with an interface on the subnet and its gateway on the external network; held, so that neither
-    leaves before the association is there. The one that is the subnet's gateway comes first."""
+    """A router with an interface on the subnet and its gateway, or else an interface, on the external network; held,
+    so that neither leaves before the association is there. The one that is the subnet's gateway comes first."""
     of_subnet = sa.select(interfaces.c.router_id, addresses.c.ip).join(
         addresses, addresses.c.port_id == interfaces.c.port_id).where(addresses.c.subnet_id == subnet_id)
     subnet = await subnets.get(tx, subnet_id)
@@ -284,7 +284,10 @@ async def _router_between(tx: Connection, subnet_id: str, external_id: str) -> s
     for router_id, _ in candidates:
         if (await routers.lock(tx, router_id)).gateway_network_id == external_id:
             return router_id
-    return None
+    inside = ports.ports.c.network_id == external_id
+    legs = set(await db.scalars(tx, sa.select(interfaces.c.router_id).join(
+        ports.ports, ports.ports.c.id == interfaces.c.port_id).where(inside)))
+    return next((router_id for router_id, _ in candidates if router_id in legs), None)
 
 
 @routes.put("/v2.0/floatingips/{floatingip_id}", envelope="floatingip", target=TARGET,

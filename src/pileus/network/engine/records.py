@@ -161,11 +161,13 @@ class Forwarding(Record, frozen=True, kw_only=True):
 
 
 class FloatingIp(Record, frozen=True, kw_only=True):
-    """Not associated: without `fixed_ip` and `port_id`; its ports may then lead to several guests."""
+    """Not associated: without `fixed_ip` and `port_id`; its ports may then lead to several guests. It is at the
+    router's gateway, unless its network is that of one of the router's legs."""
 
     id: str
     revision: int = 0
     floating_ip: str
+    network_id: str = ""
     fixed_ip: str | None = None
     router_id: str | None = None
     port_id: str | None = None

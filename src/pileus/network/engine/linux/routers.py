@@ -18,7 +18,7 @@ from pileus.network.engine.linux.nft import Nft
 from pileus.network.engine.linux.shaping import router_limits
 from pileus.network.engine.linux.spaces import QUIET, askers, identity, settle_addresses, settle_link
 from pileus.network.engine.linux.wiring import PhysicalBridge, clear_far_end, join_far_end
-from pileus.network.engine.records import GatewayLeg, NetworkSlice, RouterSlice
+from pileus.network.engine.records import FloatingIp, GatewayLeg, NetworkSlice, RouterSlice
 
 SETTINGS = {
     **QUIET,
@@ -39,13 +39,30 @@ def targets_of(router: RouterSlice) -> dict[tuple[str, int], str]:
     return found
 
 
+def by_leg(router: RouterSlice) -> tuple[list[FloatingIp], dict[str, list[FloatingIp]]]:
+    """The floating IPs at the router's gateway, and those at other legs of it, by the legs' names."""
+    legs = {leg.network_id: names.link(names.LEG, leg.port_id) for leg in router.legs}
+    if router.gateway is not None:
+        legs.pop(router.gateway.network_id, None)
+    apart: dict[str, list[FloatingIp]] = {}
+    for floating in router.floating_ips:
+        if floating.network_id in legs:
+            apart.setdefault(legs[floating.network_id], []).append(floating)
+    return [floating for floating in router.floating_ips if floating.network_id not in legs], apart
+
+
+def _led(floating: list[FloatingIp]) -> list[tuple[str, str]]:
+    return [(str(ip_interface(one.floating_ip).ip), str(ip_interface(one.fixed_ip).ip))
+            for one in floating if one.fixed_ip is not None]
+
+
 PORTED = ("tcp", "udp", "sctp", "dccp")
 
 
 def compile_translation(router: RouterSlice) -> tuple[str, str]:
     """The router's nftables transaction and its generation."""
-    pairs = [(str(ip_interface(f.floating_ip).ip), str(ip_interface(f.fixed_ip).ip))
-             for f in router.floating_ips if f.fixed_ip is not None]
+    outer, apart = by_leg(router)
+    pairs = _led(outer)
     addresses = [str(ip_interface(a).ip) for a in (router.gateway.addresses if router.gateway else ())]
     own = next((address for address in addresses if ":" not in address), None)
     hairpin = 'ct status dnat iifname "qr-*" oifname "qr-*" snat to'
@@ -54,10 +71,15 @@ def compile_translation(router: RouterSlice) -> tuple[str, str]:
                     if router.gateway is not None and leg.scope4 is not None and leg.scope4 == router.gateway.scope4]
     if untranslated:
         after.insert(1, f'oifname "qg-*" iifname {{ {", ".join(untranslated)} }} accept')
+    for leg, floating in sorted(apart.items()):
+        sources = ", ".join(f"{inside} : {outside}" for outside, inside in sorted(_led(floating)))
+        after.insert(0, f'ct status dnat iifname "{leg}" accept')
+        after += [f'oifname "{leg}" snat to ip saddr map {{ {sources} }}'] if sources else []
     if own is not None:
         after += [f'oifname "qg-*" snat to {own}'] if router.enable_snat else []
         after.append(f"{hairpin} {own}")
-    maps = _pairs("destinations", pairs) + _pairs("sources", [(fixed, floating) for floating, fixed in pairs])
+    every = pairs + [pair for floating in apart.values() for pair in _led(floating)]
+    maps = _pairs("destinations", every) + _pairs("sources", [(fixed, floating) for floating, fixed in pairs])
     forwards = {protocol: _forwards(router, protocol) for protocol in PORTED}
     maps += "".join(_map(f"{protocol}_forwards", "ipv4_addr . inet_service : ipv4_addr . inet_service", elements)
                     for protocol, elements in forwards.items() if elements)
@@ -197,13 +219,15 @@ class RouterSpace:
                 changes.append(f"link {name} removed")
         if not present["lo"].up:
             links.set_up(present["lo"].index)
+        apart = by_leg(router)[1]
         link, done = self._loopback(links, present["lo"])
         changes += done
         for leg in router.legs:
             name = names.link(names.LEG, leg.port_id)
             if name in present:
                 link, done = settle_link(links, name, leg.mac, leg.mtu)
-                changes += done + settle_addresses(links, link, set(leg.addresses))
+                wanted_here = {*leg.addresses, *(f"{one.floating_ip}/32" for one in apart.get(name, ()))}
+                changes += done + settle_addresses(links, link, wanted_here)
         if router.gateway is not None:
             changes += self._gateway(links, router, router.gateway)
         return changes
@@ -218,7 +242,7 @@ class RouterSpace:
     def _gateway(self, links: Links, router: RouterSlice, gateway: GatewayLeg) -> list[str]:
         name = names.link(names.GATEWAY_LEG, gateway.port_id)
         link, changes = settle_link(links, name, gateway.mac, gateway.mtu)
-        floating = [f"{floating.floating_ip}/32" for floating in router.floating_ips]
+        floating = [f"{floating.floating_ip}/32" for floating in by_leg(router)[0]]
         before = links.addresses(link.index)
         wanted = {*gateway.addresses, *floating}
         changes += settle_addresses(links, link, wanted)
