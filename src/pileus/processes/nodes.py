@@ -114,6 +114,7 @@ class Nodes:
             name=host.name, namespace=host.namespace,
             physical={physical: PhysicalBridge(bridge=OUTSIDE, namespace=HERE)},
             packet_log=self.services.state.log / f"packets-{host.name}.log",
+            meter_log=self.services.state.log / f"meters-{host.name}.log",
             log_limit=LogLimit(rate=config.packet_log_rate, burst=config.packet_log_burst)), answer=self.answer)
         await engine.start()
         self.engines.append(engine)

@@ -148,6 +148,9 @@ class Lab:
     def packet_log(self, host: str) -> Path:
         return Path(self.logs.name) / f"{host}.log"
 
+    def meter_log(self, host: str) -> Path:
+        return Path(self.logs.name) / f"{host}-meters.log"
+
     async def make(self) -> None:
         spaces = [self.host_namespace(host) for host in self.hosts] + [self.outside, self.world, self.underlay]
         await batch(*(f"netns add {space}" for space in spaces))
@@ -172,7 +175,7 @@ class Lab:
         settings = HostSettings(
             name=name, namespace=self.host_namespace(host),
             physical={"public": PhysicalBridge(bridge="br-ex", namespace=self.outside)},
-            packet_log=self.packet_log(host))
+            packet_log=self.packet_log(host), meter_log=self.meter_log(host), meter_seconds=0.0)
         agent = HostAgent(settings, answer_metadata, self.engine.feed)
         await agent.start()
         self.agents[name] = agent

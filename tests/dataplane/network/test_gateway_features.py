@@ -1,5 +1,6 @@
 """What routers do with ports of floating IPs and with metering labels, shown by packets."""
 
+import json
 import sys
 
 import msgspec
@@ -61,13 +62,19 @@ async def test_labels_count_what_goes_through_the_gateway(net: Cloud):
     await net.lab.engine.apply(Records(meters=(label, inside)), (), net.next())
     router = f"{net.lab.prefix}h1.router.{identity('r1')[:11]}"
     short = {meter.id: meter.id.replace("-", "")[:16] for meter in (label, inside)}
-    assert readings(router) == {short[label.id]: 0, short[inside.id]: 0}
+    assert readings(router) == {short[label.id]: (0, 0), short[inside.id]: (0, 0)}
     assert await net["a3"].ping("198.51.100.1", 3) == 3
-    assert readings(router) == {short[label.id]: 3 * 84, short[inside.id]: 3 * 84}
+    assert readings(router) == {short[label.id]: (3 * 84, 3), short[inside.id]: (3 * 84, 3)}
     assert await net["a3"].ping("203.0.113.2", 1) == 1
-    assert readings(router) == {short[label.id]: 3 * 84, short[inside.id]: 4 * 84}
+    assert readings(router) == {short[label.id]: (3 * 84, 3), short[inside.id]: (4 * 84, 4)}
     assert await net["a3"].ping("10.0.1.11", 1) == 1
-    assert readings(router)[short[inside.id]] == 4 * 84, "between networks nothing passes the gateway"
+    assert readings(router)[short[inside.id]] == (4 * 84, 4), "between networks nothing passes the gateway"
+    for _ in range(2):
+        await net.lab.agents[net.lab.host_name("h1")].resync()
+    lines = [json.loads(line) for line in net.lab.meter_log("h1").read_text().splitlines()]
+    written = [(line["label_id"], line["bytes"], line["packets"]) for line in lines
+               if line["router_id"] == identity("r1")]
+    assert sorted(written) == sorted([(label.id, 3 * 84, 3), (inside.id, 4 * 84, 4)]), "each once"
     await net.lab.engine.apply(Records(), (Gone(kind="meters", id=label.id), Gone(kind="meters", id=inside.id)),
                                net.next())
 

@@ -20,6 +20,7 @@ from pileus.network.engine.linux.deltas import Change, difference, neighbours_mo
 from pileus.network.engine.linux.links import DELLINK, NEWLINK, Link, parse_link
 from pileus.network.engine.linux.logged import LogLimit
 from pileus.network.engine.linux.metadata import Answer
+from pileus.network.engine.linux.meters import MeterLog
 from pileus.network.engine.linux.nft import Nft
 from pileus.network.engine.linux.packet_log import PacketLog
 from pileus.network.engine.linux.routers import RouterSpace
@@ -39,13 +40,16 @@ FILTERING = {             # bridged packets pass the inet hooks, in this namespa
 
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where a host is and what it can reach. `resolvers` (as ADDRESS or ADDRESS#PORT) are asked about names that are
-    nobody's here; without any, those that the host asks itself. Without a `packet_log` no packets are logged."""
+    nobody's here; without any, those that the host asks itself. Without a `packet_log` no packets are logged, without a
+    `meter_log` what meters count is written nowhere."""
 
     name: str
     namespace: str
     physical: Mapping[str, PhysicalBridge] = {}
     resolvers: tuple[str, ...] = ()
     packet_log: Path | None = None
+    meter_log: Path | None = None
+    meter_seconds: float = 60.0
     log_limit: LogLimit = LogLimit()
 
 
@@ -69,6 +73,7 @@ class HostAgent:
         self.ruleset: Ruleset | None = None      # of what is settled
         self.cutting = False                     # whether connections may be marked as cut
         self.packets: PacketLog | None = None
+        self.meters: MeterLog | None = None
         self.moved: set[str] = set()             # taps that came or went while links were being listed
 
     async def start(self) -> None:
@@ -84,6 +89,8 @@ class HostAgent:
         self.nft = Nft(name)
         if self.settings.packet_log is not None:
             self.packets = PacketLog(self.settings.name, name, self.settings.packet_log)
+        if self.settings.meter_log is not None:
+            self.meters = MeterLog(self.settings.name, self.settings.meter_log, self.settings.meter_seconds)
         self.watch = nl.watch_links(name)
         asyncio.get_running_loop().add_reader(self.watch, self._on_link_events)
 
@@ -94,6 +101,8 @@ class HostAgent:
             space.close()
         if self.packets is not None:
             self.packets.close()
+        if self.meters is not None:
+            self.meters.close()
         self.wiring.close()
         self.nft.close()
         if self.own_feed:
@@ -122,7 +131,17 @@ class HostAgent:
                 wanted = self.slice
             self.settled = None
             self.feed.forget(self.settings.name)
-            return Report() if wanted is None else await self._settle(wanted)
+            report = Report() if wanted is None else await self._settle(wanted)
+            await self._write_meters(wanted)
+            return report
+
+    async def _write_meters(self, wanted: Slice | None) -> None:
+        if self.meters is None or wanted is None:
+            return
+        try:
+            await asyncio.to_thread(self.meters.write, wanted.routers)
+        except (EngineFailed, OSError) as error:              # there is a next time
+            log.warning("meters were not read: %s", error, extra={"host": self.settings.name})
 
     async def _settle(self, wanted: Slice) -> Report:
         before, self.settled, self.ruleset = self.settled, None, None

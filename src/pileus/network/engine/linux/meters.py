@@ -2,13 +2,19 @@
 
 import hashlib
 import json
-from typing import Any
+import logging
+import time
+from collections.abc import Callable, Iterable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from pileus.network.engine.linux import names
 from pileus.network.engine.linux.nft import Nft
 from pileus.network.engine.records import Meter, MeterRule, RouterSlice
 
 TABLE = names.TABLE + "_meters"
+MOST, FILES = 10 << 20, 4    # bytes of a file, and files besides the newest
 
 
 def compile_meters(meters: tuple[Meter, ...]) -> tuple[str, str]:
@@ -58,11 +64,47 @@ def settle_meters(namespace: str, router: RouterSlice) -> list[str]:
         nft.close()
 
 
-def readings(namespace: str) -> dict[str, int]:
-    """Bytes by the short name of the label."""
+class Reading(NamedTuple):
+    bytes: int
+    packets: int
+
+
+def readings(namespace: str) -> dict[str, Reading]:
+    """What was counted since labels or rules changed last, by the short name of the label."""
     nft = Nft(namespace)
     try:
         listed: list[dict[str, Any]] = json.loads(nft.run(f"list counters table inet {TABLE}"))["nftables"]
-        return {entry["counter"]["name"][2:]: entry["counter"]["bytes"] for entry in listed if "counter" in entry}
+        counters = [entry["counter"] for entry in listed if "counter" in entry]
+        return {one["name"][2:]: Reading(one["bytes"], one["packets"]) for one in counters}
     finally:
         nft.close()
+
+
+class MeterLog:
+    """Readings of a host's routers as lines of JSON: each that is other than the last one written."""
+
+    def __init__(self, host: str, file: Path, every: float, clock: Callable[[], float] = time.time):
+        self.host, self.every, self.clock = host, every, clock
+        self.file = RotatingFileHandler(file, maxBytes=MOST, backupCount=FILES, delay=True)
+        self.read_at = -every
+        self.written: dict[tuple[str, str], Reading] = {}
+
+    def close(self) -> None:
+        self.file.close()
+
+    def write(self, routers: Iterable[RouterSlice]) -> None:
+        """Where the last time is not long ago, nothing. Raises EngineFailed."""
+        if time.monotonic() - self.read_at < self.every:
+            return
+        self.read_at = time.monotonic()
+        now: dict[tuple[str, str], Reading] = {}
+        for router in routers:
+            found = readings(names.namespace(self.host, "router", router.id)) if router.meters else {}
+            now |= {(router.id, meter.id): found[_name(meter)[2:]] for meter in router.meters
+                    if _name(meter)[2:] in found}
+        for (router_id, label_id), reading in now.items():
+            if self.written.get((router_id, label_id)) != reading:
+                line = {"time": self.clock(), "host": self.host, "router_id": router_id, "label_id": label_id,
+                        **reading._asdict()}
+                self.file.emit(logging.makeLogRecord({"msg": json.dumps(line)}))
+        self.written = now
