@@ -28,7 +28,8 @@ DIALECTS: dict[Any, sa.Dialect] = {}
 def compile_once(connection: sa.Connection) -> None:
     """Statements that were compiled for one database serve all of its kind: tests make hundreds of each."""
     own = connection.dialect
-    connection.dialect = DIALECTS.setdefault((own.name, own.driver, own.server_version_info), own)
+    kind = own.name, own.driver, own.server_version_info, own.default_schema_name       # MariaDB's is the database
+    connection.dialect = DIALECTS.setdefault(kind, own)
     connection.execution_options(compiled_cache=COMPILED)
 
 
