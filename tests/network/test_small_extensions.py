@@ -55,6 +55,9 @@ async def test_subnets_serve_owners(world):
     for owner, number in (("test:one", 1), ("test:two", 3), ("test:other", 2), ("", 2)):
         port = await world.http.make("port", network_id=network["id"], device_owner=owner)
         assert [ip["subnet_id"] for ip in port["fixed_ips"]] == [told[number]["id"]]
+    await world.http.change("subnet", told[2], service_types=["test:three"])
+    assert (await world.http.make("port", 409, network_id=network["id"]))["type"] == (
+        "IpAddressGenerationFailureNoMatchingSubnet")
     asked = await world.http.make("port", network_id=network["id"], fixed_ips=[{"subnet_id": told[1]["id"]}])
     assert asked["fixed_ips"][0]["subnet_id"] == told[1]["id"]
     changed = await world.http.change("subnet", told[1], service_types=[])

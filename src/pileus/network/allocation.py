@@ -80,7 +80,9 @@ class Giver:
 
     async def _usual(self, asker: Asker) -> list[tuple[Subnet, str]]:
         """One address of each IP version the network has subnets for; those meant for the port's owner come first."""
-        found = []
+        found, inside = [], self.of_network[asker.network_id]
+        if inside and not any(subnet.serves(asker.device_owner) for subnet in inside):
+            raise faults.NoServiceSubnet(network_id=asker.network_id, service_type=asker.device_owner)
         for version in (4, 6):
             candidates = [subnet for subnet in self.of_network[asker.network_id] if subnet.ip_version == version
                           and not subnet.is_auto and subnet.serves(asker.device_owner)]

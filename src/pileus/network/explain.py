@@ -94,7 +94,15 @@ class _Walk:
         echo = 8 if self.protocol == 1 else 128
         packet = Packet(source=source, destination=asked.destination,
                         number=(asked.number or 0) if self.has_ports else echo)
+        local = self._turned(port, packet)
         self._filter(port, packet, ingress=False)
+        if local is not None:
+            self._there(local, "destination")
+            self._filter(local, packet, ingress=True)
+            return
+        if near is not None and (router := self._leads_in(port.network_id, packet)) is not None:
+            self._route(router, packet, came_by=None)
+            return
         if near is not None:
             self.steps.append(f"{packet.destination} is on the source's own subnet {subnet.cidr}: no router is asked")
             self._deliver(port.network_id, packet, None)
@@ -103,6 +111,27 @@ class _Walk:
         if hop is None:
             raise Stopped(f"subnet {subnet.id} ({subnet.cidr}) has no gateway, so nothing leaves it")
         self._route(self._router_at(port.network_id, hop), packet, came_by=port.network_id)
+
+    def _turned(self, port: Port, packet: Packet) -> Port | None:
+        """The port on the same host that a local IP means; without pass-through, packets are for its own address."""
+        for one in sorted(self.records.local_ips, key=lambda one: one.port_id):
+            there = self.ports.get(one.port_id)
+            if there is None or (one.network_id, one.ip, there.host) != (
+                    port.network_id, packet.destination, port.host):
+                continue
+            if there.id == port.id:
+                return None
+            self.steps.append(f"local IP {one.ip} means port {there.id} on this host")
+            packet.destination = packet.destination if one.passthrough else one.fixed_ip
+            return there
+        return None
+
+    def _leads_in(self, network_id: str, packet: Packet) -> Router | None:
+        """The router that has the address as a floating IP at its interface on the network."""
+        named = {f.router_id for f in self.records.floating_ips
+                 if (f.network_id, f.floating_ip) == (network_id, packet.destination)}
+        return next((self._alive(router) for router in self.records.routers if router.id in named and any(
+            self.ports[i].network_id == network_id for i in router.port_ids if i in self.ports)), None)
 
     # the ends
 
@@ -180,7 +209,7 @@ class _Walk:
     def _alive(self, router: Router) -> Router:
         if not router.admin_up:
             raise Stopped(f"router {router.id} is administratively down")
-        if router.host is None:
+        if not router.host:
             raise Stopped(f"router {router.id} is on no host")
         return router
 

@@ -257,6 +257,12 @@ class InterfaceUsedByFloatingIp(Conflict):
                "as it is required by one or more floating IPs.")
 
 
+class NoServiceSubnet(Conflict):
+    code = "IpAddressGenerationFailureNoMatchingSubnet"
+    message = ("No valid service subnet for the given device owner, network {network_id}, "
+               "service type {service_type}.")
+
+
 class InterfaceUsedAsGateway(Conflict):
     code = "RouterInterfaceInUseAsGatewayByFloatingIP"
     message = ("Router interface for subnet {subnet_id} on router {router_id} cannot be deleted, "

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from pileus.network.engine.records import FloatingIp, Gone, Records, Rule
+from pileus.network.explain import Asked, explain
 from tests.dataplane.network.conftest import Cloud
 from tests.dataplane.network.topology import default_group, identity
 
@@ -19,6 +20,9 @@ async def test_a_floating_ip_at_an_interface(net: Cloud):
     await net.lab.engine.apply(Records(floating_ips=(floating,)), (), net.next())
     assert await net["b1"].ask("10.0.1.77", 80) == "10.0.1.11", "who asks is not hidden"
     assert await net["b1"].ping("10.0.1.77", 1) == 1
+    told = explain(net.lab.engine.store.records(), Asked(
+        port=net["b1"].port, destination="10.0.1.77", protocol="tcp", number=80))
+    assert told.reaches and told.ports == [net["b1"].port.id, net["a3"].port.id], told
     opened = msgspec.structs.replace(default_group("default"), revision=30, rules=(
         *default_group("default").rules, Rule(direction="ingress", protocol="tcp", port_min=7200, port_max=7200)))
     await net.lab.engine.apply(Records(security_groups=(opened,)), (), net.next())

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from pileus.network.engine.records import AddressPair, Gone, LocalIp, Records
+from pileus.network.explain import Asked, explain
 from tests.dataplane.network.conftest import Cloud
 from tests.dataplane.network.topology import identity
 
@@ -28,6 +29,10 @@ async def test_a_local_ip_means_a_port_of_this_host(net: Cloud):
     await forget(net, "a3", "x1", "a2")
     assert await net["a3"].ask(VIRTUAL, 22) == net["a3"].ip, "connections find it, and their answers find back"
     assert await net["a3"].ping(VIRTUAL) == 2
+    for name, number in (("a3", 22), ("x1", 80)):
+        told = explain(net.lab.engine.store.records(), Asked(
+            port=net[name].port, destination=VIRTUAL, protocol="tcp", number=number))
+        assert told.reaches is (name == "a3") and net["a1"].port.id in told.ports, told
     assert await net["x1"].ask(VIRTUAL, 80) == "TimeoutError", "its security groups hold"
     assert await net["a3"].ask(net["a1"].ip, 22) == net["a3"].ip, "its own address goes on to be its own"
     assert await net["a3"].ping(net["a1"].ip) == 2
