@@ -118,7 +118,6 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "floating-ip-router-writable": ("Floating IP Router (writable)", "Floating IPs can name their router"),
     "router-interface-fip": ("Router interface fip", "Floating IPs of networks that a router has an interface on"),
     "router-enable-snat": ("Router enable_snat flag", "Routers tell whether they translate addresses"),
-    "security-groups-name-restrictions": ("Security group name restrictions", "Names of groups are printable and bare"),
     "subnet-service-types": ("Subnet service types", "Subnets can be meant for ports of some owners"),
     "subnet_onboard": ("Subnet Onboard", "Subnets can be taken into a subnet pool"),
     "subnetpool-prefix-ops": (

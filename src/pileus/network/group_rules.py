@@ -28,13 +28,6 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     address_group_id: str | None = None
 
 
-def check_name(name: str) -> None:
-    if not name.isprintable():
-        raise faults.InvalidInput(reason=f"'{name}' contains unprintable characters")
-    if name != name.strip():
-        raise faults.InvalidInput(reason=f"'{name}' has leading or trailing spaces")
-
-
 def checked(asked: Asked) -> dict[str, Any]:
     """The same as columns of a rule. Raises what clients see."""
     ethertype = {"ipv4": "IPv4", "ipv6": "IPv6"}.get(asked.ethertype.lower())

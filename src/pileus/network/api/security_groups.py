@@ -189,8 +189,6 @@ async def show_group(ctx: Ctx, group: SecurityGroup) -> GroupView:
              policy=PolicyRule("create_security_group", MEMBER))
 async def create_groups(ctx: Ctx, body: list[GroupCreate]) -> list[GroupView]:
     now, owners, made = ctx.clock(), [owner(ctx, each) for each in body], []
-    for each in body:
-        group_rules.check_name(each.name)
     async with ctx.db.write() as tx:
         for project_id in sorted(set(owners)):
             await groups.project(tx, project_id, now)
@@ -216,7 +214,6 @@ async def create_groups(ctx: Ctx, body: list[GroupCreate]) -> list[GroupView]:
 async def update_group(ctx: Ctx, group: SecurityGroup, body: GroupUpdate) -> GroupView:
     check_revision(ctx, group)
     values = texts(given(body))
-    group_rules.check_name(values.get("name", ""))
     if group.default_of is not None and values.get("name", group.name) != group.name:
         raise faults.CannotUpdateDefault()
     if group.default_of is None and str(values.get("name", "")).lower() == "default":
