@@ -176,7 +176,8 @@ async def test_agents_are_switched_off(world):
 async def test_routers_are_moved_by_hand(world):
     await seen(world, "one", "two")
     router = await world.http.make("router")
-    await slices.run(world)
+    waiting = (await world.admin.get(f"/v2.0/routers/{router['id']}/l3-agents")).json()["agents"]
+    assert [agent["host"] for agent in waiting] == ["one"], "it is given a host rather than told to have none"
     agents = (await world.admin.get("/v2.0/agents", params={"agent_type": "L3 agent"})).json()["agents"]
     one, two = (f"/v2.0/agents/{agent['id']}/l3-routers" for agent in sorted(agents, key=lambda each: each["host"]))
     named = {"router_id": router["id"]}

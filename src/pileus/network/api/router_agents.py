@@ -20,6 +20,7 @@ from pileus.network.api.routers import RouterView
 from pileus.network.api.shapes import Id, app
 from pileus.network.model import hosts, routers
 from pileus.network.model.routers import Router
+from pileus.network.reconcilers.slices import place_routers
 
 routes = Routes()
 NOWHERE = ""                 # the host of a router that was sent away; it stays so until it is given to a host
@@ -79,7 +80,12 @@ async def _move(ctx: Ctx, tx: Connection, router: Router, host: str) -> None:
 @routes.get("/v2.0/routers/{router_id}/l3-agents", envelope="agents", target=ROUTER,
             policy=Rule("get_l3-agents", ADMIN))
 async def list_agents(ctx: Ctx, router: Router) -> Page[dict[str, Any]]:
+    """A router that still waits for its first host gets it now, so that what is told stays so."""
+    if router.host is None:
+        await place_routers(app(ctx))
+        app(ctx).reconcilers.wake("slices")
     async with ctx.db.read() as reader:
+        router = await routers.get(reader, router.id)
         found = [agent for agent in await agents.every(reader)
                  if agent.kind == hosts.ROUTERS and agent.host.name == router.host]
     return Page([agents.view(ctx, agent) for agent in found])

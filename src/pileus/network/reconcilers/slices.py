@@ -32,7 +32,7 @@ GATHER = 0.01                # seconds in which further changes join the same re
 @reconciler(every=15.0)
 async def slices(network: Network) -> None:
     await asyncio.sleep(GATHER)
-    await _place_routers(network)
+    await place_routers(network)
     known, wanted = await _wanted(network)
     for host in known:
         if is_alive(network, host):
@@ -102,7 +102,7 @@ async def _finish_resting_legs(network: Network, host: str) -> None:
                 await tx.execute(ports.update().where(ports.c.id.in_(part)).values(status=ACTIVE))
 
 
-async def _place_routers(network: Network) -> None:
+async def place_routers(network: Network) -> None:
     """Routers live where they are as long as that host does and may have any; homeless ones go where the fewest are,
     but for those that were sent away from everywhere (their host is "")."""
     async with network.db.read() as reader:
