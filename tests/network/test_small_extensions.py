@@ -186,7 +186,8 @@ async def test_routers_are_moved_by_hand(world):
     assert (await world.admin.delete(f"{one}/{router['id']}")).status_code == 204
     await slices.run(world)
     assert (await world.admin.get(f"/v2.0/routers/{router['id']}/l3-agents")).json()["agents"] == []
-    assert (await world.admin.post(two, json=named)).status_code == 201
+    moved = await world.admin.post(two, json=named)
+    assert moved.status_code == 201 and moved.json() == {}
     await slices.run(world)
     assert [each["id"] for each in (await world.admin.get(two)).json()["routers"]] == [router["id"]]
 

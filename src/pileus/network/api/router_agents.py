@@ -49,8 +49,8 @@ async def list_routers(ctx: Ctx, agent: Agent) -> Page[RouterView]:
 
 
 @routes.post("/v2.0/agents/{l3_agent_id}/l3-routers", status=201, target=AGENT, policy=Rule("create_l3-router", ADMIN))
-async def add_router(ctx: Ctx, agent: Agent, body: RouterNamed) -> None:
-    """Only a router that no host has can be given to one."""
+async def add_router(ctx: Ctx, agent: Agent, body: RouterNamed) -> dict[str, Any]:
+    """Only a router that no host has can be given to one. Clients read an answer, though it says nothing."""
     async with ctx.db.write() as tx:
         if await hosts.switched_off(tx) & {agent.id, agent.host.id}:
             raise agent_faults.AgentOff(agent_id=agent.id)
@@ -60,6 +60,7 @@ async def add_router(ctx: Ctx, agent: Agent, body: RouterNamed) -> None:
             raise agent_faults.RouterHosted(
                 router_id=router.id, agent_id=other.part(hosts.ROUTERS) if other else router.host)
         await _move(ctx, tx, router, agent.host.name)
+    return {}
 
 
 @routes.delete("/v2.0/agents/{l3_agent_id}/l3-routers/{router_id}", target=AGENT,
