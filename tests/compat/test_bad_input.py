@@ -220,19 +220,23 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     rules = {kind: await made(cloud, f"{network}/qos/policies/{aliased}/{kind}_rules", f"{kind}_rule", **{how: 8})
              for kind, how in (("bandwidth_limit", "max_kbps"), ("dscp_marking", "dscp_mark"),
                                ("minimum_bandwidth", "min_kbps"), ("minimum_packet_rate", "min_kpps"))}
-    spare = [await made(cloud, f"{network}/ports", "port", network_id=ids["network"]) for _ in range(4)]
+    spare = [await made(cloud, f"{network}/ports", "port", network_id=ids["network"]) for _ in range(5)]
     ids["trunk"] = await made(cloud, f"{network}/trunks", "trunk", port_id=spare[0], sub_ports=[
         {"port_id": spare[1], "segmentation_type": "vlan", "segmentation_id": 9}])
     ids |= {"subport": spare[1], "next_subport": spare[2], "parent": spare[3]}
+    least = await made(cloud, f"{network}/qos/policies/{policy}/minimum_bandwidth_rules", "minimum_bandwidth_rule",
+                       min_kbps=8)
     forwarding = await routed_port(cloud, external)
     tagged = await cloud.call("PUT", f"{network}/networks/{ids['network']}/tags/t")
     assert tagged.is_success, tagged.text
     return {f"{name}_id": value for name, value in ids.items()} | {
         **{f"/v2.0/qos/alias_{kind}_rules/{{rule_id}}": rule_id for kind, rule_id in rules.items()},
+        "/v2.0/qos/policies/{policy_id}/minimum_bandwidth_rules/{rule_id}": least,
+        "/v2.0/ports/{port_id}": spare[4],             # others go with a router that they were made interfaces of
         "/v2.0/qos/rule-types/{kind}": "dscp_marking",
         "/v2.0/flavors/{flavor_id}": flavor,
         "/v2.0/flavors/{flavor_id}/service_profiles/{service_profile_id}": bound,
-        "/v2.0/qos/policies/{policy_id}": policy, "forwarding_port_id": forwarding, "source": ids["port"],
+        "/v2.0/qos/policies/{policy_id}": policy, "forwarding_port_id": forwarding, "source": spare[4],
         "destination": "10.9.0.250", "external_id": external, "alias": "router",
         "resource": "networks", "resource_id": ids["network"],
         "tag": "t", "network": "n"}
@@ -256,8 +260,9 @@ async def compute_victims(cloud, mark: str, network_id: str) -> dict[str, str]:
                                **{"os-flavor-access:is_public": False})
     await cloud.ok("POST", f"{compute}/flavors/{ids['flavor']}/os-extra_specs", {"extra_specs": {"k": "v"}})
     await cloud.ok("POST", f"{compute}/os-keypairs", {"keypair": {"name": f"key-{mark}"}})
-    ids["server"] = await made(cloud, f"{compute}/servers", "server", name="s", flavorRef="1", imageRef=ids["image"],
-                               networks=[{"uuid": network_id}], metadata={"k": "v"})
+    ids["server"], doomed = [await made(
+        cloud, f"{compute}/servers", "server", name="s", flavorRef="1", imageRef=ids["image"],
+        networks=[{"uuid": network_id}], metadata={"k": "v"}) for _ in range(2)]
     server = f"{compute}/servers/{ids['server']}"
     volume = await made(cloud, "/volume/v3/volumes", "volume", size=1)
     spare = await made(cloud, f"{compute}/os-volumes", "volume", size=1)
@@ -287,7 +292,8 @@ async def compute_victims(cloud, mark: str, network_id: str) -> dict[str, str]:
     port, fixed = card["port_id"], card["fixed_ips"][0]["ip_address"]
     services = await cloud.ok("GET", f"{compute}/os-services", headers={"openstack-api-version": "compute 2.53"})
     return {f"{name}_id": value for name, value in ids.items()} | {
-        "/v2.1/os-keypairs/{name}": f"key-{mark}", "/v2.1/os-hosts/{name}": hypervisor["hypervisor_hostname"],
+        "POST /v2.1/servers/{server_id}/action forceDelete": doomed, "/v2.1/os-keypairs/{name}": f"key-{mark}",
+        "/v2.1/os-hosts/{name}": hypervisor["hypervisor_hostname"],
         "/v2.1/os-services/{service_id}": services[0]["id"], "/v2.1/os-security-groups/{group_id}": group,
         "compute_group_id": group, "bootable_id": ids["image"], "fixed_address": fixed,
         "/v2.1/os-floating-ips/{floating_ip_id}": floating.json()["floating_ip"]["id"],

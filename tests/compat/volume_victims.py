@@ -71,11 +71,17 @@ async def volumes_with_what_they_have(maker: Maker, ids: dict[str, str]) -> dict
                                          for _ in range(2 + len(RUINOUS["backup"]))]
     await maker.until("available", "backup", ids["backup"], restored, *backups)
     ids["group_snapshot"] = await made("group_snapshots", "group_snapshot", group_id=ids["group"])
+    consistent = await made("consistencygroups", "consistencygroup", volume_types=kind)
+    await maker.until("available", "group", consistent)
+    await maker.until("available", "volume", await made("volumes", "volume", size=1, consistencygroup_id=consistent))
+    together = await made("cgsnapshots", "cgsnapshot", consistencygroup_id=consistent)
     ids["attachment"] = await made("attachments", "attachment", volume_uuid=held)
     ids["transfer"] = await made("volume-transfers", "transfer", volume_id=offered)
     newer = await made("volume-transfers", "transfer", volume_id=again)
     lone = {"volume": others, "snapshot": snapshots, "backup": backups}
-    return {"/v3/volume-transfers/{transfer_id}": newer, "POST /v3/backups/{backup_id}/restore": restored} | {
+    return {"/v3/volume-transfers/{transfer_id}": newer, "/v3/consistencygroups/{group_id}": consistent,
+            "/v3/cgsnapshots/{group_snapshot_id}": together,
+            "POST /v3/backups/{backup_id}/restore": restored} | {
         f"POST /v3/{kind}s/{{{kind}_id}}/action {action}": each
         for kind, actions in RUINOUS.items() for action, each in zip(actions, lone[kind], strict=True)}
 

@@ -61,14 +61,18 @@ def set_up(folder: Path | None, *, terminal: int = logging.WARNING, file_level: 
     logging.getLogger("qemu").setLevel(logging.ERROR)
 
 
+OWN = "pileus"                # other loggers' levels are not for clients: those of databases tell what is in rows
+
+
 def levels(prefix: str) -> dict[str, str]:
-    """The loggers whose names begin so, and from which level on each tells."""
-    names = sorted(name for name in logging.root.manager.loggerDict if name.startswith(prefix))
+    """Our loggers whose names begin so, and from which level on each tells."""
+    names = sorted(name for name in logging.root.manager.loggerDict
+                   if name.partition(".")[0] == OWN and name.startswith(prefix))
     return {name: logging.getLevelName(logging.getLogger(name).getEffectiveLevel()) for name in names}
 
 
 def set_level(prefix: str, level: str) -> None:
-    """Have the loggers whose names begin so tell from `level` on; the file takes what they tell."""
+    """Have our loggers whose names begin so tell from `level` on; the file takes what they tell."""
     for name in levels(prefix):
         logging.getLogger(name).setLevel(level)
     for handler in logging.root.handlers:
