@@ -191,6 +191,10 @@ async def test_log_levels(world, pair):
     assert [each["host"] for each in one["log_levels"]] == ["node@one", "node@two"]
     await world.ok("PUT", "/os-services/set_log", asked | {"level": "error", "binary": "*"}, token=ADMIN)
     assert logging.getLogger(name).level == logging.ERROR
+    others = logging.getLogger("sqlalchemy.engine")
+    before = others.level
+    await world.ok("PUT", "/os-services/set_log", {"prefix": "sqlalchemy", "level": "debug"}, token=ADMIN)
+    assert others.level == before
     for wrong in ({"binary": "nova-api"}, {"level": "LOUD"}, {"level": None}):
         assert await world.refused("PUT", "/os-services/set_log", wish | wrong, token=ADMIN) == 400
     assert await world.refused("PUT", "/os-services/get_log", asked) == 403

@@ -17,6 +17,8 @@ from pileus.volume.drivers.base import Key
 # Of images, by the names that clients and QEMU have for them.
 IMAGE_FORMATS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
 MOST_HEADER = 4 << 20                 # bytes that LUKS takes of a device
+UNMEASURED = "Unable to get accurate CPU usage"      # which a busy machine tells coarsely: none in a short while
+MOST_TRIES = 8
 MAGIC = b"QFI\xfb"
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")          # up to and with the offset of the snapshot table
 _SNAPSHOT = struct.Struct(">QIHHIIQII")
@@ -96,9 +98,15 @@ async def create_encrypted(path: Path, size: int, key: Key) -> None:
     device = path.with_suffix(".luks")
     how = f"key-secret=key,cipher-alg={key.algorithm},cipher-mode=xts,ivgen-alg=plain64,iter-time=10"
     try:
-        with secret_object(key) as (arguments, inherit):
-            await run("qemu-img", "create", "-q", "-f", "luks", *arguments, "-o", how, str(device),
-                      str(size - MOST_HEADER), inherit=inherit)
+        for tries_left in reversed(range(MOST_TRIES)):
+            try:
+                with secret_object(key) as (arguments, inherit):
+                    await run("qemu-img", "create", "-q", "-f", "luks", *arguments, "-o", how, str(device),
+                              str(size - MOST_HEADER), inherit=inherit)
+                break
+            except QemuImageFailed as error:
+                if UNMEASURED not in str(error) or not tries_left:
+                    raise
         await convert(str(device), "raw", path)
     finally:
         device.unlink(missing_ok=True)
