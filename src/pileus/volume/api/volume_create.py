@@ -67,13 +67,14 @@ class Plan(msgspec.Struct, kw_only=True):
 
 async def of_image(ctx: Ctx, image_id: str) -> tuple[Image, dict[str, str]]:
     """The image, as the caller sees it, and what a volume made of it remembers. Raises ImageRefused."""
-    if not is_uuid(image_id):
-        found = await ctx.app.image.as_caller(ctx.caller.token).find_by_name(image_id, status=None)
-        if found is None:
-            raise ImageRefused(reason=image_id)
-        image_id = found.id
+    images = ctx.app.image.as_caller(ctx.caller.token)
     try:
-        image = await ctx.app.image.as_caller(ctx.caller.token).get(image_id)
+        if not is_uuid(image_id):
+            found = await images.find_by_name(image_id, status=None)
+            if found is None:
+                raise ImageRefused(reason=image_id)
+            image_id = found.id
+        image = await images.get(image_id)
     except Refused as error:
         raise ImageRefused(reason=error.message) from error
     if not image.is_active:
