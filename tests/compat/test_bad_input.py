@@ -56,7 +56,8 @@ OUT_OF_REACH = {                      # operations that cannot be done here
               "POST /pileus/sagas/{saga_id}/retry"],   # of stuck sagas, and there is none
     "network": ["POST /pileus/sagas/{saga_id}/retry"],                      # of stuck sagas, and there is none
     "compute": ["GET /v2.1/os-console-auth-tokens/{token}",       # only what it hashes to is kept
-                "GET /v2.1/servers/{server_id}/shares/{share_id}",         # of shares of a server, and there are none
+                # of shares of a server, and there are none
+                *(f"{method} /v2.1/servers/{{server_id}}/shares/{{share_id}}" for method in ("GET", "DELETE")),
                 "POST /pileus/sagas/{saga_id}/retry"],
     "volume": ["POST /pileus/sagas/{saga_id}/retry"]}                       # of stuck sagas, and there is none
 BY_THE_USER = {                       # with which of its tokens

@@ -97,13 +97,12 @@ async def test_shares(cloud):
     assert (await cloud.refused("GET", f"{URL}/shares", version="2.96"))[0] == 404
     assert await cloud.ok("GET", f"{URL}/shares", version="2.97") == {"shares": []}
     assert (await cloud.refused("GET", f"{URL}/shares/{share}", version="2.97"))[0] == 404
-    for method, path, sent in (("POST", f"{URL}/shares", body), ("DELETE", f"{URL}/shares/{share}", None)):
-        assert (await cloud.refused(method, path, sent, version="2.97"))[0] == 409
+    assert (await cloud.refused("DELETE", f"{URL}/shares/{share}", version="2.97"))[0] == 404
+    assert (await cloud.refused("POST", f"{URL}/shares", body, version="2.97"))[0] == 409
     await add_server(cloud, "off", state="stopped")
     for wrong in ({"share_id": "1"}, {"share_id": share, "tag": "a b"}, {}):
         assert (await cloud.refused("POST", "/servers/id-off/shares", {"share": wrong}, version="2.97"))[0] == 400
     assert (await cloud.refused("POST", "/servers/id-off/shares", body, version="2.97"))[0] == 403
-    assert (await cloud.refused("DELETE", f"/servers/id-off/shares/{share}", version="2.97"))[0] == 404
 
 
 @covers(versions.HOST_STATUS)

@@ -54,7 +54,6 @@ MAY = {  # what a user may ask of a server, by the state it is in
     "attach_volume": {State.ACTIVE, State.PAUSED, State.STOPPED, State.RESIZED, State.OFFLOADED},
     "detach_volume": {State.ACTIVE, State.PAUSED, State.STOPPED, State.RESIZED, State.OFFLOADED},
     "create share": {State.STOPPED},
-    "delete share": {State.STOPPED, State.ERROR},
     "delete": set(State) - {State.DELETED},
     "soft_delete": _STILL_THERE,
     "restore": {State.SOFT_DELETED},
