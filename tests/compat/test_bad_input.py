@@ -130,6 +130,7 @@ async def identity_victims(cloud, mark: str) -> dict[str, str]:
     ids = {name: await made(cloud, f"{identity}/{name}s", name, name=f"{name}-{mark}")
            for name in ("domain", "group", "role")}
     ids["user"] = await made(cloud, f"{identity}/users", "user", name=f"user-{mark}", password="secret")
+    changed = await made(cloud, f"{identity}/users", "user", name=f"changed-{mark}", password="secret")
     ids["implied"] = await made(cloud, f"{identity}/roles", "role", name=f"implied-{mark}")
     ids["project"] = await made(cloud, f"{identity}/projects", "project", name=f"p-{mark}", domain_id="default")
     ids["region"] = await made(cloud, f"{identity}/regions", "region", id=f"elsewhere-{mark}")
@@ -158,6 +159,7 @@ async def identity_victims(cloud, mark: str) -> dict[str, str]:
                         for inherited in ("", "/OS-INHERIT")))}
     return groups | await federation_victims(cloud, mark, ids) | {
         f"{name}_id": value for name, value in ids.items()} | {
+        "PATCH /v3/users/{user_id}": changed, "POST /v3/users/{user_id}/password": changed,    # which end tokens
         "new_id": f"new-{mark}", "actor_id": ids["user"], "target_id": ids["project"],
         "/v3/OS-EP-FILTER/projects/{project_id}/endpoints/{thing_id}": ids["endpoint"],
         "/v3/domains/{target_id}": ids["domain"], "/v3/OS-INHERIT/domains/{target_id}": ids["domain"],
