@@ -22,7 +22,7 @@ RENAMING = {f"PUT /v2/metadefs/namespaces/{{namespace}}{rest}" for rest in (
 # What was renamed by bad input that was not bad enough is made anew before it is removed.
 REMAKING = ("POST /v2/metadefs/namespaces", "POST /v2/metadefs/namespaces/{namespace}/objects",
             "POST /v2/metadefs/namespaces/{namespace}/properties",
-            "POST /v2/metadefs/namespaces/{namespace}/resource_types")
+            "POST /v2/metadefs/namespaces/{namespace}/resource_types", "PUT /v3/domains/{domain_id}/config")
 FILES = {"PUT /v2/images/{image_id}/file": b"data", "PUT /v2/images/{image_id}/stage": b"data"}
 
 DOMAIN_CONFIG = {"config": {"identity": {"driver": "sql"}, "ldap": {
