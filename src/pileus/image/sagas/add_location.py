@@ -13,12 +13,12 @@ from pileus.image.inspection import Inspection
 from pileus.image.model import images, tasks
 from pileus.image.model.images import ACTIVE, IMPORTING, NO_DATA, QUEUED, Image
 from pileus.image.runtime import Images
+from pileus.image.sagas.awaited import GONE, awaited
 from pileus.image.stores.base import Reading
 from pileus.image.uploads import RENEW_EVERY
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
 
 LONGEST = 24 * 3600.0           # seconds for the bytes of one image
-GONE = "The image was deleted meanwhile."
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -42,10 +42,7 @@ class AddLocation(Saga, kw_only=True):
     async def _image(self, app: Images) -> Image:
         """The image as long as it is to be found there."""
         async with app.db.read() as reader:
-            found = await images.find(reader, self.image_id)
-        if found is None or found.data_id != self.data_id:
-            raise Abort(GONE)
-        return found
+            return await awaited(reader, self.image_id, self.data_id)
 
     @step(local=True)
     async def accept(self, turn: Turn) -> None:
@@ -110,8 +107,8 @@ class AddLocation(Saga, kw_only=True):
     @step(local=True, pivot=True)
     async def mark_active(self, turn: Turn) -> None:
         now = turn.services.clock()
-        found = await images.find(turn.tx, self.image_id)
-        if found is None or found.data_id != self.data_id or self.found is None:
+        found = await awaited(turn.tx, self.image_id, self.data_id)
+        if self.found is None:
             raise Abort(GONE)
         status = {"status": ACTIVE} if found.status == IMPORTING else {}
         await images.change(turn.tx, found, now, os_hash_algo=self.algorithm,

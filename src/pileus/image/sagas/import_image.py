@@ -14,6 +14,7 @@ from pileus.image.faults import BadFormat, BadRequest, TooBig
 from pileus.image.model import images, tasks
 from pileus.image.model.images import ACTIVE, IMPORTING, NO_DATA, QUEUED, UPLOADING, Image
 from pileus.image.runtime import Images
+from pileus.image.sagas.awaited import GONE, awaited
 from pileus.image.signatures import BadSignature
 from pileus.image.stores.base import NoSuchData, Reading, Store, StoreFull
 from pileus.image.transforming import Transforming, clear, transform
@@ -23,7 +24,6 @@ from pileus.kit.saga import Abort, Saga, Turn, saga, step
 DIRECT, WEB, COPY, REGION = "glance-direct", "web-download", "copy-image", "glance-download"
 LONGEST = 24 * 3600.0           # seconds for the bytes of one image
 COPIED_PROPERTIES = ("hw_", "trait:", "os_distro", "os_secure_boot", "os_type")
-GONE = "The image was deleted meanwhile."
 NO_ROOM = "There is not enough disk space on the image storage media."
 
 
@@ -60,10 +60,7 @@ class ImportImage(Saga, kw_only=True):
     async def _image(self, app: Images) -> Image:
         """The image as long as it waits for these bytes."""
         async with app.db.read() as reader:
-            found = await images.find(reader, self.image_id)
-        if found is None or found.data_id != self.data_id:
-            raise Abort(GONE)
-        return found
+            return await awaited(reader, self.image_id, self.data_id)
 
     @step(local=True)
     async def accept(self, turn: Turn) -> None:
@@ -192,8 +189,8 @@ class ImportImage(Saga, kw_only=True):
     @step(local=True, pivot=True)
     async def mark_active(self, turn: Turn) -> None:
         now = turn.services.clock()
-        found = await images.find(turn.tx, self.image_id)
-        if found is None or found.data_id != self.data_id or not (self.copies or found.status == IMPORTING):
+        found = await awaited(turn.tx, self.image_id, self.data_id)
+        if not (self.copies or found.status == IMPORTING):
             raise Abort(GONE)
         held = [name for name in turn.services.stores if name in self.had or name in self.done]
         more = self.columns | (self.taken.columns if self.taken else {}) | ({} if self.copies else {"status": ACTIVE})
