@@ -27,7 +27,7 @@ def fill(path: Path, leave: int) -> None:
 
 
 def writing_sector() -> bytes:
-    """A system in one sector that writes its disk full, 32 KiB at a time, by way of the firmware."""
+    """A system in one sector that writes its disk over and over, 32 KiB at a time, by way of the firmware."""
     start = b"\xfc\x31\xc0\x8e\xd8"  # cld; xor ax,ax; mov ds,ax
     # again: mov ax,0x4300; mov dl,0x80; mov si,packet; int 0x13; add word [packet+8],64; jmp again
     packet_at = 0x7C00 + len(start) + 17
@@ -39,12 +39,12 @@ def writing_sector() -> bytes:
 
 async def filled_by_a_guest(folder: Path) -> None:
     small = folder / "small"
-    mount(small, "size=3m")
+    mount(small, "size=5m")  # with the filling too small for the guest's disk, and without it large enough
     driver = QemuDriver(QemuSettings(instances=small / "instances", hostname="host-1"))
-    (small / "filling").write_bytes(bytes(1 << 20))
+    (small / "filling").write_bytes(bytes(3 << 20))
     (folder / "image").write_bytes(writing_sector())
     image = Image(id="writing", disk_format="raw", path=str(folder / "image"))
-    disks = (Disk(kind=DiskKind.ROOT, size_mb=64, boot_order=0),)
+    disks = (Disk(kind=DiskKind.ROOT, size_mb=3, boot_order=0),)
     spec = GuestSpec(id=str(uuid.uuid4()), name="web", vcpus=1, memory_mb=64, image=image, disks=disks)
     await driver.ensure(spec)
     await driver.run(spec.id)
