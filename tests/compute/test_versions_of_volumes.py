@@ -220,6 +220,25 @@ async def test_names_are_those_that_guests_give(cloud):
         assert names_in(spec) == told
 
 
+@pytest.mark.parametrize("again", [{"reboot": {"type": "HARD"}}, {"reboot": {"type": "SOFT"}}, {"os-stop": None}],
+                         ids=["hard", "soft", "stop"])
+async def test_a_guest_that_begins_anew_leaves_no_name_out(cloud, again):
+    server, many = await cloud.server(), [await cloud.volume() for _ in range(3)]
+    for volume in many:
+        await cloud.attach(server, volume)
+    await cloud.ok("DELETE", f"/servers/{server}/os-volume_attachments/{many[0]}")
+    await cloud.settle()
+    assert {each["volumeId"]: each["device"] for each in await cloud.attached(server)} == {
+        many[1]: "/dev/vdc", many[2]: "/dev/vdd"}, "it runs, and keeps the names it gave"
+    await cloud.act(server, *again.popitem())
+    if (await cloud.show(server))["status"] == "SHUTOFF":
+        await cloud.act(server, "os-start")
+    told = {each["volumeId"]: each["device"] for each in await cloud.attached(server)}
+    assert told == {many[1]: "/dev/vdb", many[2]: "/dev/vdc"}
+    assert cloud.in_guest(server) == many[1:] and await cloud.facts() == [("attached", HOST)] * 2
+    assert names_in(await guest_spec.build(cloud.cloud.compute, await cloud.row(server))) == told
+
+
 def test_the_name_of_the_next_volume():
     for taken, local, name in (([], 1, "b"), (["b"], 1, "c"), (["c"], 1, "b"), (["b"], 2, "d"), (["a"], 1, "c"),
                                ([], 0, "a"), (list("bcdefghijklmnopqrstuvwxyz"), 1, "aa")):

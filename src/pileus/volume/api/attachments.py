@@ -182,6 +182,7 @@ def must_be_for_caller(ctx: Ctx, row: Attachment) -> None:
 @routes.delete("/v3/attachments/{attachment_id}", envelope="attachments", target=ATTACHMENT, window=WINDOW,
                status=200, policy=Rule("volume:attachment_delete", MEMBER))
 async def delete_attachment(ctx: Ctx, row: Attachment) -> list[AttachmentBrief]:
+    """What a server uses is detached by compute, which asks as a service; then it is deleted here."""
     must_be_for_caller(ctx, row)
     await attaching.detach(ctx.app, row)
     async with ctx.db.read() as reader:
