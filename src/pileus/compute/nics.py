@@ -114,12 +114,20 @@ async def _given(client: NetworkClient, port_id: str) -> NicWish:
 # -- what sagas bring about ----------------------------------------------------------------------
 
 
-async def ensure(compute: Compute, server: Server, wishes: list[NicWish], host: str) -> tuple[Nic, ...]:
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """`groups`: names of the security groups that the ports have."""
+
+    nics: tuple[Nic, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+async def ensure(compute: Compute, server: Server, wishes: list[NicWish], host: str) -> Made:
     """Ports for all the wishes, bound to `host`, with one request. Raises Refused, with nothing made."""
     await compute.network.ensure_ports([_new_port(server, wish, host) for wish in wishes])
     details = (await compute.network.port_details([server.id]))[server.id]
     by_id = {detail.id: detail for detail in details}
-    return tuple(nic_of(by_id[wish.port_id], ours=not wish.given, tag=wish.tag) for wish in wishes)
+    return Made(nics=tuple(nic_of(by_id[wish.port_id], ours=not wish.given, tag=wish.tag) for wish in wishes),
+                groups=tuple(dict.fromkeys(name for each in details for name in each.security_group_names)))
 
 
 def _new_port(server: Server, wish: NicWish, host: str) -> NewPort:

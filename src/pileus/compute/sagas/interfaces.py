@@ -31,7 +31,7 @@ class AttachInterface(Saga, kw_only=True):
         if server.host is None and not self.wish.given:
             raise Abort(f"Instance {self.server_id} is on no host.")
         try:
-            (nic,) = await nics.ensure(turn.services, server, [self.wish], server.host or "")
+            (nic,) = (await nics.ensure(turn.services, server, [self.wish], server.host or "")).nics
         except Refused as error:
             if error.status in (400, 403, 404, 409):
                 raise Abort(error.message) from error
