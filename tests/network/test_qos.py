@@ -125,7 +125,8 @@ async def test_what_ports_are_promised_is_told_to_who_places_them(world):
     resources = {name: value for group in wanted["request_groups"] for name, value in group["resources"].items()}
     assert resources == {"NET_BW_EGR_KILOBIT_PER_SEC": 1500, "NET_BW_IGR_KILOBIT_PER_SEC": 1000,
                          "NET_PACKET_RATE_KILOPACKET_PER_SEC": 5}
-    assert all(group["required"] == ["CUSTOM_VNIC_TYPE_NORMAL"] for group in wanted["request_groups"])
+    assert sorted(group["required"] for group in wanted["request_groups"]) == [
+        ["CUSTOM_NETWORK_TUNNEL_PROVIDER", "CUSTOM_VNIC_TYPE_NORMAL"], ["CUSTOM_VNIC_TYPE_NORMAL"]]
     assert sorted(wanted["same_subtree"]) == sorted(group["id"] for group in wanted["request_groups"])
     assert (await world.admin.delete(path)).status_code == 204
     assert (await world.admin.get(path)).status_code == 404

@@ -37,6 +37,7 @@ from pileus.network.api import (
 from pileus.network.api.policies import RULES
 from pileus.network.messages import CONDUCTOR
 from pileus.network.model.base import metadata
+from pileus.network.reconcilers.guarantees import guarantees
 from pileus.network.reconcilers.slices import slices
 from pileus.network.sagas.tell_compute import TellCompute
 from pileus.network.versions import LEDGER
@@ -50,5 +51,6 @@ SERVICE = Service(
         explain.routes, metering.routes, port_forwardings.routes, qos.routes, rbac_policies.routes,
         local_ips.routes, logs.routes, router_agents.routes, trunks.routes, address_scopes.routes, flavors.routes,
         operations.routes),
-    sagas=(TellCompute,), reconcilers=(slices, operations.forgotten_sagas), handlers=reports.handlers, topic=CONDUCTOR,
-    rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json", body_bytes=1 << 20)
+    sagas=(TellCompute,), reconcilers=(slices, guarantees, operations.forgotten_sagas), handlers=reports.handlers,
+    topic=CONDUCTOR, rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json",
+    body_bytes=1 << 20)

@@ -16,7 +16,7 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import faults, subnet_rules
+from pileus.network import faults, promises, subnet_rules
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import GRANTED_SHOW, MEMBER, PROVIDER
@@ -37,7 +37,7 @@ from pileus.network.api.shapes import (
 )
 from pileus.network.model import base, networks, qos, quotas, rbac, routers, security_groups
 from pileus.network.model.networks import Network
-from pileus.network.model.ports import DHCP, ROUTER_GATEWAY, ports
+from pileus.network.model.ports import DHCP, ROUTER_GATEWAY, Port, ports, with_allocations
 from pileus.network.model.sides import sides
 from pileus.network.model.subnets import addresses, of_network, subnets
 
@@ -258,12 +258,24 @@ async def update_network(ctx: Ctx, network: Network, body: NetworkUpdate) -> Net
         if name in values and values.pop(name) != getattr(network, name):
             raise faults.InvalidInput(reason="Plugin does not support updating the following provider network "
                                              f"attributes: {name}")
+    if body.qos_policy_id in (UNSET, network.qos_policy_id):
+        return await _update(ctx, network, values)
+    async with ctx.db.read() as reader:
+        await must_have(ctx, reader, [body.qos_policy_id])
+        follow = await with_allocations(reader, network.id)
+    async with promises.kept(ctx, network, [(port, body.qos_policy_id or None) for port in follow]) as profiles:
+        return await _update(ctx, network, values, [(port, profiles[port.id]) for port in follow])
+
+
+async def _update(ctx: Ctx, network: Network, values: dict[str, Any],
+                  profiles: Sequence[tuple[Port, dict[str, Any]]] = ()) -> NetworkView:
     async with ctx.db.write() as tx:
         await _may_become(tx, network, values)
         if "mtu" in values:
             versions = {subnet.ip_version for subnet in await of_network(tx, network.id)}
             subnet_rules.check_mtu(values["mtu"], sorted(versions))
-        await must_have(ctx, tx, [body.qos_policy_id])
+        for port, profile in profiles:
+            await base.change(tx, ports, port, ctx.clock(), profile=profile)
         row = await base.change(tx, networks.networks, network, ctx.clock(), **values) if values else network
         if values.keys() & {"shared", "external"}:
             await _settle_sharing(tx, row, ctx.clock())
