@@ -293,6 +293,25 @@ CREATE INDEX network_by_project ON network (project_id, id);
 
 CREATE INDEX network_qos_policy_id_ix ON network (qos_policy_id);
 
+CREATE TABLE network_segment_range (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    shared BOOLEAN NOT NULL,
+    is_default BOOLEAN NOT NULL,
+    network_type VARCHAR(16) NOT NULL,
+    physical_network VARCHAR(64),
+    minimum INTEGER NOT NULL,
+    maximum INTEGER NOT NULL,
+    CONSTRAINT network_segment_range_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX network_segment_range_by_project ON network_segment_range (project_id, id);
+
 CREATE TABLE port (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,

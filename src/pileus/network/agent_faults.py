@@ -18,11 +18,6 @@ class AgentOff(Conflict):
     message = "Agent {agent_id} is not an L3 Agent or has been disabled"
 
 
-class RouterElsewhere(Conflict):
-    code = "FloatingIPRouterNotOnExternalNetwork"
+class RouterElsewhere(NotFound):
+    code = "ExternalGatewayForFloatingIPNotFound"
     message = "Router {router_id} has no gateway on the external network {network_id}."
-
-
-class SegmentRangeNotFound(NotFound):
-    code = "NetworkSegmentRangeNotFound"
-    message = "Network Segment Range {range_id} could not be found."

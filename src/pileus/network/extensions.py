@@ -36,6 +36,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "net-mtu-writable": ("Network MTU (writable)", "A network's MTU can be set"),
     "network-ip-availability": ("Network IP Availability", "Networks tell how many addresses are in use"),
     "network_availability_zone": ("Network Availability Zone", "Networks tell their availability zones"),
+    "network-segment-range": ("Neutron Network Segment Range", "Ranges of numbers that networks are given"),
     "pagination": ("Pagination support", "Lists come in pages"),
     "port-security": ("Port Security", "Filtering can be switched off per network and port"),
     "project-id": ("project_id field enabled", "project_id stands beside tenant_id"),

@@ -94,7 +94,8 @@ def _network(row: Network, without_dhcp: list[str], dns_domain: str) -> records.
     overlay = row.network_type == "vxlan"
     return records.Network(
         id=row.id, revision=row.generation, vni=row.segmentation_id if overlay else None, mtu=max(row.mtu, LEAST_MTU),
-        external=row.external, physical=None if overlay else row.physical_network, without_dhcp=tuple(without_dhcp),
+        external=row.external, physical=None if overlay else row.physical_network,
+        vlan=row.segmentation_id if row.network_type == "vlan" else None, without_dhcp=tuple(without_dhcp),
         dns_domains=tuple(filter(None, (row.dns_domain, dns_domain))))
 
 

@@ -10,7 +10,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Network(Record, frozen=True, kw_only=True):
-    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge.
+    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge,
+    and where its frames are tagged there, its `vlan`.
     Hosts in `without_dhcp` do not answer DHCP. `dns_domains` are those that its ports' names are in, the first the
     one that guests are told."""
 
@@ -20,6 +21,7 @@ class Network(Record, frozen=True, kw_only=True):
     mtu: int = 1450
     external: bool = False
     physical: str | None = None
+    vlan: int | None = None
     without_dhcp: tuple[str, ...] = ()
     dns_domains: tuple[str, ...] = ()
 
