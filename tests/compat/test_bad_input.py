@@ -212,6 +212,11 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     ids["fixed_port"] = await made(cloud, f"{network}/ports", "port", network_id=ids["network"])
     await cloud.ok("POST", f"{network}/local_ips/{ids['local_ip']}/port_associations",
                    {"port_association": {"fixed_port_id": ids["fixed_port"]}})
+    ids["range"] = await made(cloud, f"{network}/network_segment_ranges", "network_segment_range",
+                              network_type="vxlan", minimum=16_000_000, maximum=16_000_009)
+    statefulness = await cloud.call("POST", f"{network}/security-groups-default-statefulness", {
+        "security_groups_default_statefulness": {"stateful": True}})
+    ids["statefulness"] = statefulness.json()["security_groups_default_statefulness"]["id"]
     ids["log"] = await made(cloud, f"{network}/log/logs", "log", resource_type="security_group")
     ids["metering_label"] = await made(cloud, f"{network}/metering/metering-labels", "metering_label", name="m")
     policy = await made(cloud, f"{network}/qos/policies", "policy", name="q")

@@ -88,6 +88,21 @@ CREATE TABLE default_security_group_rule (
 
 CREATE INDEX default_security_group_rule_by_project ON default_security_group_rule (project_id, id);
 
+CREATE TABLE default_statefulness (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    stateful BOOLEAN NOT NULL,
+    CONSTRAINT default_statefulness_pk PRIMARY KEY (id),
+    CONSTRAINT default_statefulness_project_id_uq UNIQUE (project_id)
+);
+
+CREATE INDEX default_statefulness_by_project ON default_statefulness (project_id, id);
+
 CREATE TABLE dhcp_exclusion (
     network_id VARCHAR(36) NOT NULL,
     host VARCHAR(255) NOT NULL,
@@ -348,6 +363,17 @@ CREATE INDEX port_device_id_ix ON port (device_id);
 CREATE INDEX port_host_ix ON port (host);
 
 CREATE INDEX port_qos_policy_id_ix ON port (qos_policy_id);
+
+CREATE TABLE port_binding (
+    port_id VARCHAR(36) NOT NULL,
+    host VARCHAR(255) NOT NULL,
+    vnic_type VARCHAR(64) NOT NULL,
+    vif_type VARCHAR(64) NOT NULL,
+    vif_details TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    CONSTRAINT port_binding_pk PRIMARY KEY (port_id, host),
+    CONSTRAINT port_binding_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id) ON DELETE CASCADE
+);
 
 CREATE TABLE port_forwarding (
     id VARCHAR(36) NOT NULL,

@@ -9,6 +9,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
         "Auto Allocated Topology Services", "Projects are given a network when they ask for any"),
     "availability_zone": ("Availability Zone", "Agents and resources are in availability zones"),
     "binding": ("Port Binding", "Ports are bound to hosts"),
+    "binding-extended": ("Port Bindings Extended", "Ports of servers are bound to further hosts, and activated there"),
     "default-subnetpools": ("Default Subnetpools", "One subnet pool per IP version may be the default"),
     "dns-integration": ("DNS Integration", "Ports have names, which the network's DNS server answers"),
     "dhcp_agent_scheduler": ("DHCP Agent Scheduler", "Hosts can be told not to serve DHCP of a network"),
@@ -54,6 +55,8 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "qos-rule-type-details": ("Details of QoS rule types", "Rule types tell what they can be given"),
     "qos-default": ("QoS default policy", "Projects may have a default policy"),
     "qos-fip": ("Floating IP QoS", "Floating IPs obey policies of their own"),
+    "qos-fip-network-policy": (
+        "QoS floating IP network policy ID", "Floating IPs obey the policy of their network if they have none"),
     "qos-gateway-ip": ("Gateway IP QoS", "Routers' gateways obey policies of their own"),
     "qos-pps": ("QoS packet rate limit", "Packets per second are limited"),
     "quotas": ("Quota management support", "Quotas per project"),
@@ -70,6 +73,8 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "security-group": ("security-group", "Security groups"),
     "security-groups-default-rules": (
         "Default rules for security groups", "Administrators say what new groups begin with"),
+    "security-groups-default-statefulness": (
+        "Security Groups Default Statefulness", "Projects say whether new groups are stateful"),
     "security-groups-normalized-cidr": (
         "Normalized CIDR field for security group rules", "Rules tell the network that their prefix means"),
     "security-groups-remote-address-group": (

@@ -81,7 +81,7 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
             port, own, groups, network_up=port.network_id in up, qos=obeyed(port), under=under.get(port.id)))
             for port, own, groups in every),
         routers=tuple(await _routers(conn, held, policies)), meters=tuple(await _meters(conn)),
-        local_ips=tuple(await _local_ips(conn)), floating_ips=tuple(await _floating_ips(conn, policies)),
+        local_ips=tuple(await _local_ips(conn)), floating_ips=tuple(await _floating_ips(conn, policies, usual)),
         security_groups=tuple(await _groups(conn)),
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
 
@@ -132,7 +132,9 @@ def _gateway(row: Router, held: dict[str, list[Address]]) -> records.Gateway | N
         fixed_ips=tuple(records.FixedIp(subnet_id=a.subnet_id, ip=a.ip) for a in held.get(row.gateway_port_id, ())))
 
 
-async def _floating_ips(conn: Connection, policies: dict[str, records.Qos]) -> list[records.FloatingIp]:
+async def _floating_ips(conn: Connection, policies: dict[str, records.Qos],
+                        usual: dict[str, str]) -> list[records.FloatingIp]:
+    """`usual`: the policies of networks, which floating IPs obey that have none of their own."""
     query = sa.select(floating_ips).where(floating_ips.c.router_id.is_not(None))
     forwarded: dict[str, list[records.Forwarding]] = defaultdict(list)
     for row in await db.many(conn, sa.select(port_forwardings).order_by(port_forwardings.c.id), PortForwarding):
@@ -143,7 +145,7 @@ async def _floating_ips(conn: Connection, policies: dict[str, records.Qos]) -> l
         id=row.id, revision=row.generation, floating_ip=row.floating_ip_address,
         network_id=row.floating_network_id, fixed_ip=row.fixed_ip_address,
         router_id=row.router_id, port_id=row.port_id, forwardings=tuple(forwarded[row.id]),
-        qos=policies.get(row.qos_policy_id or ""))
+        qos=policies.get(row.qos_policy_id or usual.get(row.floating_network_id, "")))
         for row in await db.many(conn, query, FloatingIp)]
 
 
