@@ -281,6 +281,27 @@ CREATE INDEX metering_label_rule_by_project ON metering_label_rule (project_id, 
 
 CREATE INDEX metering_label_rule_metering_label_id_ix ON metering_label_rule (metering_label_id);
 
+CREATE TABLE ndp_proxy (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    router_id VARCHAR(36) NOT NULL,
+    port_id VARCHAR(36) NOT NULL,
+    ip_address VARCHAR(45) NOT NULL,
+    CONSTRAINT ndp_proxy_pk PRIMARY KEY (id),
+    CONSTRAINT ndp_proxy_router_id_fk FOREIGN KEY(router_id) REFERENCES router (id),
+    CONSTRAINT ndp_proxy_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id) ON DELETE CASCADE,
+    CONSTRAINT ndp_proxy_router_id_ip_address_uq UNIQUE (router_id, ip_address)
+);
+
+CREATE INDEX ndp_proxy_by_project ON ndp_proxy (project_id, id);
+
+CREATE INDEX ndp_proxy_port_id_ix ON ndp_proxy (port_id);
+
 CREATE TABLE network (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,
@@ -493,7 +514,7 @@ CREATE TABLE router (
     gateway_port_id VARCHAR(36),
     gateway_network_id VARCHAR(36),
     routes TEXT NOT NULL,
-    host VARCHAR(255), qos_policy_id VARCHAR(36) CONSTRAINT router_qos_policy_id_fk REFERENCES qos_policy (id),
+    host VARCHAR(255), qos_policy_id VARCHAR(36) CONSTRAINT router_qos_policy_id_fk REFERENCES qos_policy (id), enable_ndp_proxy BOOLEAN,
     CONSTRAINT router_pk PRIMARY KEY (id),
     CONSTRAINT router_gateway_network_id_fk FOREIGN KEY(gateway_network_id) REFERENCES network (id),
     CONSTRAINT router_gateway_port_id_fk FOREIGN KEY(gateway_port_id) REFERENCES port (id)

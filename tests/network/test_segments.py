@@ -45,6 +45,7 @@ async def test_ranges(world):
     row = await changed(world, row, minimum=first, maximum=first)
     assert (row["used"], row["available"]) == ({str(first): "p7"}, [])
     assert (await world.admin.delete(f"{URL}/{row['id']}")).status_code == 409
+    assert (await world.admin.get(f"{URL.replace('_', '-')}/{row['id']}")).status_code == 200
     listed = (await world.admin.get(URL, params={"shared": "false", "network_type": "vxlan"})).json()
     assert [each["id"] for each in listed["network_segment_ranges"]] == [row["id"]]
     for network in await world.admin.all("network", project_id="p7"):
@@ -81,7 +82,7 @@ async def test_the_default_range_is_that_of_the_settings(make_world):
 
 async def test_networks_of_vlans(world):
     vlan = {"provider:network_type": "vlan", "provider:physical_network": "public"}
-    network = await world.admin.make("network", **vlan, **{"provider:segmentation_id": 7})
+    network = await world.admin.make("network", **vlan, **{"provider:segmentation_id": "7"})
     assert (network["mtu"], network["provider:segmentation_id"]) == (1500, 7)
     assert (await world.admin.make("network", 409, **vlan, **{"provider:segmentation_id": 7}))["type"] == "VlanIdInUse"
     for wrong in ({"provider:segmentation_id": 4095}, {"provider:segmentation_id": 0},

@@ -142,8 +142,8 @@ async def test_a_floating_ip_of_a_named_router(world):
     port = await world.http.make("port", network_id=network["id"])
     body = {"floating_network_id": public["id"], "port_id": port["id"]}
     await world.http.make("floatingip", 404, **body)
-    assert (await world.http.make("floatingip", 404, **body, router_id=inner["id"]))["type"] == (
-        "ExternalGatewayForFloatingIPNotFound")
+    assert (await world.http.make("floatingip", 409, **body, router_id=inner["id"]))["type"] == (
+        "FloatingIPRouterNotOnExternalNetwork")
     await world.http.make("floatingip", 400, floating_network_id=public["id"], router_id=router["id"])
     assert (await world.http.make("floatingip", **body, router_id=router["id"]))["router_id"] == router["id"]
 

@@ -1,6 +1,6 @@
 """What clients are told of routers that are not where they are asked for."""
 
-from pileus.kit.faults import Conflict, NotFound
+from pileus.kit.faults import Conflict
 
 
 class RouterHosted(Conflict):
@@ -18,6 +18,6 @@ class AgentOff(Conflict):
     message = "Agent {agent_id} is not an L3 Agent or has been disabled"
 
 
-class RouterElsewhere(NotFound):
-    code = "ExternalGatewayForFloatingIPNotFound"
+class RouterElsewhere(Conflict):
+    code = "FloatingIPRouterNotOnExternalNetwork"
     message = "Router {router_id} has no gateway on the external network {network_id}."

@@ -145,7 +145,8 @@ class DetachInterface(Saga, kw_only=True):
         await nics.remove_one(turn.services, self.nic)
 
     @step
-    async def give_back(self, turn: Turn) -> None:
+    async def detach_interface(self, turn: Turn) -> None:
+        """What the host gave; named like the event by which clients know upstream that all is done."""
         if self.gives_back:
             less = {provider: {name: -amount for name, amount in amounts.items()}
                     for provider, amounts in self.gives_back.items()}

@@ -42,7 +42,8 @@ from pileus.network.model.sides import sides
 from pileus.network.model.subnets import addresses, of_network, subnets
 
 routes = Routes()
-MaybeInt = Annotated[int, msgspec.Meta(ge=0, le=16777215)] | None | UnsetType
+MaybeNumber = (Annotated[int, msgspec.Meta(ge=0, le=16777215)]
+               | Annotated[str, msgspec.Meta(pattern="^[0-9]{1,8}$")] | None | UnsetType)
 Mtu = Annotated[int, msgspec.Meta(ge=0, le=65535)] | None | UnsetType
 
 
@@ -59,7 +60,7 @@ class NetworkUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     qos_policy_id: str | None | UnsetType = UNSET
     network_type: str | None | UnsetType = msgspec.field(name="provider:network_type", default=UNSET)
     physical_network: str | None | UnsetType = msgspec.field(name="provider:physical_network", default=UNSET)
-    segmentation_id: MaybeInt = msgspec.field(name="provider:segmentation_id", default=UNSET)
+    segmentation_id: MaybeNumber = msgspec.field(name="provider:segmentation_id", default=UNSET)
 
 
 class NetworkCreate(NetworkUpdate, kw_only=True, forbid_unknown_fields=True):
@@ -201,7 +202,7 @@ def _row(ctx: Ctx, body: NetworkCreate, project_id: str, now: float) -> Network:
     config = app(ctx).config
     kind = body.network_type or ("flat" if body.physical_network else "vxlan")
     physical, number = body.physical_network or None, body.segmentation_id
-    number = None if number is UNSET else number
+    number = None if number is UNSET or number is None else int(number)
     segments.must_be_sound(config, kind, physical, number)
     most = config.overlay_mtu if kind == "vxlan" else config.underlay_mtu
     values = texts(given(body))
@@ -236,7 +237,7 @@ async def update_network(ctx: Ctx, network: Network, body: NetworkUpdate) -> Net
         most = config.overlay_mtu if network.network_type == "vxlan" else config.underlay_mtu
         values["mtu"] = _mtu(values["mtu"], most)
     for name in ("network_type", "physical_network", "segmentation_id"):
-        if name in values and values.pop(name) != getattr(network, name):
+        if name in values and str(values.pop(name)) != str(getattr(network, name)):
             raise faults.InvalidInput(reason="Plugin does not support updating the following provider network "
                                              f"attributes: {name}")
     if body.qos_policy_id in (UNSET, network.qos_policy_id):

@@ -41,6 +41,7 @@ from pileus.network.api.trunks import follow, must_be_untied
 from pileus.network.model import (
     base,
     local_ips,
+    ndp_proxies,
     networks,
     port_forwardings,
     ports,
@@ -327,6 +328,7 @@ async def _new_mac(tx: Connection, port: Port, mac: str) -> None:
 async def _new_addresses(tx: Connection, port: Port, fixed_ips: list[Wanted]) -> None:
     kept = {address.ip for address in await readdress(tx, port, fixed_ips)}
     await local_ips.readdressed(tx, port.id, kept)
+    await ndp_proxies.readdressed(tx, port.id, kept)
     for floating in await routers.floating_ips_of(tx, [port.id]):
         if floating.fixed_ip_address not in kept:
             await routers.dissociate(tx, floating.port_id or "", floating.fixed_ip_address)

@@ -74,23 +74,20 @@ def facts(row: SegmentRange) -> dict[str, Any]:
 RANGE = Target(segment_ranges.get, missing=range_faults.RangeNotFound, facts=facts)
 LISTING = Listing(collection="network_segment_ranges", table=ranges, row=SegmentRange,
                   columns=listing.columns_of(ranges, is_default="default"))
-EVERY, ONE = "/v2.0/network_segment_ranges", "/v2.0/network_segment_ranges/{range_id}"
+ENVELOPE = "network_segment_range"
 
 
-@routes.get(EVERY, envelope="network_segment_ranges", policy=Rule("get_network_segment_range", ADMIN))
 async def list_ranges(ctx: Ctx, query: Query) -> Page[RangeView]:
     async with ctx.db.read() as reader:
         found = await listing.fetch(ctx, reader, LISTING, query, None)
         return Page(await views(reader, found.rows), extra=found.links)
 
 
-@routes.get(ONE, envelope="network_segment_range", target=RANGE, policy=Rule("get_network_segment_range", ADMIN))
 async def show_range(ctx: Ctx, row: SegmentRange) -> RangeView:
     async with ctx.db.read() as reader:
         return (await views(reader, [row]))[0]
 
 
-@routes.post(EVERY, envelope="network_segment_range", status=201, policy=Rule("create_network_segment_range", ADMIN))
 async def create_range(ctx: Ctx, body: RangeCreate) -> RangeView:
     """A range for all is no project's."""
     named = body.project_id if body.project_id is not UNSET else body.tenant_id
@@ -128,7 +125,6 @@ async def _must_be_apart(tx: Connection, row: SegmentRange) -> None:
         raise range_faults.RangesOverlap(range_id=", ".join(met))
 
 
-@routes.put(ONE, envelope="network_segment_range", target=RANGE, policy=Rule("update_network_segment_range", ADMIN))
 async def update_range(ctx: Ctx, row: SegmentRange, body: RangeUpdate) -> RangeView:
     check_revision(ctx, row)
     values = texts(given(body))
@@ -144,7 +140,6 @@ async def update_range(ctx: Ctx, row: SegmentRange, body: RangeUpdate) -> RangeV
         return (await views(tx, [changed]))[0]
 
 
-@routes.delete(ONE, target=RANGE, policy=Rule("delete_network_segment_range", ADMIN))
 async def delete_range(ctx: Ctx, row: SegmentRange) -> None:
     check_revision(ctx, row)
     if row.is_default:
@@ -153,3 +148,18 @@ async def delete_range(ctx: Ctx, row: SegmentRange) -> None:
         if await segment_ranges.used(tx, row):
             raise range_faults.RangeInUse(range_id=row.id)
         await base.remove(tx, ranges, row.id)
+
+
+def _serve(every: str) -> None:
+    """Clients write the path in two ways."""
+    one = f"{every}/{{range_id}}"
+    read, make, change, remove = (Rule(f"{verb}_{ENVELOPE}", ADMIN) for verb in ("get", "create", "update", "delete"))
+    routes.get(every, envelope=f"{ENVELOPE}s", policy=read)(list_ranges)
+    routes.get(one, envelope=ENVELOPE, target=RANGE, policy=read)(show_range)
+    routes.post(every, envelope=ENVELOPE, status=201, policy=make)(create_range)
+    routes.put(one, envelope=ENVELOPE, target=RANGE, policy=change)(update_range)
+    routes.delete(one, target=RANGE, policy=remove)(delete_range)
+
+
+for _path in ("/v2.0/network_segment_ranges", "/v2.0/network-segment-ranges"):
+    _serve(_path)

@@ -140,6 +140,9 @@ class Gateway(Record, frozen=True, kw_only=True):
 
 
 class Router(Record, frozen=True, kw_only=True):
+    """`proxied` are guests' IPv6 addresses for which it answers at its gateway: only these are reached from there then.
+    None: it answers for nobody, and who is outside needs a route to reach anybody."""
+
     id: str
     revision: int = 0
     admin_up: bool = True
@@ -150,6 +153,7 @@ class Router(Record, frozen=True, kw_only=True):
     host: str | None = None
     project_id: str = ""
     qos: Qos | None = None
+    proxied: tuple[str, ...] | None = None
 
 
 class Forwarding(Record, frozen=True, kw_only=True):
@@ -309,6 +313,7 @@ class RouterSlice(Record, frozen=True, kw_only=True):
     floating_ips: tuple[FloatingIp, ...] = ()
     meters: tuple[Meter, ...] = ()
     qos: Qos | None = None
+    proxied: tuple[str, ...] | None = None
 
 
 class GroupSlice(Record, frozen=True, kw_only=True):

@@ -160,6 +160,7 @@ def _router(index: _Index, router: Router) -> RouterSlice:
         floating_ips=tuple(index.floating_of[router.id]),
         meters=tuple(meter for meter in index.meters if meter.project_id in (None, router.project_id)),
         qos=router.qos,
+        proxied=router.proxied,
     )
 
 
