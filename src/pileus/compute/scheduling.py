@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from pileus.compute import port_needs
+from pileus.compute.faults import UnfitInterface
 from pileus.compute.model import aggregates, groups, hosts, servers
 from pileus.compute.model.hosts import Host, Used
 from pileus.compute.model.servers import FlavorCopy, Server
+from pileus.compute.port_needs import PortNeed, Share
 from pileus.compute.runtime import Compute
 from pileus.compute.scheduler import questions
 from pileus.compute.scheduler.choice import Judged, Verdict, judge, select
 from pileus.compute.scheduler.columns import Columns, HostState
 from pileus.compute.scheduler.wishes import GroupWish, Wish
 from pileus.kit.db import Connection
-from pileus.placement.client import Candidates, Conflict
+from pileus.placement.client import Candidates, Conflict, Resources, total
 
 MOST_CANDIDATES = 200             # looked at first: a choice of some at random is nearly as good, and rows stay small
 Free = dict[str, dict[str, float]]  # provider id -> what is free of each resource class
@@ -45,12 +49,23 @@ def traits_of(server: Server, wanted: str) -> tuple[str, ...]:
 
 
 async def candidates(compute: Compute, server: Server, asked_host: str | None = None, *,
-                     most: int | None = MOST_CANDIDATES) -> Free:
+                     most: int | None = MOST_CANDIDATES, needs: Sequence[PortNeed] = ()) -> Free:
     """Providers that would take the server now: the asked host if it does, else some of them."""
     tree = None if asked_host is None else hosts.stable_id(asked_host)
-    return _free(await compute.placement.candidates(
+    return _free(await _offers(compute, server, tree, most, needs))
+
+
+async def _offers(compute: Compute, server: Server, tree: str | None, most: int | None,
+                  needs: Sequence[PortNeed]) -> Candidates:
+    return await compute.placement.candidates(
         resources_of(server), required=traits_of(server, "required"), forbidden=traits_of(server, "forbidden"),
-        in_tree=tree, limit=most))
+        in_tree=tree, limit=most, parts=port_needs.parts_of(needs))
+
+
+async def share(compute: Compute, server: Server, host: str, needs: Sequence[PortNeed]) -> Share | None:
+    """What the server, with ports that need this, would take of `host` now; None where it does not fit."""
+    found = await _offers(compute, server, hosts.stable_id(host), 1, needs)
+    return port_needs.share_of(found.requests[0], needs) if found.requests else None
 
 
 def _free(found: Candidates) -> Free:
@@ -59,22 +74,23 @@ def _free(found: Candidates) -> Free:
 
 
 async def choose(compute: Compute, server: Server, fitting: Free, asked_host: str | None,
-                 tried: tuple[str, ...] = ()) -> Verdict:
+                 tried: tuple[str, ...] = (), needs: Sequence[PortNeed] = ()) -> Verdict:
     """Filter and weigh the fitting providers; when that leaves none, look at every host: there may be more, and it
     says why."""
     async with compute.db.read() as reader:
         wish = await wish_of(compute, reader, server, asked_host, tried)
+        wish = msgspec.structs.replace(wish, ports=tuple(need.sentence for need in needs))
         known = await hosts.named(reader, list(fitting))
         columns = Columns(await _states(compute, reader, known, fitting, None))
     verdict = select(columns, wish, compute.scheduler.weights)
     if verdict.hosts:
         return verdict
-    return select(await everywhere(compute, server), wish, compute.scheduler.weights)
+    return select(await everywhere(compute, server, needs), wish, compute.scheduler.weights)
 
 
-async def everywhere(compute: Compute, server: Server) -> Columns:
+async def everywhere(compute: Compute, server: Server, needs: Sequence[PortNeed] = ()) -> Columns:
     """All hosts, with what they have free and whether placement offers them for the server."""
-    offered = await candidates(compute, server, most=None)
+    offered = await candidates(compute, server, most=None, needs=needs)
     free: Free = {}
     for name in resources_of(server):          # one that has nothing left of all of them is in none of the answers
         free |= _free(await compute.placement.candidates({name: 1}))
@@ -176,20 +192,43 @@ async def promise(compute: Compute, server: Server, host: str) -> bool:
     return True
 
 
-async def claim(compute: Compute, server: Server, host: str, consumer_id: str = "") -> bool:
-    """Take the resources of `host` in placement, for the server or for its migration; False when it no longer has
-    them."""
+async def claim(compute: Compute, server: Server, host: str, consumer_id: str = "",
+                taken: Share | None = None) -> bool:
+    """Take the resources of `host` in placement, or what was chosen of it and below it, for the server or for its
+    migration; False when it no longer has them."""
     async with compute.db.read() as reader:
         found = await hosts.find(reader, host)
     if found is None:
         return False
     try:
-        await compute.placement.claim(consumer_id or server.id, {found.id: resources_of(server)},
+        await compute.placement.claim(consumer_id or server.id,
+                                      taken.resources if taken else {found.id: resources_of(server)},
                                       project_id=server.project_id, user_id=server.user_id,
                                       consumer_type="MIGRATION" if consumer_id not in ("", server.id) else "INSTANCE")
     except Conflict:
         return False
     return True
+
+
+async def more(compute: Compute, server: Server, needs: Sequence[PortNeed]) -> Share:
+    """What the server's host would give to another port of it. Raises UnfitInterface."""
+    host = server.host or ""
+    found = await compute.placement.candidates({}, in_tree=hosts.stable_id(host), limit=1,
+                                               parts=port_needs.parts_of(needs))
+    if not found.requests:
+        raise UnfitInterface(server_id=server.id, host=host, wanted="; ".join(need.sentence for need in needs))
+    return port_needs.share_of(found.requests[0], needs)
+
+
+async def claimed(compute: Compute, server: Server) -> dict[str, dict[str, int]]:
+    return (await compute.placement.allocations(server.id)).resources
+
+
+async def change_claim(compute: Compute, server: Server, before: Resources, more: Resources) -> None:
+    """The server has what it had before and more, or less where that is negative. Already so: nothing. Raises Conflict
+    when its host no longer has it."""
+    await compute.placement.change_claim(server.id, total(before, more), project_id=server.project_id,
+                                         user_id=server.user_id)
 
 
 async def exchange(compute: Compute, server: Server, migration_id: str) -> None:

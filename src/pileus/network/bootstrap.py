@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
-from pileus.network import dhcp, legs
+from pileus.network import dhcp, legs, segments
 from pileus.network.addresses import Pool, default_gateway, default_pools, network_of
-from pileus.network.model import networks, rbac, routers, security_groups, subnets
+from pileus.network.model import networks, rbac, routers, security_groups, segment_ranges, subnets
 from pileus.network.model.networks import Network as NetworkRow
 from pileus.network.model.networks import segment_of
 from pileus.network.model.routers import Router
@@ -30,6 +30,7 @@ async def bootstrap(runtime: Network, *, admin_project: str, demo_project: str) 
     async with runtime.db.write() as tx:
         for project_id in (admin_project, demo_project):
             await security_groups.project(tx, project_id, now)
+        await segment_ranges.settle_default(tx, runtime.config.first_vni, runtime.config.last_vni, now)
         public = await _public(tx, runtime, admin_project, now)
         inside = await _private(tx, runtime, demo_project, now)
         if inside is not None:
@@ -66,7 +67,7 @@ async def _private(tx: Connection, runtime: Network, project_id: str, now: float
     if await _named(tx, project_id, "private") is not None:
         return None
     config = runtime.config
-    vni = (await networks.free_vnis(tx, config.first_vni, config.last_vni, 1))[0]
+    vni = await segments.vni(tx, config, project_id)
     row = NetworkRow(
         id=new_uuid(), project_id=project_id, name="private", created_at=now, updated_at=now, mtu=config.overlay_mtu,
         segmentation_id=vni, segment=segment_of("vxlan", None, vni))

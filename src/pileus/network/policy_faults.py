@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.kit.faults import BadRequest, Conflict, NotFound
+from pileus.kit.faults import BadRequest, Conflict, Fault, NotFound
 
 # sharing
 
@@ -76,3 +76,14 @@ class QosRuleConflict(Conflict):
 class QosDefaultExists(Conflict):
     code = "QoSPolicyDefaultAlreadyExists"
     message = "A default QoS policy exists for project {project_id}: {policy_id}."
+
+
+class QosPromiseRefused(Conflict):
+    code = "QosPlacementAllocationUpdateConflict"
+    message = "What the new policy promises to the ports of {consumer_id} is not free on its host: {reason}"
+
+
+class QosPromiseKept(Fault):
+    status, code = 501, "HTTPNotImplemented"
+    message = ("Minima of policy {policy_id} cannot be changed while servers use ports that were given them: "
+               "give these ports another policy.")

@@ -38,6 +38,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     root: str = msgspec.field(name="root_provider_uuid", default="")
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to come from one provider, which need not be the one that gives the rest. Parts that name each other in
+    `together` are given by providers of which one is above the others."""
+
+    id: str
+    resources: dict[str, int]
+    required: list[str] = []
+    together: list[str] = []
+
+
 class _Amounts(msgspec.Struct, frozen=True):
     resources: dict[str, int]
 
@@ -52,6 +62,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     def resources(self) -> dict[str, dict[str, int]]:
         """What `claim` takes."""
         return {provider: amounts.resources for provider, amounts in self.allocations.items()}
+
+    def provider_of(self, part: Part) -> str:
+        return self.mappings[_suffix(part.id)][0]
+
+
+def _suffix(part_id: str) -> str:
+    return f"_{part_id}"
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,23 +90,34 @@ class Allocations(msgspec.Struct, frozen=True, kw_only=True):
         return {provider: amounts.resources for provider, amounts in self.allocations.items()}
 
 
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    id: str = msgspec.field(name="uuid")
+    name: str
+    parent: str | None = msgspec.field(name="parent_provider_uuid", default=None)
+
+
 class PlacementClient(Client):
     service: ClassVar[str] = "placement"
     headers: ClassVar[Headers] = {"openstack-api-version": "placement 1.39"}
 
-    async def candidates(self, resources: Mapping[str, int], *, required: Iterable[str] = (),
+    async def candidates(self, resources: Mapping[str, int], *, required: Iterable[str] = (),        # noqa: PLR0913
                          forbidden: Iterable[str] = (), member_of: Iterable[str | Iterable[str]] = (),
-                         in_tree: str | None = None, limit: int | None = None) -> Candidates:
-        """Providers that have `resources` free. Each of `member_of` is an aggregate or several of which one will do."""
-        query: dict[str, Any] = {"resources": ",".join(f"{name}:{amount}" for name, amount in resources.items())}
+                         in_tree: str | None = None, limit: int | None = None,
+                         parts: Iterable[Part] = ()) -> Candidates:
+        """Providers that have `resources` free, and `parts` in their trees. Each of `member_of` is an aggregate or
+        several of which one will do."""
+        query: dict[str, Any] = {"resources": _amounts(resources)} if resources else {}
         traits = [*required, *(f"!{name}" for name in forbidden)]
         if traits:
             query["required"] = ",".join(traits)
         query["member_of"] = [each if isinstance(each, str) else "in:" + ",".join(each) for each in member_of]
+        parts = list(parts)
         if in_tree is not None:
-            query["in_tree"] = in_tree
+            query |= {"in_tree" + (_suffix(part.id) if part else ""): in_tree
+                      for part in ([None] if resources else parts)}
         if limit is not None:
             query["limit"] = limit
+        query |= _asked(parts)
         return msgspec.convert(await self.call("GET", "/allocation_candidates", query=query), Candidates)
 
     # -- claims -----------------------------------------------------------------------------
@@ -115,6 +143,19 @@ class PlacementClient(Client):
             had = await self.allocations(consumer_id)
             if had.resources == wanted or await self._put(
                     consumer_id, resources, had.consumer_generation, (project_id, user_id, consumer_type)) is None:
+                return
+        raise Conflict(f"{consumer_id} is changed by others all the time")
+
+    async def add_to_claim(self, consumer_id: str, more: Resources) -> None:
+        """Give the consumer so much more of each, or less where that is negative. Raises Conflict where it does not
+        fit. Not to be repeated."""
+        for _ in range(_RETRIES):
+            had = await self.allocations(consumer_id)
+            wanted = total(had.resources, more)
+            if any(amount < 0 for amounts in wanted.values() for amount in amounts.values()):
+                raise Conflict(f"{consumer_id} has less than it is to give back")
+            if await self._put(consumer_id, wanted, had.consumer_generation,
+                               (had.project_id, had.user_id, had.consumer_type)) is None:
                 return
         raise Conflict(f"{consumer_id} is changed by others all the time")
 
@@ -167,6 +208,16 @@ class PlacementClient(Client):
         return {consumer: each["resources"] for consumer, each in found["allocations"].items()} if found else {}
 
     # -- providers --------------------------------------------------------------------------
+
+    async def tree(self, name: str) -> list[Provider]:
+        """The provider of this name and all below it, itself first; nothing if there is none."""
+        found = await self.call("GET", "/resource_providers", query={"name": name})
+        if not found["resource_providers"]:
+            return []
+        root = msgspec.convert(found["resource_providers"][0], Provider)
+        found = await self.call("GET", "/resource_providers", query={"in_tree": root.id})
+        every = msgspec.convert(found["resource_providers"], list[Provider])
+        return [root, *(each for each in every if each.id != root.id)]
 
     async def ensure_provider(self, provider_id: str, name: str, *, parent: str | None = None) -> None:
         """Make the provider; one that is there gets this name and parent."""
@@ -249,6 +300,35 @@ class PlacementClient(Client):
             if error.status != 409:
                 raise
             raise Conflict(error.message) from error
+
+
+def total(one: Resources, more: Resources) -> dict[str, dict[str, int]]:
+    """Both together, without what comes to nothing."""
+    found: dict[str, dict[str, int]] = {}
+    for provider, amounts in (*one.items(), *more.items()):
+        of_provider = found.setdefault(provider, {})
+        for name, amount in amounts.items():
+            of_provider[name] = of_provider.get(name, 0) + amount
+    found = {provider: {name: amount for name, amount in amounts.items() if amount}
+             for provider, amounts in found.items()}
+    return {provider: amounts for provider, amounts in found.items() if amounts}
+
+
+def _amounts(resources: Mapping[str, int]) -> str:
+    return ",".join(f"{name}:{amount}" for name, amount in resources.items())
+
+
+def _asked(parts: list[Part]) -> dict[str, Any]:
+    """The parts as a query says them."""
+    query: dict[str, Any] = {"group_policy": "none"} if parts else {}
+    together = {frozenset(part.together) for part in parts if len(part.together) > 1}
+    for part in parts:
+        query["resources" + _suffix(part.id)] = _amounts(part.resources)
+        if part.required:
+            query["required" + _suffix(part.id)] = ",".join(part.required)
+    if together:
+        query["same_subtree"] = [",".join(_suffix(each) for each in sorted(ids)) for ids in together]
+    return query
 
 
 def _code(error: Refused) -> str:

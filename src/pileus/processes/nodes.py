@@ -107,9 +107,10 @@ class Nodes:
             dedicated_cpus=frozenset(cpu_numbers(config.dedicated_cpus) if config.dedicated_cpus else ())))
 
     async def _network(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
-        if self.services.settings.network.engine == "fake":
-            return NetworkAgent(host.name, host.address, FakeHost(host.name), self.services.bus).run()
         config = self.services.settings.network
+        if config.engine == "fake":
+            return NetworkAgent(host.name, host.address, FakeHost(host.name), self.services.bus,
+                                has=config.guarantees).run()
         physical = config.external.physical
         engine = HostAgent(HostSettings(
             name=host.name, namespace=host.namespace,
@@ -119,7 +120,7 @@ class Nodes:
             log_limit=LogLimit(rate=config.packet_log_rate, burst=config.packet_log_burst)), answer=self.answer)
         await engine.start()
         self.engines.append(engine)
-        return NetworkAgent(host.name, host.address, engine, self.services.bus).run()
+        return NetworkAgent(host.name, host.address, engine, self.services.bus, has=config.guarantees).run()
 
     async def _volumes(self, host: EmbeddedHost) -> list[Coroutine[Any, Any, None]]:
         """The back ends: all on one node, for their sockets are within reach of all hosts of this machine."""

@@ -69,12 +69,14 @@ class ServerFault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """What a resize or a migration can still be taken back to."""
+    """What a resize or a migration can still be taken back to. `profiles` are those of ports that are promised
+    anything: they tell who on the old host gives it."""
 
     migration_id: str
     flavor: FlavorCopy
     host: str
     state: State
+    profiles: dict[str, dict[str, Any]] = {}
 
 
 class Shelved(msgspec.Struct, frozen=True, kw_only=True):

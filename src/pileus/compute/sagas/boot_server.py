@@ -6,11 +6,13 @@ the next host. What is not of the host (ports, volumes) stays the server's meanw
 
 from __future__ import annotations
 
-from pileus.compute import guest_spec, nics, scheduling, volumes
+from pileus.compute import guest_spec, nics, port_needs, scheduling, volumes
+from pileus.compute.faults import PolicyOfNetwork
 from pileus.compute.messages import EnsureDisks, EnsureGuest, EnsureImage, EnsureNoGuest, RunGuest
 from pileus.compute.model import hosts, servers
 from pileus.compute.model.servers import Nic, Power, Server, ServerFault, State
 from pileus.compute.nics import NicWish
+from pileus.compute.port_needs import PortNeed, Share
 from pileus.compute.runtime import Compute
 from pileus.compute.sagas import placing
 from pileus.compute.sagas.hosts import HostRefused, ask, ask_if_alive
@@ -30,6 +32,8 @@ class BootServer(Saga, kw_only=True):
     volumes: list[VolumeWish] = []
     candidates: dict[str, dict[str, float]] = {}  # provider id -> what is free of each resource class
     choices: list[str] = []                      # hosts, the best first
+    needs: list[PortNeed] = []                   # of ports that were given
+    share: Share | None = None                   # what was chosen for them
     host: str = ""
     at_host: bool = False                        # what is left to do is the host's, until it waits for ports
     waiting_since: float = 0.0
@@ -73,7 +77,9 @@ class BootServer(Saga, kw_only=True):
 
     @step
     async def find_candidates(self, turn: Turn) -> None:
-        self.candidates = await scheduling.candidates(turn.services, await self._server(turn), self.asked_host)
+        self.needs = await port_needs.of_ports(turn.services, [wish.port_id for wish in self.wishes if wish.given])
+        self.candidates = await scheduling.candidates(turn.services, await self._server(turn), self.asked_host,
+                                                      needs=self.needs)
 
     @find_candidates.undo
     async def remove_all(self, turn: Turn) -> None:
@@ -104,7 +110,7 @@ class BootServer(Saga, kw_only=True):
         await placing.release(turn, self.server_id, self.server_id)
         if self._tries_another(turn.services):
             self.choices = [host for host in self.choices if host not in self.refusals]
-            self.host, self.at_host, self.waiting_since = "", False, 0.0
+            self.host, self.share, self.at_host, self.waiting_since = "", None, False, 0.0
             raise Onward()
 
     @step(local=True)
@@ -124,11 +130,14 @@ class BootServer(Saga, kw_only=True):
     async def make_ports(self, turn: Turn) -> None:
         """Ids were chosen before their ports: nothing can be orphaned."""
         try:
-            found = await nics.ensure(turn.services, await self._server(turn), self.wishes, self.host)
+            found = await nics.ensure(turn.services, await self._server(turn), self.wishes, self.host,
+                                      port_needs.profiles_of(self.needs, self.share))
         except Refused as error:
             if error.status in (400, 403, 404, 409):
                 raise Abort(error.message) from error
             raise
+        except PolicyOfNetwork as error:
+            raise Abort(str(error)) from error
         async with turn.services.db.write() as tx:
             await self._remember(turn.services, tx, found)
 

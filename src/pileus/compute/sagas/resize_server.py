@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import msgspec
 
-from pileus.compute import guest_spec, nics, scheduling, volumes
+from pileus.compute import guest_spec, nics, port_needs, scheduling, volumes
 from pileus.compute.messages import EnsureNoGuest, FetchGuest
 from pileus.compute.model import migrations, servers
 from pileus.compute.model.servers import FlavorCopy, Moved, Server
 from pileus.compute.model.states import Power, State
+from pileus.compute.port_needs import PortNeed, Share
 from pileus.compute.sagas import guests, placing
 from pileus.compute.sagas.hosts import ask, ask_if_alive
 from pileus.kit.saga import Saga, Turn, saga, step
@@ -37,6 +38,8 @@ class ResizeServer(Saga, kw_only=True):
     asked_host: str | None = None
     candidates: dict[str, dict[str, float]] = {}
     choices: list[str] = []
+    needs: list[PortNeed] = []
+    share: Share | None = None
     host: str = ""
     waiting_since: float = 0.0
 
@@ -59,7 +62,9 @@ class ResizeServer(Saga, kw_only=True):
 
     @step
     async def find_candidates(self, turn: Turn) -> None:
-        self.candidates = await scheduling.candidates(turn.services, await self._wanted(turn), self.asked_host)
+        wanted = await self._wanted(turn)
+        self.needs = await port_needs.of_ports(turn.services, [nic.port_id for nic in wanted.nics])
+        self.candidates = await scheduling.candidates(turn.services, wanted, self.asked_host, needs=self.needs)
 
     def _tried(self) -> tuple[str, ...]:
         return (self.source,) if self.elsewhere else ()
@@ -103,13 +108,16 @@ class ResizeServer(Saga, kw_only=True):
 
     @step
     async def move_ports(self, turn: Turn) -> None:
-        if self._moves:
-            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.host)
+        """Also where the host stays the same: it may give what the ports are promised in another way."""
+        if self._moves or self.needs:
+            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.host,
+                            port_needs.profiles_of(self.needs, self.share))
 
     @move_ports.undo
     async def move_ports_back(self, turn: Turn) -> None:
-        if self._moves:
-            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.source)
+        if self._moves or self.needs:
+            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.source,
+                            port_needs.profiles_of(self.needs, None))
 
     @step
     async def move_volumes(self, turn: Turn) -> None:
@@ -124,7 +132,8 @@ class ResizeServer(Saga, kw_only=True):
     @step(local=True)
     async def write_down(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
-        moved = Moved(migration_id=self.migration_id, flavor=self.old_flavor, host=self.source, state=self.state)
+        moved = Moved(migration_id=self.migration_id, flavor=self.old_flavor, host=self.source, state=self.state,
+                      profiles=port_needs.profiles_of(self.needs, None))
         await servers.change(turn.tx, server, turn.services.clock(), host=self.host, place=None, moved=moved,
                              **guests.fields(as_flavor(server, self.flavor), FLAVOR_FIELDS))
 
@@ -207,8 +216,9 @@ class RevertResize(Saga, kw_only=True):
 
     @step
     async def move_ports(self, turn: Turn) -> None:
-        if self.host != self.moved.host:
-            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.moved.host)
+        if self.host != self.moved.host or self.moved.profiles:
+            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.moved.host,
+                            self.moved.profiles)
 
     @step
     async def move_volumes(self, turn: Turn) -> None:

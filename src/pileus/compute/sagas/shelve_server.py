@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pileus.compute import guest_spec, nics, scheduling, volumes
+from pileus.compute import guest_spec, nics, port_needs, scheduling, volumes
 from pileus.compute.messages import EnsureImage, EnsureNoGuest
 from pileus.compute.model import servers
 from pileus.compute.model.servers import ImageFacts, Shelved
 from pileus.compute.model.states import Power, State
+from pileus.compute.port_needs import PortNeed, Share
 from pileus.compute.sagas import guests, images, placing
 from pileus.compute.sagas.hosts import ask, ask_if_alive
 from pileus.compute.sagas.images import NewImage
@@ -90,6 +91,8 @@ class UnshelveServer(Saga, kw_only=True):
     asked_host: str | None = None
     candidates: dict[str, dict[str, float]] = {}
     choices: list[str] = []
+    needs: list[PortNeed] = []
+    share: Share | None = None
     host: str = ""
     waiting_since: float = 0.0
 
@@ -104,7 +107,8 @@ class UnshelveServer(Saga, kw_only=True):
     @step
     async def find_candidates(self, turn: Turn) -> None:
         server = await guests.server_of(turn, self.server_id)
-        self.candidates = await scheduling.candidates(turn.services, server, self.asked_host)
+        self.needs = await port_needs.of_ports(turn.services, [nic.port_id for nic in server.nics])
+        self.candidates = await scheduling.candidates(turn.services, server, self.asked_host, needs=self.needs)
 
     @step
     async def choose_host(self, turn: Turn) -> None:
@@ -130,7 +134,8 @@ class UnshelveServer(Saga, kw_only=True):
 
     @step
     async def bind_ports(self, turn: Turn) -> None:
-        await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.host)
+        await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.host,
+                        port_needs.profiles_of(self.needs, self.share))
 
     @bind_ports.undo
     async def leave_ports(self, turn: Turn) -> None:

@@ -199,6 +199,8 @@ def offered(hosts: Columns, wish: Wish) -> Mask | None:
 
 
 def offered_why(hosts: Columns, rows: Rows, wish: Wish) -> str:
+    if wish.ports:
+        return f"{hosts.names(rows)} cannot guarantee what ports are promised: {'; '.join(wish.ports)}."
     asked = [*wish.required, *(f"no {name}" for name in wish.forbidden)]
     if asked:
         return f"{hosts.names(rows)} have not the traits asked for: {', '.join(asked)}."

@@ -40,6 +40,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     properties: dict[str, str] = {}           # of the image
     required: tuple[str, ...] = ()            # traits
     forbidden: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()               # what each of its ports is promised, in words
     most_servers: int = 0                     # per host, unless an aggregate says otherwise; 0: as many as fit
     most_io_ops: int = 0
     isolated_hosts: frozenset[str] = frozenset()

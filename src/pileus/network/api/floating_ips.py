@@ -93,6 +93,7 @@ class FloatingIpView(msgspec.Struct, kw_only=True):
     dns_name: str
     dns_domain: str
     qos_policy_id: str | None
+    qos_network_policy_id: str | None
     port_details: dict[str, Any] | None
     port_forwardings: list[dict[str, Any]] = []
 
@@ -100,6 +101,7 @@ class FloatingIpView(msgspec.Struct, kw_only=True):
 async def views(conn: Connection, rows: Sequence[FloatingIp]) -> list[FloatingIpView]:
     tags = await base.tags_of(conn, [row.id for row in rows])
     behind = await ports.by_ids(conn, {row.port_id for row in rows if row.port_id})
+    nets = await networks.by_ids(conn, {row.floating_network_id for row in rows})
     forwarded = await port_forwardings.of_floating_ips(conn, [r.id for r in rows if r.router_id and not r.port_id])
     found = []
     for row in rows:
@@ -109,7 +111,7 @@ async def views(conn: Connection, rows: Sequence[FloatingIp]) -> list[FloatingIp
             **shown, floating_network_id=row.floating_network_id, floating_ip_address=row.floating_ip_address,
             port_id=row.port_id, fixed_ip_address=row.fixed_ip_address, router_id=row.router_id, status=row.status,
             dns_name=row.dns_name, dns_domain=row.dns_domain, qos_policy_id=row.qos_policy_id,
-            port_details=None if port is None else {
+            qos_network_policy_id=nets[row.floating_network_id].qos_policy_id, port_details=None if port is None else {
                 "name": port.name, "network_id": port.network_id, "mac_address": port.mac_address,
                 "admin_state_up": port.admin_state_up, "status": port.status, "device_id": port.device_id,
                 "device_owner": port.device_owner}, port_forwardings=[_forwarding(one) for one in forwarded[row.id]]))

@@ -18,6 +18,7 @@ from pileus.kit.web import Ctx
 from pileus.network import faults, legs, subnet_rules
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
+from pileus.network.api.ndp_proxies import settle_router
 from pileus.network.api.policies import MEMBER, READER
 from pileus.network.api.qos import must_have
 from pileus.network.api.shapes import (
@@ -50,6 +51,7 @@ class RouterUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     routes: list[HostRoute] | None | UnsetType = UNSET
     distributed: bool | UnsetType = UNSET
     ha: bool | UnsetType = UNSET
+    enable_ndp_proxy: bool | None | UnsetType = UNSET
 
 
 class RouterCreate(RouterUpdate, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +75,7 @@ class RouterView(Standard, kw_only=True):
     availability_zones: list[str] = []
     availability_zone_hints: list[str] = []
     flavor_id: None = None
+    enable_ndp_proxy: bool
     distributed: bool | UnsetType = UNSET
     ha: bool | UnsetType = UNSET
 
@@ -101,7 +104,7 @@ async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[Rout
         found.append(RouterView(
             **standard(row, tags[row.id]), admin_state_up=row.admin_state_up, status=row.status,
             external_gateway_info=gateway, enable_snat=row.enable_snat, routes=row.routes,
-            availability_zones=["nova"] if row.host else []))
+            enable_ndp_proxy=bool(row.enable_ndp_proxy), availability_zones=["nova"] if row.host else []))
     return found
 
 
@@ -161,6 +164,10 @@ async def create_routers(ctx: Ctx, body: list[RouterCreate]) -> list[RouterView]
                 values = await legs.set_gateway(tx, row, each.external_gateway_info, config.mac_prefix, now)
                 await db.update(tx, routers.routers.update().where(routers.routers.c.id == row.id).values(**values))
                 row = msgspec.structs.replace(row, **values)
+            if each.enable_ndp_proxy:
+                after = msgspec.structs.replace(row, enable_ndp_proxy=True)
+                await settle_router(tx, row, after, asked=True)
+                row = await base.change(tx, routers.routers, row, now, enable_ndp_proxy=True)
             made.append(row)
         app(ctx).changed(tx)
         return await views(ctx, tx, made)
@@ -188,7 +195,11 @@ async def update_router(ctx: Ctx, router: Router, body: RouterUpdate) -> RouterV
             if asked is not None:
                 await _must_see(ctx, tx, asked)
             values |= await legs.set_gateway(tx, router, asked, app(ctx).config.mac_prefix, now)
-        after = msgspec.structs.replace(router, **{k: v for k, v in values.items() if k.startswith("gateway_")})
+        after = msgspec.structs.replace(router, **{k: v for k, v in values.items() if k.startswith("gateway_")
+                                                   or k == "enable_ndp_proxy"})
+        answers = await settle_router(tx, router, after, asked=body.enable_ndp_proxy is True)
+        if answers != router.enable_ndp_proxy:
+            values["enable_ndp_proxy"] = answers
         if "routes" in values:
             values["routes"] = subnet_rules.host_routes(values["routes"] or [])
             await legs.check_routes(tx, after, values["routes"])
