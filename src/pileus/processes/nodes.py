@@ -129,7 +129,7 @@ class Nodes:
         for number in range(1, config.back_ends + 1):
             name = f"{config.driver}-{number}"
             driver: VolumeDriver = (FakeVolumes if config.driver == "fake" else FileDriver)(
-                name, folder / name, over_subscription=config.over_subscription)
+                name, folder / name, sockets=folder / "sockets", over_subscription=config.over_subscription)
             agent = VolumeAgent(
                 Place(f"{host.name}@{name}", folder / "scratch", config.zone), driver=driver, bus=bus,
                 images=self.services.client(ImageClient, "/image", "volume"), backups=BackupStore(folder / "backups"))

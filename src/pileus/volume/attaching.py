@@ -6,14 +6,14 @@ refuses a second row for a volume that may be attached only once.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pileus.kit import db
 from pileus.kit.bus import Failed, NobodyThere
 from pileus.kit.db import Connection
 from pileus.kit.faults import Conflict, Unavailable
 from pileus.kit.ids import new_uuid
-from pileus.volume.drivers.base import Export, ExportOptions
+from pileus.volume.drivers.base import Export, ExportOptions, Key
 from pileus.volume.faults import Invalid
 from pileus.volume.messages import EnsureNoExport, ExportVolume
 from pileus.volume.model import attachments, types, volumes
@@ -26,7 +26,7 @@ from pileus.volume.sagas.nodes import open_key
 _BY_ATTACHMENT = ((AttachStatus.ATTACHED, Status.IN_USE), (AttachStatus.DETACHING, Status.DETACHING),
                   (AttachStatus.ATTACHING, Status.ATTACHING), (AttachStatus.RESERVED, Status.RESERVED))
 FOLLOWS = (Status.AVAILABLE, Status.IN_USE, Status.RESERVED, Status.ATTACHING, Status.DETACHING)
-OF_COMPUTE = ("back-end", "both")          # consumers of limits that the back end sees to
+OF_BACK_END = ("back-end", "both")         # consumers of limits that the back end sees to
 
 
 async def settle(tx: Connection, volume_id: str, now: float, *, mend: bool = False) -> Volume:
@@ -62,15 +62,30 @@ async def reserve(tx: Connection, volume: Volume, now: float, *, server_id: str 
     return row
 
 
-async def connect(app: Volumes, volume: Volume, connector: dict[str, Any], mode: str | None) -> dict[str, Any]:
-    """Have the volume served; how to reach it, in the words of os-brick. Outside of any transaction. What is encrypted
-    is served in plain text, on a socket of the host."""
+class Serving(NamedTuple):
+    """How a volume of its type is served: by its back end with `options`, `others` are limits for servers to keep."""
+
+    options: ExportOptions
+    key: Key | None
+    others: dict[str, str] | None
+
+
+async def serving(app: Volumes, volume: Volume, type_id: str) -> Serving:
+    """Raises KeyUnusable."""
     async with app.db.read() as reader:
-        kind = await types.get(reader, volume.type_id)
+        kind = await types.get(reader, type_id)
         qos = await types.find_qos(reader, kind.qos_id)
         key = await open_key(reader, app.box, volume)
     limits = {name: int(value) for name, value in qos.specs.items() if value.isdecimal()} if qos else {}
-    options = ExportOptions(encrypted=key is not None, limits=limits if qos and qos.consumer in OF_COMPUTE else {})
+    ours = qos is not None and qos.consumer in OF_BACK_END
+    return Serving(ExportOptions(encrypted=key is not None, limits=limits if ours else {}), key,
+                   {name: str(value) for name, value in limits.items()} if qos and not ours else None)
+
+
+async def connect(app: Volumes, volume: Volume, connector: dict[str, Any], mode: str | None) -> dict[str, Any]:
+    """Have the volume served; how to reach it, in the words of os-brick. Outside of any transaction. What is encrypted
+    is served in plain text, on a socket of the host."""
+    options, key, others = await serving(app, volume, volume.type_id)
     try:
         export: Export = await app.bus.call(ExportVolume(
             volume_id=volume.id, options=options, key=key), host=volume.back_end)
@@ -79,8 +94,7 @@ async def connect(app: Volumes, volume: Volume, connector: dict[str, Any], mode:
     return {"driver_volume_type": "nbd", "data": {
         "socket": export.socket, "export": export.name, "uri": export.uri, "volume_id": volume.id,
         "access_mode": mode or "rw", "encrypted": False, "discard": True, "cacheable": False,
-        "qos_specs": {k: str(v) for k, v in limits.items()} if qos and qos.consumer not in OF_COMPUTE else None,
-        "device_path": None, "size_gb": volume.size_gb}}
+        "qos_specs": others, "device_path": None, "size_gb": volume.size_gb}}
 
 
 async def release(app: Volumes, volume_id: str) -> None:
