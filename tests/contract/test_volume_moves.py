@@ -16,6 +16,7 @@ from pileus.volume.drivers.daemon import Daemon
 from pileus.volume.drivers.fake import FakeDriver
 from pileus.volume.drivers.file import FileDriver
 
+TRIES, PAUSE = 1000, 0.02
 ASIDE, PLAIN = ExportOptions(aside=True), ExportOptions()
 LIMITED = ExportOptions(limits={"write_iops_sec": 100_000})
 
@@ -45,10 +46,12 @@ async def mirrored(one, two, options=PLAIN, key=None, *, alone=False):
     """As the saga does it: asked until all is there."""
     to = await two.export("v", ASIDE)
     wanted = ExportOptions(encrypted=options.encrypted, limits=options.limits, mirror=Mirror(to=to, alone=alone))
-    async with asyncio.timeout(20):
-        while not (export := await one.export("v", wanted, key)).in_step:
-            await asyncio.sleep(0.02)
-    return export
+    for _ in range(TRIES):
+        export = await one.export("v", wanted, key)
+        if export.in_step:
+            return export
+        await asyncio.sleep(PAUSE)
+    raise AssertionError("it does not come in step")
 
 
 async def test_a_volume_that_is_used_becomes_another_back_ends(pair, tmp_path):
@@ -109,9 +112,11 @@ class Writer(threading.Thread):
 
     async def writes(self, more=20):
         wanted = self.acknowledged + more
-        async with asyncio.timeout(20):
-            while self.acknowledged < wanted:
-                await asyncio.sleep(0.01)
+        for _ in range(TRIES):
+            if self.acknowledged >= wanted:
+                return
+            await asyncio.sleep(PAUSE)
+        raise AssertionError("its writes are not acknowledged")
 
     def expected(self):
         last = {number % 64: number for number in range(max(1, self.acknowledged - 63), self.acknowledged + 1)}
@@ -164,9 +169,9 @@ async def test_either_servers_death_leaves_a_whole_volume(files):
     client.close()
     to = await two.export("v", ASIDE)
     with pytest.raises(VolumeFailed):
-        for _ in range(200):
+        for _ in range(TRIES):
             await one.export("v", ExportOptions(mirror=Mirror(to=to)))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(PAUSE)
     assert {number: block[:1] for number, block in read_all(await one.export("v", PLAIN)).items()} == {0: b"a", 1: b"b"}
     await mirrored(one, two)
     await mirrored(one, two, alone=True)
@@ -179,7 +184,9 @@ async def test_either_servers_death_leaves_a_whole_volume(files):
 
 
 def killed(driver):
-    daemon = os.pidfd_open(Daemon(driver.folder / "v").pid())
+    pid = Daemon(driver.folder / "v").pid()
+    assert pid is not None
+    daemon = os.pidfd_open(pid)
     signal.pidfd_send_signal(daemon, signal.SIGKILL)
     assert select.select([daemon], [], [], 10)[0]
     os.close(daemon)
