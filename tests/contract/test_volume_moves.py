@@ -9,11 +9,10 @@ import signal
 import threading
 
 import pytest
-from test_volume_driver import BLOCK, FIRST, GIB, SECOND, Nbd, content, put
+from test_volume_driver import BLOCK, FIRST, GIB, KINDS, SECOND, Nbd, content, make, put
 
 from pileus.volume.drivers.base import ExportOptions, Key, Mirror, VolumeFailed
 from pileus.volume.drivers.daemon import Daemon
-from pileus.volume.drivers.fake import FakeDriver
 from pileus.volume.drivers.file import FileDriver
 
 TRIES, PAUSE = 1000, 0.02
@@ -21,11 +20,12 @@ ASIDE, PLAIN = ExportOptions(aside=True), ExportOptions()
 LIMITED = ExportOptions(limits={"write_iops_sec": 100_000})
 
 
-@pytest.fixture(params=[FakeDriver, FileDriver], ids=["fake", "file"])
+@pytest.fixture(params=KINDS)
 async def pair(request, tmp_path):
     """Two back ends of a node; the first has a volume, the second room for it."""
-    made = [request.param(name, tmp_path / name, sockets=tmp_path / "sockets") for name in ("one", "two")]
+    made = [make(request.param, name, tmp_path) for name in ("one", "two")]
     for driver in made:
+        await driver.facts()
         await driver.ensure("v", 1)
     yield made
     for driver in made:

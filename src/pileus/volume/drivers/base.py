@@ -87,6 +87,7 @@ class VolumeDriver(Protocol):
     """
 
     kind: ClassVar[str]
+    name: str
 
     async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None, key: Key | None = None) -> None:
         """Have the volume, empty or with the content of its origin. One with a key is encrypted, and a little smaller

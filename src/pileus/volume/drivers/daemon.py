@@ -32,30 +32,31 @@ class DaemonFailed(Exception):
 
 
 class Daemon:
-    """The daemon of the volume in `folder`; every call finds it anew, so there is nothing to lose."""
+    """The daemon of the volume in `folder`; every call finds it anew, so there is nothing to lose. `public` is the
+    socket where servers look for the volume; `run` a folder of this node, where that of the volume is shared."""
 
-    def __init__(self, folder: Path, public: Path | None = None):
-        self.folder, self.public = folder, public            # `public`: the socket where servers look for the volume
+    def __init__(self, folder: Path, public: Path | None = None, run: Path | None = None):
+        self.folder, self.public, self.run = folder, public, run or folder
 
     @property
     def socket(self) -> Path:
-        return self.folder / SOCKET
+        return self.run / SOCKET
 
     def wanted(self) -> ExportOptions | None:
         """As what it was started; None: it was not."""
         try:
-            return msgspec.json.decode((self.folder / STATE).read_bytes(), type=ExportOptions)
+            return msgspec.json.decode((self.run / STATE).read_bytes(), type=ExportOptions)
         except FileNotFoundError:
             return None
 
     def pid(self) -> int | None:
         """Of the daemon that lives. The pid file alone says nothing: the number may be somebody else's by now."""
         try:
-            pid = int((self.folder / PID).read_text())
+            pid = int((self.run / PID).read_text())
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
-        return pid if str(self.folder / PID).encode() in command.split(b"\0") else None
+        return pid if str(self.run / PID).encode() in command.split(b"\0") else None
 
     @property
     def is_away(self) -> bool:
@@ -78,9 +79,9 @@ class Daemon:
         return export
 
     def note(self, options: ExportOptions) -> None:
-        fresh = self.folder / f"{STATE}.new"
+        fresh = self.run / f"{STATE}.new"
         fresh.write_bytes(msgspec.json.encode(options))
-        fresh.replace(self.folder / STATE)
+        fresh.replace(self.run / STATE)
 
     async def start(self, options: ExportOptions, export_name: str, key: Key | None) -> None:
         """The state file is written before the daemon is started, and goes after it ended."""
@@ -88,9 +89,10 @@ class Daemon:
         for path in filter(None, (self.socket, self.public)):
             if len(str(path)) > SOCKET_PATH_MOST:
                 raise DaemonFailed(f"the path of its socket is too long: {path}")
+        self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.note(msgspec.structs.replace(options, mirror=None))
         for name in (SOCKET, MONITOR, PID):
-            (self.folder / name).unlink(missing_ok=True)
+            (self.run / name).unlink(missing_ok=True)
         # Not by the loop's own way of starting programs: the daemon would inherit the pipe and never end it.
         try:
             with secret_object(key if options.encrypted else None) as (secret, inherit):
@@ -108,7 +110,7 @@ class Daemon:
                 "file": {"driver": "file", "filename": str(self.folder / DISK), "discard": "unmap",
                          "cache": {"direct": False}}}
         limits = {LIMITS[name]: value for name, value in options.limits.items() if name in LIMITS and value > 0}
-        command = ["qemu-storage-daemon", "--daemonize", "--pidfile", str(self.folder / PID), *secret,
+        command = ["qemu-storage-daemon", "--daemonize", "--pidfile", str(self.run / PID), *secret,
                    "--blockdev", msgspec.json.encode(file).decode()]
         if limits:
             group = {"qom-type": "throttle-group", "id": "limits", "limits": limits}
@@ -118,14 +120,14 @@ class Daemon:
         server = {"addr": {"type": "unix", "path": str(self.socket)}, "max-connections": 0}
         return [*command, "--nbd-server", msgspec.json.encode(server).decode(),
                 "--export", msgspec.json.encode(nbd_export(export_name, options)).decode(),
-                "--chardev", f"socket,id=monitor,path={self.folder / MONITOR},server=on,wait=off",
+                "--chardev", f"socket,id=monitor,path={self.run / MONITOR},server=on,wait=off",
                 "--monitor", "chardev=monitor"]
 
     async def execute(self, *commands: Command) -> list[Any]:
         client = QMPClient("pileus")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await client.connect(str(self.folder / MONITOR))
+                await client.connect(str(self.run / MONITOR))
                 return [await client.execute(name, arguments) for name, arguments in commands]
         except (ExecuteError, QMPError, OSError, TimeoutError) as error:
             raise DaemonFailed(f"{commands[0][0]}: {error or type(error).__name__}") from error
@@ -166,7 +168,7 @@ class Daemon:
                 descriptor = -1
             if descriptor >= 0:
                 await self._end(descriptor)
-        (self.folder / STATE).unlink(missing_ok=True)
+        (self.run / STATE).unlink(missing_ok=True)
 
     @staticmethod
     async def _end(descriptor: int) -> None:

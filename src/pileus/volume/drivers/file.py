@@ -33,6 +33,9 @@ class FileDriver:
         self.name, self.folder, self.over_subscription = name, folder.absolute(), over_subscription
         self.sockets = (sockets or folder / ".sockets").absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._tidy()
+
+    def _tidy(self) -> None:
         for half in (*self.folder.glob(f"*{NEW}"), *self.folder.glob(f"*{SCRATCH}")):
             shutil.rmtree(half) if half.is_dir() else half.unlink()
 
@@ -218,10 +221,13 @@ class FileDriver:
             if not disk.parent.name.endswith(NEW):
                 head = qcow2.header(disk)
                 found.append(HeldVolume(id=disk.parent.name, size_gb=-(-head.size // GIB), snapshots=head.snapshots,
-                                        served=Daemon(disk.parent).wanted() is not None))
+                                        served=self._daemon(disk.parent.name).wanted() is not None))
         return found
 
     async def facts(self) -> BackEndFacts:
+        return await asyncio.to_thread(self._facts)
+
+    def _facts(self) -> BackEndFacts:
         space = os.statvfs(self.folder)
         return BackEndFacts(
             name=self.name, driver=self.kind, protocol="nbd", over_subscription=self.over_subscription,
