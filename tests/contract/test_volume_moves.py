@@ -17,7 +17,8 @@ from pileus.volume.drivers.file import FileDriver
 
 TRIES, PAUSE = 1000, 0.02
 ASIDE, PLAIN = ExportOptions(aside=True), ExportOptions()
-LIMITED = ExportOptions(limits={"write_iops_sec": 100_000})
+LIMITED = ExportOptions(limits={"write_iops_sec": 100_000, "write_iops_sec_max": 200_000,
+                               "write_iops_sec_max_length": 2, "size_iops_sec": 4096})
 
 
 @pytest.fixture(params=KINDS)

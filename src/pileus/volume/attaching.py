@@ -20,13 +20,13 @@ from pileus.volume.model import attachments, types, volumes
 from pileus.volume.model.attachments import Attachment, AttachStatus
 from pileus.volume.model.tables import attachments as table
 from pileus.volume.model.volumes import Status, Volume
+from pileus.volume.qos import limits_of
 from pileus.volume.runtime import Volumes
 from pileus.volume.sagas.nodes import open_key
 
 _BY_ATTACHMENT = ((AttachStatus.ATTACHED, Status.IN_USE), (AttachStatus.DETACHING, Status.DETACHING),
                   (AttachStatus.ATTACHING, Status.ATTACHING), (AttachStatus.RESERVED, Status.RESERVED))
 FOLLOWS = (Status.AVAILABLE, Status.IN_USE, Status.RESERVED, Status.ATTACHING, Status.DETACHING)
-OF_BACK_END = ("back-end", "both")         # consumers of limits that the back end sees to
 
 
 async def settle(tx: Connection, volume_id: str, now: float, *, mend: bool = False) -> Volume:
@@ -63,11 +63,12 @@ async def reserve(tx: Connection, volume: Volume, now: float, *, server_id: str 
 
 
 class Serving(NamedTuple):
-    """How a volume of its type is served: by its back end with `options`, `others` are limits for servers to keep."""
+    """How a volume of its type is served. Whoever is to keep its limits, who serves it does; `told` are those that
+    servers are told of."""
 
     options: ExportOptions
     key: Key | None
-    others: dict[str, str] | None
+    told: dict[str, str] | None
 
 
 async def serving(app: Volumes, volume: Volume, type_id: str) -> Serving:
@@ -76,16 +77,16 @@ async def serving(app: Volumes, volume: Volume, type_id: str) -> Serving:
         kind = await types.get(reader, type_id)
         qos = await types.find_qos(reader, kind.qos_id)
         key = await open_key(reader, app.box, volume)
-    limits = {name: int(value) for name, value in qos.specs.items() if value.isdecimal()} if qos else {}
-    ours = qos is not None and qos.consumer in OF_BACK_END
-    return Serving(ExportOptions(encrypted=key is not None, limits=limits if ours else {}), key,
-                   {name: str(value) for name, value in limits.items()} if qos and not ours else None)
+    limits = limits_of(qos.specs, volume.size_gb) if qos else {}
+    told = qos is not None and qos.consumer != "back-end"
+    return Serving(ExportOptions(encrypted=key is not None, limits=limits), key,
+                   {name: str(value) for name, value in limits.items()} if told else None)
 
 
 async def connect(app: Volumes, volume: Volume, connector: dict[str, Any], mode: str | None) -> dict[str, Any]:
     """Have the volume served; how to reach it, in the words of os-brick. Outside of any transaction. What is encrypted
     is served in plain text, on a socket of the host."""
-    options, key, others = await serving(app, volume, volume.type_id)
+    options, key, told = await serving(app, volume, volume.type_id)
     try:
         export: Export = await app.bus.call(ExportVolume(
             volume_id=volume.id, options=options, key=key), host=volume.back_end)
@@ -94,7 +95,7 @@ async def connect(app: Volumes, volume: Volume, connector: dict[str, Any], mode:
     return {"driver_volume_type": "nbd", "data": {
         "socket": export.socket, "export": export.name, "uri": export.uri, "volume_id": volume.id,
         "access_mode": mode or "rw", "encrypted": False, "discard": True, "cacheable": False,
-        "qos_specs": others, "device_path": None, "size_gb": volume.size_gb}}
+        "qos_specs": told, "device_path": None, "size_gb": volume.size_gb}}
 
 
 async def release(app: Volumes, volume_id: str) -> None:

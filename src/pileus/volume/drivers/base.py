@@ -55,7 +55,7 @@ class Mirror(msgspec.Struct, frozen=True, kw_only=True):
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     encrypted: bool = False              # inside: what is served is plain
-    limits: dict[str, int] = {}          # total_iops_sec, read_iops_sec, write_bytes_sec …; 0 is no limit
+    limits: dict[str, int] = {}          # total_iops_sec, write_bytes_sec_max …: what `qos.limits_of` makes
     aside: bool = False                  # for another back end, not at the socket where servers look for the volume
     mirror: Mirror | None = None
 

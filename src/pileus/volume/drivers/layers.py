@@ -7,8 +7,10 @@ from typing import Any
 from pileus.volume.drivers.base import ExportOptions
 
 # Names of a throttle group's limits, by the words of volume types.
-LIMITS = {"total_iops_sec": "iops-total", "read_iops_sec": "iops-read", "write_iops_sec": "iops-write",
-           "total_bytes_sec": "bps-total", "read_bytes_sec": "bps-read", "write_bytes_sec": "bps-write"}
+_BASES = {"total_iops_sec": "iops-total", "read_iops_sec": "iops-read", "write_iops_sec": "iops-write",
+          "total_bytes_sec": "bps-total", "read_bytes_sec": "bps-read", "write_bytes_sec": "bps-write"}
+LIMITS = {f"{name}{end}": f"{own}{end.replace('_', '-')}" for name, own in _BASES.items()
+          for end in ("", "_max", "_max_length")} | {"size_iops_sec": "iops-size"}
 Command = tuple[str, dict[str, Any]]
 
 
