@@ -112,3 +112,15 @@ async def test_a_move_that_fails_leaves_it_served_as_it_was(world):
     assert kept.export is not None and kept.export.mirror is None and not kept.away
     (message,) = (await world.ok("GET", "/messages"))["messages"]
     assert "the disk is full" in message["user_message"] or message["resource_uuid"] == volume_id
+
+
+async def test_used_at_a_socket_that_no_other_back_end_has(world):
+    """As those are which an older release attached."""
+    shared, world.drivers["one"].sockets = world.drivers["one"].sockets, world.drivers["one"].folder
+    volume_id = await world.volume()
+    await attached(world, volume_id)
+    world.drivers["one"].sockets = shared
+    await world.action(f"/volumes/{volume_id}", "os-migrate_volume", {"host": "node@two#two"}, **ADMIN)
+    found = await shown(world, volume_id)
+    assert (found["status"], found["migration_status"]) == ("in-use", "error")
+    assert [name for name, _ in world.held(volume_id)] == ["one"]
