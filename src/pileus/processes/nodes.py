@@ -42,6 +42,7 @@ from pileus.volume.agent.handlers import handlers as volume_handlers
 from pileus.volume.drivers.base import VolumeDriver
 from pileus.volume.drivers.fake import FakeDriver as FakeVolumes
 from pileus.volume.drivers.file import FileDriver
+from pileus.volume.drivers.nfs import NfsDriver, Share
 from pileus.volume.messages import NODE as VOLUME_NODE
 
 log = logging.getLogger(__name__)
@@ -125,14 +126,20 @@ class Nodes:
     async def _volumes(self, host: EmbeddedHost) -> list[Coroutine[Any, Any, None]]:
         """The back ends: all on one node, for their sockets are within reach of all hosts of this machine."""
         config, bus = self.services.settings.volume, self.services.bus
-        folder = Path(config.directory)
-        found = []
+        folder, drivers = Path(config.directory), list[VolumeDriver]()
         for number in range(1, config.back_ends + 1):
             name = f"{config.driver}-{number}"
-            driver: VolumeDriver = (FakeVolumes if config.driver == "fake" else FileDriver)(
-                name, folder / name, over_subscription=config.over_subscription)
+            drivers.append((FakeVolumes if config.driver == "fake" else FileDriver)(
+                name, folder / name, sockets=folder / "sockets", over_subscription=config.over_subscription))
+        for number, share in enumerate(config.nfs_shares if config.driver != "fake" else (), start=1):
+            name = f"nfs-{number}"
+            drivers.append(NfsDriver(
+                name, folder / name, Share(source=share, options=config.nfs_options), folder / "run" / name,
+                sockets=folder / "sockets", over_subscription=config.over_subscription))
+        found = []
+        for driver in drivers:
             agent = VolumeAgent(
-                Place(f"{host.name}@{name}", folder / "scratch", config.zone), driver=driver, bus=bus,
+                Place(f"{host.name}@{driver.name}", folder / "scratch", config.zone), driver=driver, bus=bus,
                 images=self.services.client(ImageClient, "/image", "volume"), backups=BackupStore(folder / "backups"))
             await bus.listen(VOLUME_NODE, volume_handlers, agent, host=agent.host)
             found.append(agent.run())
