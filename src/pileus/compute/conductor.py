@@ -6,7 +6,9 @@ import logging
 
 import msgspec
 
-from pileus.compute.drivers.base import GuestSeen
+from pileus.compute.asked_resources import PCI, THREADS, device_class
+from pileus.compute.config import ComputeConfig
+from pileus.compute.drivers.base import GuestSeen, HostFacts
 from pileus.compute.drivers.base import Power as GuestPower
 from pileus.compute.faults import ServerNotFound
 from pileus.compute.messages import EnsureNoGuest, HostSeen, ListGuests
@@ -47,19 +49,32 @@ async def _run_again(compute: Compute, tx: db.Connection, host: Host, guests: di
 
 async def _publish(compute: Compute, host: Host, message: HostSeen) -> None:
     """Tell placement what the host has, when that is news."""
-    facts, config = message.facts, compute.config
-    offered = {
-        "VCPU": Inventory(total=facts.vcpus, allocation_ratio=config.cpu_overcommit, max_unit=facts.vcpus),
-        "MEMORY_MB": Inventory(total=facts.memory_mb, allocation_ratio=config.memory_overcommit,
-                               reserved=min(config.reserved_memory_mb, facts.memory_mb - 1), max_unit=facts.memory_mb),
-        "DISK_GB": Inventory(total=facts.disk_gb, max_unit=facts.disk_gb)}
-    digest = msgspec.json.encode([offered, sorted(message.can)])
+    offered, traits = offered_by(message.facts, compute.config), [trait_of(ability) for ability in message.can]
+    if message.facts.threads:
+        traits.append(THREADS)
+    digest = msgspec.json.encode([offered, sorted(traits)])
     if compute.published.get(host.id) == digest:
         return
     await compute.placement.ensure_provider(host.id, host.name)
+    for name in offered:
+        if name.startswith(PCI):
+            await compute.placement.ensure_class(name)
     await compute.placement.set_inventory(host.id, offered)
-    await compute.placement.set_traits(host.id, [trait_of(ability) for ability in message.can])
+    await compute.placement.set_traits(host.id, traits)
     compute.published[host.id] = digest
+
+
+def offered_by(facts: HostFacts, config: ComputeConfig) -> dict[str, Inventory]:
+    """By resource class. Processors that are set aside are no others', and given out once."""
+    shared = facts.vcpus - facts.dedicated_cpus
+    offered = {
+        "MEMORY_MB": Inventory(total=facts.memory_mb, allocation_ratio=config.memory_overcommit,
+                               reserved=min(config.reserved_memory_mb, facts.memory_mb - 1), max_unit=facts.memory_mb),
+        "DISK_GB": Inventory(total=facts.disk_gb, max_unit=facts.disk_gb)}
+    if shared > 0:
+        offered["VCPU"] = Inventory(total=shared, allocation_ratio=config.cpu_overcommit, max_unit=shared)
+    alone = {"PCPU": facts.dedicated_cpus} | {device_class(alias): count for alias, count in facts.devices.items()}
+    return offered | {name: Inventory(total=count, max_unit=count) for name, count in alone.items() if count}
 
 
 def trait_of(ability: str) -> str:

@@ -8,54 +8,61 @@ from typing import Any
 
 import msgspec
 
+from pileus.compute.asked_resources import Asked, asked_by, asked_of
 from pileus.compute.model import aggregates, groups, hosts, servers
 from pileus.compute.model.hosts import Host, Used
 from pileus.compute.model.servers import FlavorCopy, Server
 from pileus.compute.runtime import Compute
-from pileus.compute.scheduler import questions
-from pileus.compute.scheduler.choice import Judged, Verdict, judge, select
+from pileus.compute.scheduler import questions, topology
+from pileus.compute.scheduler.choice import NO_VALID_HOST, Judged, Verdict, judge, select
 from pileus.compute.scheduler.columns import Columns, HostState
 from pileus.compute.scheduler.wishes import GroupWish, Wish
+from pileus.kit.client import Refused
 from pileus.kit.db import Connection
-from pileus.placement.client import Candidates, Conflict
+from pileus.kit.saga import Abort
+from pileus.placement.client import Candidates, Conflict, Group, Resources
 
 MOST_CANDIDATES = 200             # looked at first: a choice of some at random is nearly as good, and rows stay small
-Free = dict[str, dict[str, float]]  # provider id -> what is free of each resource class
+SOME_WAYS = 10                    # in which one host could serve a server, that are tried
+Free = dict[str, dict[str, float]]  # id of a host -> what is free of each resource class
 
 
-def resources_of(server: Server) -> dict[str, int]:
-    """What the server takes of each resource class. The volume that one boots from is on no host."""
-    return as_claim(server.flavor, has_root_disk=server.image is not None)
-
-
-def as_claim(flavor: FlavorCopy, *, has_root_disk: bool = True) -> dict[str, int]:
-    disk = (flavor.disk_gb if has_root_disk else 0) + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
-    found = {"VCPU": flavor.vcpus, "MEMORY_MB": flavor.memory_mb, "DISK_GB": disk}
-    for key, value in flavor.extra_specs.items():
-        if key.startswith("resources:") and value.isdigit():
-            found[key.removeprefix("resources:")] = int(value)
-    return {name: amount for name, amount in found.items() if amount}
-
-
-def traits_of(server: Server, wanted: str) -> tuple[str, ...]:
-    """What flavor and image say of traits; `wanted`: required or forbidden."""
-    said = (server.image.properties if server.image else {}) | server.flavor.extra_specs
-    return tuple(sorted(key.removeprefix("trait:") for key, value in said.items()
-                        if key.startswith("trait:") and value == wanted))
+def as_claim(flavor: FlavorCopy) -> dict[str, int]:
+    """What a server of this flavor, and of an image that says nothing, takes of each resource class."""
+    return asked_of(flavor, {}).total
 
 
 async def candidates(compute: Compute, server: Server, asked_host: str | None = None, *,
                      most: int | None = MOST_CANDIDATES) -> Free:
-    """Providers that would take the server now: the asked host if it does, else some of them."""
+    """Hosts that would take the server now: the asked host if it does, else some of them."""
     tree = None if asked_host is None else hosts.stable_id(asked_host)
-    return _free(await compute.placement.candidates(
-        resources_of(server), required=traits_of(server, "required"), forbidden=traits_of(server, "forbidden"),
-        in_tree=tree, limit=most))
+    return _free(await _offers(compute, asked_by(server), tree, most))
+
+
+async def _offers(compute: Compute, asked: Asked, tree: str | None, most: int | None) -> Candidates:
+    """Raises Abort for what placement knows nothing of, such as a trait that is none."""
+    try:
+        if asked.is_plain:
+            plain = asked.plain
+            return await compute.placement.candidates(
+                plain.resources, required=plain.required, forbidden=plain.forbidden, in_tree=tree, limit=most)
+        return await compute.placement.candidates_of_groups(
+            asked.groups, policy=asked.policy, in_tree=tree, limit=most)
+    except Refused as error:
+        if error.status != 400:
+            raise
+        raise Abort(f"{NO_VALID_HOST} Placement cannot be asked for what flavor and image say: {error.message}",
+                    ) from error
 
 
 def _free(found: Candidates) -> Free:
-    return {provider: {name: float(stock.capacity - stock.used) for name, stock in summary.resources.items()}
-            for provider, summary in found.summaries.items()}
+    """Of each host, with all providers of its tree."""
+    free: Free = {}
+    for provider, summary in found.summaries.items():
+        of_host = free.setdefault(summary.root or provider, {})
+        for name, stock in summary.resources.items():
+            of_host[name] = of_host.get(name, 0.0) + stock.capacity - stock.used
+    return free
 
 
 async def choose(compute: Compute, server: Server, fitting: Free, asked_host: str | None,
@@ -76,8 +83,8 @@ async def everywhere(compute: Compute, server: Server) -> Columns:
     """All hosts, with what they have free and whether placement offers them for the server."""
     offered = await candidates(compute, server, most=None)
     free: Free = {}
-    for name in resources_of(server):          # one that has nothing left of all of them is in none of the answers
-        free |= _free(await compute.placement.candidates({name: 1}))
+    for name in asked_by(server).total:        # one that has nothing left of all of them is in none of the answers
+        free |= _free(await _offers(compute, Asked(groups={"": Group(resources={name: 1})}), None, None))
     free |= offered
     async with compute.db.read() as reader:
         return Columns(await _states(compute, reader, await hosts.every(reader), free, offered))
@@ -121,16 +128,17 @@ def _metadata(found: list[aggregates.Aggregate]) -> dict[str, dict[str, tuple[st
 
 async def wish_of(compute: Compute, reader: Connection, server: Server, asked_host: str | None,
                   tried: tuple[str, ...] = ()) -> Wish:
-    hints, config = server.hints or {}, compute.scheduler
+    hints, config, asked = server.hints or {}, compute.scheduler, asked_by(server)
+    properties = server.image.properties if server.image else {}
     return Wish(
-        resources=resources_of(server), zone=server.zone, host=asked_host, tried=tried,
+        resources=asked.total, nodes=topology.nodes_of(server.flavor, properties), zone=server.zone,
+        host=asked_host, tried=tried,
         same_as=await _hinted(reader, hints, "same_host"),
         different_from=await _hinted(reader, hints, "different_host"), near=near(hints),
         query=questions.parse(hints["query"]) if hints.get("query") else None,
         group=await _group(reader, server), flavor=server.flavor.name, project_id=server.project_id,
         extra_specs=server.flavor.extra_specs, image_id=server.image_id,
-        properties=server.image.properties if server.image else {},
-        required=traits_of(server, "required"), forbidden=traits_of(server, "forbidden"),
+        properties=properties, required=asked.plain.required, forbidden=asked.plain.forbidden,
         most_servers=config.max_servers_per_host, most_io_ops=config.max_io_ops_per_host,
         isolated_hosts=frozenset(config.isolated_hosts), isolated_images=frozenset(config.isolated_images))
 
@@ -183,10 +191,24 @@ async def claim(compute: Compute, server: Server, host: str, consumer_id: str = 
         found = await hosts.find(reader, host)
     if found is None:
         return False
+    asked, consumer = asked_by(server), consumer_id or server.id
+    if asked.is_plain and await _claimed(compute, server, consumer, {found.id: asked.plain.resources}):
+        return True
+    had = await compute.placement.allocations(consumer)
+    if had.allocations:                       # of an earlier try, which may have chosen another way to serve it
+        return had.total == asked.total and had.resources.keys() <= await compute.placement.tree_of(found.id)
+    offers = await _offers(compute, asked, found.id, SOME_WAYS)
+    for offer in offers.requests:
+        plain = asked.is_plain and offer.resources.keys() == {found.id}
+        if not plain and await _claimed(compute, server, consumer, offer.resources):
+            return True
+    return False
+
+
+async def _claimed(compute: Compute, server: Server, consumer: str, resources: Resources) -> bool:
     try:
-        await compute.placement.claim(consumer_id or server.id, {found.id: resources_of(server)},
-                                      project_id=server.project_id, user_id=server.user_id,
-                                      consumer_type="MIGRATION" if consumer_id not in ("", server.id) else "INSTANCE")
+        await compute.placement.claim(consumer, resources, project_id=server.project_id, user_id=server.user_id,
+                                      consumer_type="INSTANCE" if consumer == server.id else "MIGRATION")
     except Conflict:
         return False
     return True

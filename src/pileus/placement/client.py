@@ -38,6 +38,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     root: str = msgspec.field(name="root_provider_uuid", default="")
 
 
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """What one provider is to give; under the empty suffix, what the providers of a tree may give together."""
+
+    resources: dict[str, int] = {}
+    required: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
+
 class _Amounts(msgspec.Struct, frozen=True):
     resources: dict[str, int]
 
@@ -69,6 +77,15 @@ class Allocations(msgspec.Struct, frozen=True, kw_only=True):
     consumer_type: str = ""
 
     @property
+    def total(self) -> dict[str, int]:
+        """Of each resource class, whoever gives it."""
+        found: dict[str, int] = {}
+        for amounts in self.allocations.values():
+            for name, amount in amounts.resources.items():
+                found[name] = found.get(name, 0) + amount
+        return found
+
+    @property
     def resources(self) -> dict[str, dict[str, int]]:
         return {provider: amounts.resources for provider, amounts in self.allocations.items()}
 
@@ -81,16 +98,28 @@ class PlacementClient(Client):
                          forbidden: Iterable[str] = (), member_of: Iterable[str | Iterable[str]] = (),
                          in_tree: str | None = None, limit: int | None = None) -> Candidates:
         """Providers that have `resources` free. Each of `member_of` is an aggregate or several of which one will do."""
-        query: dict[str, Any] = {"resources": ",".join(f"{name}:{amount}" for name, amount in resources.items())}
-        traits = [*required, *(f"!{name}" for name in forbidden)]
-        if traits:
-            query["required"] = ",".join(traits)
+        query = _question({"": Group(resources=dict(resources), required=tuple(required), forbidden=tuple(forbidden))})
         query["member_of"] = [each if isinstance(each, str) else "in:" + ",".join(each) for each in member_of]
-        if in_tree is not None:
-            query["in_tree"] = in_tree
-        if limit is not None:
-            query["limit"] = limit
+        return await self._candidates(query, in_tree, limit)
+
+    async def candidates_of_groups(self, groups: Mapping[str, Group], *, policy: str = "none",
+                                   in_tree: str | None = None, limit: int | None = None) -> Candidates:
+        """Trees that can serve all groups, by their suffixes. `policy`: none, or isolate for a provider each."""
+        query = _question(groups)
+        if len(groups.keys() - {""}) > 1:
+            query["group_policy"] = policy
+        suffixes = [suffix for suffix in sorted(groups) if groups[suffix].resources]
+        query |= {f"in_tree{suffix}": in_tree for suffix in suffixes if in_tree is not None}
+        return await self._candidates(query, None, limit)
+
+    async def _candidates(self, query: dict[str, Any], in_tree: str | None, limit: int | None) -> Candidates:
+        query |= {name: value for name, value in (("in_tree", in_tree), ("limit", limit)) if value is not None}
         return msgspec.convert(await self.call("GET", "/allocation_candidates", query=query), Candidates)
+
+    async def tree_of(self, provider_id: str) -> set[str]:
+        """The ids of all providers of a provider's tree."""
+        found = await self.call("GET", "/resource_providers", query={"in_tree": provider_id})
+        return {each["uuid"] for each in found["resource_providers"]}
 
     # -- claims -----------------------------------------------------------------------------
 
@@ -183,6 +212,10 @@ class PlacementClient(Client):
         if found is not None and (found["name"], found["parent_provider_uuid"]) != (name, parent):
             await self.call("PUT", path, {"name": name, "parent_provider_uuid": parent})
 
+    async def ensure_class(self, name: str) -> None:
+        """Know a resource class of one's own."""
+        await self.call("PUT", f"/resource_classes/{name}")
+
     async def set_inventory(self, provider_id: str, wanted: Mapping[str, Inventory]) -> None:
         """Give the provider these inventories and no other; a class consumers still have stays until they let go."""
         path = f"/resource_providers/{provider_id}/inventories"
@@ -249,6 +282,17 @@ class PlacementClient(Client):
             if error.status != 409:
                 raise
             raise Conflict(error.message) from error
+
+
+def _question(groups: Mapping[str, Group]) -> dict[str, Any]:
+    query: dict[str, Any] = {}
+    for suffix, group in groups.items():
+        traits = [*group.required, *(f"!{name}" for name in group.forbidden)]
+        if group.resources:
+            query[f"resources{suffix}"] = ",".join(f"{name}:{amount}" for name, amount in group.resources.items())
+        if traits:
+            query[f"required{suffix}"] = ",".join(traits)
+    return query
 
 
 def _code(error: Refused) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from pileus.compute.drivers.hardware import HostCell
 from pileus.compute.faults import HostHasServers, HypervisorNotFound, ServiceNotFound
 from pileus.compute.model.quotas import take_turn
 from pileus.compute.model.tables import hosts, servers
@@ -36,6 +37,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     accel: str = "none"
     cpu: dict[str, Any] = {}
     booted_at: float | None = None
+    dedicated_cpus: int = 0
+    threads: bool = False
+    cells: tuple[HostCell, ...] = ()
+    devices: dict[str, int] = {}
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

@@ -93,6 +93,12 @@ class Columns:
             self._numbers[key] = np.array([host.free.get(resource_class, 0.0) for host in self.hosts])
         return self._numbers[key]
 
+    def made_of(self, name: str, read: Callable[[HostState], float]) -> Vector:
+        """A number that is made of several; `name` says which."""
+        if name not in self._numbers:
+            self._numbers[name] = np.array([read(host) for host in self.hosts])
+        return self._numbers[name]
+
     def version(self) -> Vector:
         if "version" not in self._numbers:
             self._numbers["version"] = self.plain("hypervisor_version").astype(np.float64)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from pileus.compute.scheduler import properties, questions
+from pileus.compute.scheduler import properties, questions, topology
 from pileus.compute.scheduler.columns import Columns, Mask, Rows, attribute
 from pileus.compute.scheduler.wishes import Wish
 
-UNITS = {"VCPU": "vCPUs", "MEMORY_MB": "MiB of memory", "DISK_GB": "GiB of disk"}
+UNITS = {"VCPU": "vCPUs", "PCPU": "processors set aside", "MEMORY_MB": "MiB of memory", "DISK_GB": "GiB of disk"}
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -226,6 +226,8 @@ FILTERS = (
     Filter("RetryFilter", not_tried, not_tried_why),
     Filter("NumInstancesFilter", few_servers, few_servers_why),
     Filter("IoOpsFilter", few_io_ops, few_io_ops_why),
+    Filter("PciPassthroughFilter", topology.devices, topology.devices_why),
+    Filter("NUMATopologyFilter", topology.held, topology.held_why),
     Filter("ResourceFilter", room, room_why),
     Filter("PlacementFilter", offered, offered_why),
 )
