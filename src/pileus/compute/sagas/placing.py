@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from pileus.compute import nics, scheduling
 from pileus.compute.model import groups
 from pileus.compute.model.servers import Server
+from pileus.compute.runtime import Compute
+from pileus.compute.sagas.hosts import HostRefused
 from pileus.compute.scheduler.choice import NO_VALID_HOST
-from pileus.kit.saga import Abort, Turn, Wait
+from pileus.kit.bus import Failed, NobodyThere
+from pileus.kit.saga import Abort, Onward, Turn, Wait
 
 PORT_POLL_SECONDS = 5.0         # only the fallback: the network service tells us when a port came up
 CLAIM_TRIES = 5
@@ -50,6 +55,53 @@ async def release(turn: Turn, server_id: str, consumer_id: str) -> None:
     await turn.services.placement.release(consumer_id)
     async with turn.services.db.write() as tx:
         await groups.promise(tx, server_id, None)
+
+
+class Retried(Placed, Protocol):
+    """One that goes on with another host where the first refuses."""
+
+    asked_host: str | None
+    waiting_since: float
+    refusals: dict[str, str]
+
+
+def tries_another(compute: Compute, saga: Retried) -> bool:
+    """Whether what is undone is undone to go on elsewhere."""
+    return saga.host in saga.refusals and len(saga.refusals) < compute.scheduler.max_attempts
+
+
+@contextlib.asynccontextmanager
+async def at_host(turn: Turn, saga: Retried) -> AsyncIterator[None]:
+    """Around what the chosen host is asked for: what it refuses, or fails to do at each try, another one may do,
+    unless this one was asked for."""
+    try:
+        yield
+    except (HostRefused, Failed, NobodyThere) as error:
+        if saga.asked_host is None and (isinstance(error, HostRefused) or turn.is_last_try):
+            saga.refusals[saga.host] = str(error)
+            await turn.save()
+        raise
+    saga.refusals.pop(saga.host, None)
+
+
+async def claim_another(turn: Turn, saga: Retried, server: Server, consumer_id: str,
+                        tried: tuple[str, ...] = ()) -> None:
+    """As `claim`, of hosts that have not refused; where there is none, that is told with the reason of the last."""
+    try:
+        await claim(turn, saga, server, consumer_id, saga.asked_host, (*tried, *saga.refusals))
+    except Abort as error:
+        if not saga.refusals:
+            raise
+        raise Abort(f"{list(saga.refusals.values())[-1]} No other host takes it: {error}") from error
+
+
+async def give_up_host(turn: Turn, saga: Retried, server_id: str, consumer_id: str) -> None:
+    """The undo of a claim, from which a saga may go onward with the next host."""
+    await release(turn, server_id, consumer_id)
+    if tries_another(turn.services, saga):
+        saga.choices = [host for host in saga.choices if host not in saga.refusals]
+        saga.host, saga.waiting_since = "", 0.0
+        raise Onward()
 
 
 class Waiting(Protocol):
