@@ -16,13 +16,16 @@ class AttachInterface(Saga, kw_only=True):
     server_id: str
     wish: NicWish
 
-    @step(local=True)
+    @step
     async def accept(self, turn: Turn) -> None:
         """Nothing to do; the undo is what the user gets to see."""
 
     @accept.undo
-    async def tell(self, turn: Turn) -> None:
-        await guests.tell(turn, self.server_id)
+    async def let_go(self, turn: Turn) -> None:
+        """The port is there since the request was answered, even where this never had its turn."""
+        await nics.remove(turn.services, [self.wish])
+        async with turn.services.db.write() as tx:
+            await servers.set_action_message(tx, self.server_id, turn.request_id, turn.why)
 
     @step
     async def make_port(self, turn: Turn) -> None:
