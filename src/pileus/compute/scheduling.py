@@ -72,7 +72,7 @@ async def choose(compute: Compute, server: Server, fitting: Free, asked_host: st
     async with compute.db.read() as reader:
         wish = await wish_of(compute, reader, server, asked_host, tried)
         known = await hosts.named(reader, list(fitting))
-        columns = Columns(await _states(compute, reader, known, fitting, None))
+        columns = Columns(await _states(compute, reader, known, fitting))
     verdict = select(columns, wish, compute.scheduler.weights)
     if verdict.hosts:
         return verdict
@@ -87,7 +87,10 @@ async def everywhere(compute: Compute, server: Server) -> Columns:
         free |= _free(await _offers(compute, Asked(groups={"": Group(resources={name: 1})}), None, None))
     free |= offered
     async with compute.db.read() as reader:
-        return Columns(await _states(compute, reader, await hosts.every(reader), free, offered))
+        states = await _states(compute, reader, await hosts.every(reader), free)
+    columns = compute.kept.in_step(states)
+    columns.offer(offered)
+    return columns
 
 
 async def explain(compute: Compute, server: Server, asked_host: str | None) -> list[Judged]:
@@ -97,9 +100,7 @@ async def explain(compute: Compute, server: Server, asked_host: str | None) -> l
     return judge(await everywhere(compute, server), wish, compute.scheduler.weights)
 
 
-async def _states(compute: Compute, reader: Connection, known: list[Host], free: Free,
-                  offered: Free | None) -> list[HostState]:
-    """`offered`: where it is None, all of them are."""
+async def _states(compute: Compute, reader: Connection, known: list[Host], free: Free) -> list[HostState]:
     names = [host.name for host in known] if len(known) <= MOST_CANDIDATES else None
     used, busy = await hosts.used(reader, names), await hosts.busy(reader, names)
     said = _metadata(await aggregates.every(reader))
@@ -108,9 +109,9 @@ async def _states(compute: Compute, reader: Connection, known: list[Host], free:
     return [HostState(
         name=host.name, provider_id=host.id, zone=host.zone or compute.config.default_zone,
         enabled=not host.disabled, up=host.is_up(now, silent_after), reason=host.disabled_reason or "",
-        free=free.get(host.id, {}), offered=offered is None or host.id in offered,
-        servers=used.get(host.name, nothing).servers, vcpus_used=used.get(host.name, nothing).vcpus,
-        memory_mb_used=used.get(host.name, nothing).memory_mb, io_ops=busy.get(host.name, 0),
+        free=free.get(host.id, {}), servers=used.get(host.name, nothing).servers,
+        vcpus_used=used.get(host.name, nothing).vcpus, memory_mb_used=used.get(host.name, nothing).memory_mb,
+        io_ops=busy.get(host.name, 0),
         failed_builds=host.failed_builds or 0, address=host.address, facts=host.facts,
         metadata=said.get(host.name, {})) for host in known]
 

@@ -19,9 +19,9 @@ Also = Callable[[Connection], Awaitable[None]]
 
 
 async def begin(ctx: Ctx, seen: Seen, action: str, saga: Saga, *, name: str = "", also: Also | None = None) -> None:
-    """Unless the server is locked, in the wrong state, or something is being done to it. Volumes and cards that come and
-    go are waited for. `name`: what the server's actions call it, where that is not the action; `also`: what is written
-    with it."""
+    """Unless the server is locked, in the wrong state, or something is being done to it. Volumes and cards that come
+    and go are waited for. `name`: what the server's actions call it, where that is not the action; `also`: what is
+    written with it."""
     seen.server.must_not_be_locked(ctx.caller)
     must_allow(seen, action)
     ctx.span("validate")

@@ -53,7 +53,8 @@ def zone(hosts: Columns, wish: Wish) -> Mask | None:
 
 
 def zone_why(hosts: Columns, rows: Rows, wish: Wish) -> str:
-    there = sorted({hosts.hosts[int(row)].zone for row in rows})
+    codes, zones = hosts.coded("zone", lambda host: host.zone)
+    there = sorted(zones[place] for place in np.flatnonzero(np.bincount(codes[rows])))
     return f"availability zone {wish.zone} was asked for; {hosts.names(rows)} are in {', '.join(there)}."
 
 
