@@ -245,11 +245,15 @@ class PlacementClient(Client):
             now = await self.call("GET", path)
             if now["traits"] == traits:
                 return
-            for name in traits:
-                if name.startswith("CUSTOM_") and name not in now["traits"]:
-                    await self.call("PUT", f"/traits/{name}")
-            if await self._written("PUT", path, now, {"traits": traits}):
-                return
+            try:
+                if await self._written("PUT", path, now, {"traits": traits}):
+                    return
+            except Refused as error:
+                if error.status != 400:
+                    raise
+                for name in traits:                      # the first host that has one
+                    if name.startswith("CUSTOM_"):
+                        await self.call("PUT", f"/traits/{name}")
         raise Conflict(f"the traits of {provider_id} are changed by others all the time")
 
     async def set_aggregates(self, provider_id: str, wanted: Iterable[str]) -> None:
