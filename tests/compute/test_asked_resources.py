@@ -13,6 +13,7 @@ from pileus.compute.drivers.hardware import HostCell
 from pileus.compute.messages import HostSeen
 from pileus.compute.model.hosts import stable_id
 from pileus.compute.model.servers import FlavorCopy
+from pileus.compute.reconcilers.orphaned_claims import orphaned_claims
 from pileus.placement.client import Group, Inventory
 from tests.compute.test_versions_of_boots import Booting
 from tests.compute.whole_cloud import HOST, OTHER_HOST
@@ -133,3 +134,20 @@ async def test_processors_and_devices_that_are_ones_own(cloud):
     await flavor(cloud, hw__mem_page_size="2MB")
     pages = await cloud.row(await cloud.server())
     assert "NUMATopologyFilter left 0 of 2" in pages.fault.message and "pages of 2048 KiB" in pages.fault.message
+
+
+async def test_claims_of_nobody_are_released(cloud):
+    """Those of hosts and of what belongs to them; what somebody has of a provider that is no host stays."""
+    placement, card, foreign = cloud.cloud.compute.placement, stable_id("card"), stable_id("foreign")
+    await placement.ensure_provider(card, "card", parent=stable_id(HOST))
+    await placement.ensure_provider(foreign, "foreign")
+    for provider in (card, foreign):
+        await placement.set_inventory(provider, {"VGPU": Inventory(total=9)})
+    server_id = await cloud.server()
+    lost = {stable_id("one"): stable_id(HOST), stable_id("two"): card, stable_id("three"): foreign}
+    for consumer, provider in lost.items():
+        amounts = {"VCPU": 1} if provider == stable_id(HOST) else {"VGPU": 1}
+        await placement.claim(consumer, {provider: amounts}, project_id="p", user_id="u")
+    await orphaned_claims.run(cloud.cloud.compute)
+    left = [consumer async for page in placement.claims() for consumer in page]
+    assert sorted(left) == sorted([server_id, stable_id("three")])

@@ -54,6 +54,26 @@ async def test_groups(world):
         await client.ensure_class("CUSTOM_GOLD")
 
 
+async def test_claims_are_told_page_by_page(world):
+    client = world.client
+    root = await world.provider("a", VCPU=9)
+    card, alone = await world.provider("b", parent=root, VGPU=9), await world.provider("c", VCPU=9)
+    wanted = {}
+    for number, resources in enumerate(({root: {"VCPU": 1}}, {root: {"VCPU": 1}, card: {"VGPU": 1}},
+                                        {alone: {"VCPU": 1}, card: {"VGPU": 1}}, {alone: {"VCPU": 1}})):
+        consumer = str(uuid.UUID(int=number + 1))
+        await client.claim(consumer, resources, **OWNER)
+        wanted[consumer] = {root if provider == card else provider for provider in resources}
+    for page in (1, 2, 3, 4, 9):
+        found = [each async for each in client.claims(page)]
+        assert {consumer: set(roots) for each in found for consumer, roots in each.items()} == wanted
+        assert [len(each) for each in found][:-1] == [page] * (len(found) - 1)
+    for consumer in wanted:
+        await client.release(consumer)
+    assert [each async for each in client.claims()] == []
+    assert (await world.http.get("/pileus/claims?limit=0")).status_code == 400
+
+
 async def test_providers(world):
     client, one, aggregate = world.client, str(uuid.uuid4()), str(uuid.uuid4())
     for name in ("a", "a", "b"):

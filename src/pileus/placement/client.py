@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -189,6 +189,17 @@ class PlacementClient(Client):
 
     async def release(self, consumer_id: str) -> None:
         await self.call("DELETE", f"/allocations/{consumer_id}", expect=(404,))
+
+    async def claims(self, page: int = 1000) -> AsyncIterator[dict[str, list[str]]]:
+        """Page by page, by consumer the roots of the trees that it has something of."""
+        marker = ""
+        while True:
+            found = (await self.call("GET", "/pileus/claims", query={"marker": marker, "limit": page}))["claims"]
+            if found:
+                yield found
+            if len(found) < page:
+                return
+            marker = max(found)
 
     async def consumers_of(self, provider_id: str) -> dict[str, dict[str, int]]:
         """What each consumer has of a provider; nothing if there is no such provider."""

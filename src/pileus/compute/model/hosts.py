@@ -172,6 +172,10 @@ async def page(conn: Connection, *, limit: int | None = None, after: Host | None
     return await db.many(conn, query.order_by(hosts.c.number).limit(limit), Host)
 
 
+async def ids(conn: Connection) -> set[str]:
+    return set(await db.scalars(conn, sa.select(hosts.c.id)))
+
+
 async def every(conn: Connection) -> list[Host]:
     return await page(conn)
 
