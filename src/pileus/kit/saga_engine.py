@@ -78,6 +78,7 @@ class Engine:
         self._working: dict[str, _Work] = {}
         self._leases: set[str] = set()
         self.reach: Reach = nothing
+        self.idle = 1.0                                           # seconds after which it looks for work in any case
         self.wake_others: Callable[[], None] = lambda: None       # how workers in other processes hear of new work
 
     def use_clock(self, clock: Clock) -> None:
@@ -454,12 +455,12 @@ class Engine:
         self.nudge()
 
     async def _until_next(self) -> float:
-        """Seconds until something falls due by itself, at most one: other processes may start sagas unheard."""
+        """Seconds until something falls due by itself, at most `idle`: other processes may start sagas unheard."""
         next_due = sa.select(sa.func.min(sagas.c.wake_at) - self._now()).where(
             sagas.c.phase.in_(RUNNING), sagas.c.stuck.is_(False), sagas.c.lease_until == 0.0)
         async with self.db.read() as reader:
             seconds = await db.scalar(reader, next_due)
-        return 1.0 if seconds is None else min(max(float(seconds), 0.005), 1.0)
+        return self.idle if seconds is None else min(max(float(seconds), 0.005), self.idle)
 
     def _now(self) -> Any:
         """The time that leases and wake-ups go by: an SQL expression, or the tests' clock."""
