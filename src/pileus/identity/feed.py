@@ -35,7 +35,7 @@ class Feed:
 class Remembered(Generic[T]):
     """What valid tokens stand for: bounded, found by digest of the token, dropped by what it depends on."""
 
-    def __init__(self, most: int = 20_000):
+    def __init__(self, most: int = 5_000):
         self.most = most
         self._found: collections.OrderedDict[bytes, tuple[float, T, tuple[str, ...]]] = collections.OrderedDict()
         self._by_subject: dict[str, set[bytes]] = {}
