@@ -24,7 +24,8 @@ from tests.cloud_databases import cloud_databases
 from tests.compute.test_sagas_of_changes import IMAGE, Worlds, larger
 from tests.compute.whole_cloud import HOST, OTHER_HOST, PORT, SERVER, WholeCloud, whole_clouds
 
-pytestmark = pytest.mark.whole_cloud
+# What databases differ in, those of refused boots show.
+pytestmark = [pytest.mark.whole_cloud, pytest.mark.parametrize("database_kind", ["sqlite"])]
 
 
 class TwoHosts(Worlds):
