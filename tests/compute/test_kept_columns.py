@@ -62,6 +62,17 @@ def test_kept_is_as_good_as_new(seed):
     assert all(len(coded.distinct) <= 2 * len(states) + 64 for coded in columns._coded.values())
 
 
+def test_values_that_no_host_has_any_more_are_let_go_of():
+    kept, near = Kept(), Wish(resources={"VCPU": 1}, near="192.0.0.0/16", query=[">=", "$free_ram_mb", 1])
+    for number in range(500):
+        state = msgspec.structs.replace(PLAIN, address=f"192.0.{number // 250}.{number % 250}",
+                                        free={"VCPU": 1.0, "MEMORY_MB": float(number)})
+        columns = kept.in_step([state])
+        assert (select(columns, near).hosts == ("n1",)) == bool(number)
+        assert select(columns, near) == select(Columns([state]), near)
+    assert max(len(coded.distinct) for coded in columns._coded.values()) < 70
+
+
 async def test_kept_is_what_the_databases_say(whole):
     """Real rows: hosts, aggregates, servers and claims come and go; what is kept is asked, and what is read anew."""
     cloud, chance, compute = Booting(whole), random.Random(1), whole.compute

@@ -127,6 +127,7 @@ class Columns:
                        if self._put_numbers(values, self._coded[path], moved[path])}
         for key in [key for key, coded in self._coded.items() if len(coded.distinct) > 2 * len(self) + SPARE]:
             del self._coded[key]                          # values that no host has any more are let go of
+            self._plain.pop(str(key), None)
             self._masks = {name: mask for name, mask in self._masks.items() if name[0] != key}
 
     @staticmethod
