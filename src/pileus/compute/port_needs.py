@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from pileus.compute.asked_resources import Asked
 from pileus.compute.runtime import Compute
 from pileus.network.client import Port
-from pileus.placement.client import Part, Request
+from pileus.placement.client import Group, Part, Request, suffix_of
 
 ALLOCATION = "allocation"
 
@@ -52,6 +53,14 @@ def _parts(port: Port) -> list[Part]:
 
 def parts_of(needs: Iterable[PortNeed]) -> list[Part]:
     return [part for need in needs for part in need.parts]
+
+
+def added(asked: Asked, needs: Iterable[PortNeed]) -> Asked:
+    """With a group for each part."""
+    parts = parts_of(needs)
+    groups = {part.suffix: Group(resources=part.resources, required=tuple(part.required)) for part in parts}
+    together = {tuple(sorted(suffix_of(each) for each in part.together)) for part in parts if len(part.together) > 1}
+    return msgspec.structs.replace(asked, groups=asked.groups | groups, together=tuple(sorted(together)))
 
 
 def share_of(request: Request, needs: Iterable[PortNeed]) -> Share:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -47,6 +47,22 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     required: list[str] = []
     together: list[str] = []
 
+    @property
+    def suffix(self) -> str:
+        return suffix_of(self.id)
+
+
+def suffix_of(part_id: str) -> str:
+    return f"_{part_id}"
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """What one provider is to give; under the empty suffix, what the providers of a tree may give together."""
+
+    resources: dict[str, int] = {}
+    required: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
 
 class _Amounts(msgspec.Struct, frozen=True):
     resources: dict[str, int]
@@ -64,11 +80,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return {provider: amounts.resources for provider, amounts in self.allocations.items()}
 
     def provider_of(self, part: Part) -> str:
-        return self.mappings[_suffix(part.id)][0]
-
-
-def _suffix(part_id: str) -> str:
-    return f"_{part_id}"
+        return self.mappings[part.suffix][0]
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +98,15 @@ class Allocations(msgspec.Struct, frozen=True, kw_only=True):
     consumer_type: str = ""
 
     @property
+    def total(self) -> dict[str, int]:
+        """Of each resource class, whoever gives it."""
+        found: dict[str, int] = {}
+        for amounts in self.allocations.values():
+            for name, amount in amounts.resources.items():
+                found[name] = found.get(name, 0) + amount
+        return found
+
+    @property
     def resources(self) -> dict[str, dict[str, int]]:
         return {provider: amounts.resources for provider, amounts in self.allocations.items()}
 
@@ -100,25 +121,34 @@ class PlacementClient(Client):
     service: ClassVar[str] = "placement"
     headers: ClassVar[Headers] = {"openstack-api-version": "placement 1.39"}
 
-    async def candidates(self, resources: Mapping[str, int], *, required: Iterable[str] = (),        # noqa: PLR0913
+    async def candidates(self, resources: Mapping[str, int], *, required: Iterable[str] = (),
                          forbidden: Iterable[str] = (), member_of: Iterable[str | Iterable[str]] = (),
-                         in_tree: str | None = None, limit: int | None = None,
-                         parts: Iterable[Part] = ()) -> Candidates:
-        """Providers that have `resources` free, and `parts` in their trees. Each of `member_of` is an aggregate or
-        several of which one will do."""
-        query: dict[str, Any] = {"resources": _amounts(resources)} if resources else {}
-        traits = [*required, *(f"!{name}" for name in forbidden)]
-        if traits:
-            query["required"] = ",".join(traits)
+                         in_tree: str | None = None, limit: int | None = None) -> Candidates:
+        """Providers that have `resources` free. Each of `member_of` is an aggregate or several of which one will do."""
+        query = _question({"": Group(resources=dict(resources), required=tuple(required), forbidden=tuple(forbidden))})
         query["member_of"] = [each if isinstance(each, str) else "in:" + ",".join(each) for each in member_of]
-        parts = list(parts)
-        if in_tree is not None:
-            query |= {"in_tree" + (_suffix(part.id) if part else ""): in_tree
-                      for part in ([None] if resources else parts)}
-        if limit is not None:
-            query["limit"] = limit
-        query |= _asked(parts)
+        return await self._candidates(query, in_tree, limit)
+
+    async def candidates_of_groups(self, groups: Mapping[str, Group], *, policy: str = "none",
+                                   together: Iterable[Iterable[str]] = (), in_tree: str | None = None,
+                                   limit: int | None = None) -> Candidates:
+        """Trees that can serve all groups, by their suffixes. `policy`: none, or isolate for a provider each;
+        `together`: suffixes of groups of which one's provider is above those of the others."""
+        query = _question(groups) | {"same_subtree": [",".join(each) for each in together]}
+        if len(groups.keys() - {""}) > 1:
+            query["group_policy"] = policy
+        suffixes = [suffix for suffix in sorted(groups) if groups[suffix].resources]
+        query |= {f"in_tree{suffix}": in_tree for suffix in suffixes if in_tree is not None}
+        return await self._candidates(query, None, limit)
+
+    async def _candidates(self, query: dict[str, Any], in_tree: str | None, limit: int | None) -> Candidates:
+        query |= {name: value for name, value in (("in_tree", in_tree), ("limit", limit)) if value is not None}
         return msgspec.convert(await self.call("GET", "/allocation_candidates", query=query), Candidates)
+
+    async def tree_of(self, provider_id: str) -> set[str]:
+        """The ids of all providers of a provider's tree."""
+        found = await self.call("GET", "/resource_providers", query={"in_tree": provider_id})
+        return {each["uuid"] for each in found["resource_providers"]}
 
     # -- claims -----------------------------------------------------------------------------
 
@@ -202,6 +232,17 @@ class PlacementClient(Client):
     async def release(self, consumer_id: str) -> None:
         await self.call("DELETE", f"/allocations/{consumer_id}", expect=(404,))
 
+    async def claims(self, page: int = 1000) -> AsyncIterator[dict[str, list[str]]]:
+        """Page by page, by consumer the roots of the trees that it has something of."""
+        marker = ""
+        while True:
+            found = (await self.call("GET", "/pileus/claims", query={"marker": marker, "limit": page}))["claims"]
+            if found:
+                yield found
+            if len(found) < page:
+                return
+            marker = max(found)
+
     async def consumers_of(self, provider_id: str) -> dict[str, dict[str, int]]:
         """What each consumer has of a provider; nothing if there is no such provider."""
         found = await self.call("GET", f"/resource_providers/{provider_id}/allocations", expect=(404,))
@@ -234,6 +275,10 @@ class PlacementClient(Client):
         if found is not None and (found["name"], found["parent_provider_uuid"]) != (name, parent):
             await self.call("PUT", path, {"name": name, "parent_provider_uuid": parent})
 
+    async def ensure_class(self, name: str) -> None:
+        """Know a resource class of one's own."""
+        await self.call("PUT", f"/resource_classes/{name}")
+
     async def set_inventory(self, provider_id: str, wanted: Mapping[str, Inventory]) -> None:
         """Give the provider these inventories and no other; a class consumers still have stays until they let go."""
         path = f"/resource_providers/{provider_id}/inventories"
@@ -263,11 +308,15 @@ class PlacementClient(Client):
             now = await self.call("GET", path)
             if now["traits"] == traits:
                 return
-            for name in traits:
-                if name.startswith("CUSTOM_") and name not in now["traits"]:
-                    await self.call("PUT", f"/traits/{name}")
-            if await self._written("PUT", path, now, {"traits": traits}):
-                return
+            try:
+                if await self._written("PUT", path, now, {"traits": traits}):
+                    return
+            except Refused as error:
+                if error.status != 400:
+                    raise
+                for name in traits:                      # the first host that has one
+                    if name.startswith("CUSTOM_"):
+                        await self.call("PUT", f"/traits/{name}")
         raise Conflict(f"the traits of {provider_id} are changed by others all the time")
 
     async def set_aggregates(self, provider_id: str, wanted: Iterable[str]) -> None:
@@ -314,20 +363,14 @@ def total(one: Resources, more: Resources) -> dict[str, dict[str, int]]:
     return {provider: amounts for provider, amounts in found.items() if amounts}
 
 
-def _amounts(resources: Mapping[str, int]) -> str:
-    return ",".join(f"{name}:{amount}" for name, amount in resources.items())
-
-
-def _asked(parts: list[Part]) -> dict[str, Any]:
-    """The parts as a query says them."""
-    query: dict[str, Any] = {"group_policy": "none"} if parts else {}
-    together = {frozenset(part.together) for part in parts if len(part.together) > 1}
-    for part in parts:
-        query["resources" + _suffix(part.id)] = _amounts(part.resources)
-        if part.required:
-            query["required" + _suffix(part.id)] = ",".join(part.required)
-    if together:
-        query["same_subtree"] = [",".join(_suffix(each) for each in sorted(ids)) for ids in together]
+def _question(groups: Mapping[str, Group]) -> dict[str, Any]:
+    query: dict[str, Any] = {}
+    for suffix, group in groups.items():
+        traits = [*group.required, *(f"!{name}" for name in group.forbidden)]
+        if group.resources:
+            query[f"resources{suffix}"] = ",".join(f"{name}:{amount}" for name, amount in group.resources.items())
+        if traits:
+            query[f"required{suffix}"] = ",".join(traits)
     return query
 
 

@@ -15,6 +15,7 @@ from pileus.compute.agent.handlers import handlers as compute_handlers
 from pileus.compute.drivers import host_facts
 from pileus.compute.drivers.base import GuestDriver, GuestFailed, HostFacts, Power
 from pileus.compute.drivers.fake import FakeDriver
+from pileus.compute.drivers.hardware import HostCell
 from pileus.compute.drivers.image_cache import ImageCache
 from pileus.compute.drivers.libvirt import LibvirtDriver, LibvirtSettings
 from pileus.compute.drivers.libvirt_daemon import ensure_daemon
@@ -54,6 +55,15 @@ FAKE = HostFacts(hostname="", hypervisor_type="fake", hypervisor_version="1.0", 
                  cpu={"arch": "x86_64", "model": "fake", "vendor": "fake", "features": []})
 
 
+def fake_facts(name: str, dedicated: int, devices: dict[str, int]) -> HostFacts:
+    """Of a host with two NUMA nodes, of which the first has the processors that are set aside."""
+    half, memory = FAKE.vcpus // 2, FAKE.memory_mb // 2
+    cells = (HostCell(number=0, cpus=half - dedicated, dedicated=dedicated, dedicated_free=dedicated, memory_mb=memory),
+             HostCell(number=1, cpus=half, memory_mb=memory))
+    return msgspec.structs.replace(FAKE, hostname=name, booted_at=host_facts.booted_at(), dedicated_cpus=dedicated,
+                                   cells=cells, devices=devices)
+
+
 class Nodes:
     def __init__(self, services: Services, choices: Choices):
         self.services, self.choices = services, choices
@@ -91,10 +101,11 @@ class Nodes:
 
     async def _driver(self, host: EmbeddedHost) -> GuestDriver:
         folder = self.services.state.instances / host.name
-        if self.choices.driver == "fake":
-            facts = msgspec.structs.replace(FAKE, hostname=host.name, booted_at=host_facts.booted_at())
-            return FakeDriver(host.name, folder, facts=facts)
         config = self.services.settings.guests
+        dedicated = frozenset(cpu_numbers(config.dedicated_cpus) if config.dedicated_cpus else ())
+        if self.choices.driver == "fake":
+            return FakeDriver(host.name, folder, facts=fake_facts(
+                host.name, len(dedicated), {alias: len(found) for alias, found in config.pci_devices.items()}))
         if self.choices.driver == "libvirt":
             own = self.services.state.run / host.name
             uri = config.libvirt_uri or await asyncio.to_thread(ensure_daemon, own, hosts.path_of(host))
@@ -105,7 +116,7 @@ class Nodes:
         return QemuDriver(QemuSettings(
             instances=folder, hostname=host.name, namespace=hosts.path_of(host), cpu_model=model,
             cpu_flags=tuple(flags), raw_disks=config.root_disks == "raw",
-            dedicated_cpus=frozenset(cpu_numbers(config.dedicated_cpus) if config.dedicated_cpus else ())))
+            dedicated_cpus=dedicated, pci_devices=config.pci_devices))
 
     async def _network(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
         config = self.services.settings.network

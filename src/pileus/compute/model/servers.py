@@ -247,6 +247,24 @@ async def on_host(conn: Connection, host: str) -> list[Seen]:
     return await _seen(conn, _seen_query().where(servers.c.host == host, servers.c.alive))
 
 
+class Brief(msgspec.Struct, frozen=True, kw_only=True):
+    """What is compared with the guests that a host tells of."""
+
+    id: str
+    state: State
+    generation: int
+    saga: str | None
+
+
+_BRIEF = sa.select(servers.c.id, servers.c.state, servers.c.generation, sagas.c.name.label("saga")).select_from(
+    servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id)).where(
+        servers.c.host == sa.bindparam("wanted"), servers.c.alive)
+
+
+async def briefs(conn: Connection, host: str) -> list[Brief]:
+    return await db.many(conn, _BRIEF, Brief, wanted=host)
+
+
 async def alive_among(conn: Connection, server_ids: list[str]) -> set[str]:
     return set(await db.scalars(conn, sa.select(servers.c.id).where(servers.c.id.in_(server_ids), servers.c.alive)))
 

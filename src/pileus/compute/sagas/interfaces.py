@@ -22,13 +22,16 @@ class AttachInterface(Saga, kw_only=True):
     share: Share | None = None                   # of the host, chosen for it
     before: dict[str, dict[str, int]] = {}       # what the server had claimed
 
-    @step(local=True)
+    @step
     async def accept(self, turn: Turn) -> None:
         """Nothing to do; the undo is what the user gets to see."""
 
     @accept.undo
-    async def tell(self, turn: Turn) -> None:
-        await guests.tell(turn, self.server_id)
+    async def let_go(self, turn: Turn) -> None:
+        """The port is there since the request was answered, even where this never had its turn."""
+        await nics.remove(turn.services, [self.wish])
+        async with turn.services.db.write() as tx:
+            await servers.set_action_message(tx, self.server_id, turn.request_id, turn.why)
 
     @step
     async def note_claim(self, turn: Turn) -> None:

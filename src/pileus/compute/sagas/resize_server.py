@@ -1,5 +1,7 @@
 """Resize and cold migration: a stopped guest moves to where its new flavor fits, and can be taken back until confirmed.
 
+Where the new host refuses, the guest is what it was until the next best one is asked.
+
 The server keeps its claim on the old host all the time; what the new one gives is claimed by the migration. Confirming
 exchanges the two.
 """
@@ -42,6 +44,7 @@ class ResizeServer(Saga, kw_only=True):
     share: Share | None = None
     host: str = ""
     waiting_since: float = 0.0
+    refusals: dict[str, str] = {}     # host -> why it did not take the server
 
     @property
     def _moves(self) -> bool:
@@ -75,11 +78,11 @@ class ResizeServer(Saga, kw_only=True):
 
     @step
     async def claim(self, turn: Turn) -> None:
-        await placing.claim(turn, self, await self._wanted(turn), self.migration_id, self.asked_host, self._tried())
+        await placing.claim_another(turn, self, await self._wanted(turn), self.migration_id, self._tried())
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
-        await placing.release(turn, self.server_id, self.migration_id)
+        await placing.give_up_host(turn, self, self.server_id, self.migration_id)
 
     @step(local=True)
     async def note_host(self, turn: Turn) -> None:
@@ -98,7 +101,9 @@ class ResizeServer(Saga, kw_only=True):
         """The old host keeps its own until the move is confirmed."""
         if self._moves:
             spec = await guest_spec.build(turn.services, await self._wanted(turn))
-            await ask(turn.services, FetchGuest(spec=spec, source=self.source), host=self.host, seconds=FETCH_SECONDS)
+            async with placing.at_host(turn, self):
+                await ask(turn.services, FetchGuest(spec=spec, source=self.source), host=self.host,
+                          seconds=FETCH_SECONDS)
 
     @move_disks.undo
     async def remove_disks(self, turn: Turn) -> None:
@@ -145,7 +150,9 @@ class ResizeServer(Saga, kw_only=True):
 
     @step(timeout=600)
     async def define_guest(self, turn: Turn) -> None:
-        await guests.define(turn.services, await guests.server_of(turn, self.server_id))
+        server = await guests.server_of(turn, self.server_id)
+        async with placing.at_host(turn, self):
+            await guests.define(turn.services, server)
 
     @define_guest.undo
     async def stop_new(self, turn: Turn) -> None:
@@ -159,7 +166,9 @@ class ResizeServer(Saga, kw_only=True):
 
     @step
     async def run_guest(self, turn: Turn) -> None:
-        await guests.bring_to(turn.services, await guests.server_of(turn, self.server_id), self.state)
+        server = await guests.server_of(turn, self.server_id)
+        async with placing.at_host(turn, self):
+            await guests.bring_to(turn.services, server, self.state)
 
     @step(local=True)
     async def mark(self, turn: Turn) -> None:
