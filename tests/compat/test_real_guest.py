@@ -81,6 +81,8 @@ def test_from_a_token_to_a_login_and_back(cloud: Cloud):
     assert wait("the first login", lambda: in_guest("hostname"), LOGIN_SECONDS) == "web"
     assert in_guest("curl", "-s", "http://169.254.169.254/latest/meta-data/public-ipv4") == address
     assert in_guest("curl", "-s", "http://169.254.169.254/latest/meta-data/instance-id") == f"i-{made['id'][:8]}"
+    assert in_guest("curl -V && sudo dhcpcd --rebind && sudo mkfs -t vfat -C /tmp/disk 1024").startswith("curl")
+    assert in_guest("awk '$2 == \"/tmp\"' /proc/mounts; ls /tmp") == "disk", "what is there outlives the guest's QEMU"
     assert "Linux version" in cloud.run("openstack", "console", "log", "show", "web")
     cloud.openstack("server", "delete", "--wait", "web")
     assert cloud.openstack("server", "list") == []

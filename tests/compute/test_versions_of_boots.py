@@ -287,6 +287,16 @@ async def test_security_groups(cloud):
         await call("DELETE", f"/os-security-groups/{group_id}", status=status)
 
 
+async def test_a_server_has_the_security_groups_of_its_ports(cloud):
+    made = await cloud.ask("POST", "/network/v2.0/networks", {"network": {"port_security_enabled": False}})
+    network = made.json()["network"]["id"]
+    subnet = {"network_id": network, "ip_version": 4, "cidr": "10.9.0.0/24"}
+    assert (await cloud.ask("POST", "/network/v2.0/subnets", {"subnet": subnet})).status_code == 201
+    for networks, told in (([{"uuid": network}], None), ([{"uuid": cloud.network}], [{"name": "default"}])):
+        path = f"/servers/{await cloud.server(networks=networks)}"
+        assert (await cloud.compute("GET", path)).json()["server"].get("security_groups") == told
+
+
 async def test_security_groups_of_a_server(cloud):
     server_id = await cloud.server()
     for name in ("web", "twice", "twice"):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pileus.compute import guest_spec, versions
+from pileus.compute import guest_data, guest_spec, versions, volumes
 from pileus.compute.drivers.base import GuestSpec
 from pileus.compute.drivers.qemu_devices import assign_slots
 from pileus.compute.volumes import free_device
@@ -218,6 +218,39 @@ async def test_names_are_those_that_guests_give(cloud):
         assert told[more["volumeId"]] == more["device"] == f"/dev/vd{'fg'[image != '']}"
         spec = await guest_spec.build(cloud.cloud.compute, await cloud.row(server))
         assert names_in(spec) == told
+
+
+@pytest.mark.parametrize("again", [{"reboot": {"type": "HARD"}}, {"reboot": {"type": "SOFT"}}, {"os-stop": None}],
+                         ids=["hard", "soft", "stop"])
+async def test_a_guest_that_begins_anew_leaves_no_name_out(cloud, again):
+    server, many = await cloud.server(), [await cloud.volume() for _ in range(3)]
+    for volume in many:
+        await cloud.attach(server, volume)
+    await cloud.ok("DELETE", f"/servers/{server}/os-volume_attachments/{many[0]}")
+    await cloud.settle()
+    assert {each["volumeId"]: each["device"] for each in await cloud.attached(server)} == {
+        many[1]: "/dev/vdc", many[2]: "/dev/vdd"}, "it runs, and keeps the names it gave"
+    await cloud.act(server, *again.popitem())
+    if (await cloud.show(server))["status"] == "SHUTOFF":
+        await cloud.act(server, "os-start")
+    told = {each["volumeId"]: each["device"] for each in await cloud.attached(server)}
+    assert told == {many[1]: "/dev/vdb", many[2]: "/dev/vdc"}
+    assert cloud.in_guest(server) == many[1:] and await cloud.facts() == [("attached", HOST)] * 2
+    assert names_in(await guest_spec.build(cloud.cloud.compute, await cloud.row(server))) == told
+
+
+async def test_a_guest_is_told_the_tags_of_its_volumes(cloud):
+    server, plain, tagged = await cloud.server(config_drive=True), await cloud.volume(), await cloud.volume()
+    await cloud.attach(server, plain, "2.49")
+    await cloud.attach(server, tagged, "2.49", tag="data")
+    await cloud.settle()
+    device, = [each["device"] for each in await cloud.attached(server) if each["volumeId"] == tagged]
+    told = await volumes.tagged(cloud.cloud.compute, server)
+    shown = guest_data.meta_data(await cloud.row(server), "nova", told)["devices"]
+    assert shown == [{"type": "disk", "serial": tagged, "path": device, "tags": ["data"], "bus": "none",
+                      "address": "none"}]
+    spec = await guest_spec.build(cloud.cloud.compute, await cloud.row(server))
+    assert json.loads(spec.config_drive["openstack/latest/meta_data.json"])["devices"] == shown
 
 
 def test_the_name_of_the_next_volume():

@@ -1,15 +1,22 @@
 """The hosts that the suite of hypervisor drivers runs on."""
 
+import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from guest_hosts import FakeHost, Host, LibvirtHost, QemuHost, add_namespace, remove_namespace
 
 from pileus.compute.drivers.libvirt_daemon import stop_daemon
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Drivers are on this loop in a cloud."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pileus import guest_image
 from pileus.processes.build_guest_image import PREBUILT, disk_of
 from tests.fault.audit import Links
 from tests.fault.cloud import Cloud
+from tests.fault.logins import floating_ip, let_in
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +75,10 @@ def cloud(hurt: Cloud, empty: Links) -> Iterator[Cloud]:
     for server_id in hurt.servers():
         hurt.api("admin").call("DELETE", "compute", f"/servers/{server_id}", accept=(404,))
         hurt.await_gone(server_id)
+
+
+@pytest.fixture
+def reachable(cloud: Cloud) -> tuple[str, str]:
+    """A server one can log in to, and its floating IP."""
+    server_id = cloud.boot("reachable", **let_in(cloud))
+    return server_id, floating_ip(cloud, server_id)

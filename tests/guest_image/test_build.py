@@ -73,6 +73,8 @@ def test_modes_and_owners_in_the_guest_do_not_depend_on_the_builder(image: Guest
         ("/usr/libexec", 0o755, 0),
         ("/usr/libexec/as-root", 0o4750, 0),
         ("/usr/bin/busybox", 0o4755, 0),
+        ("/usr/sbin/mkfs.fat", 0o755, 0),
+        ("/usr/sbin/dhcpcd", 0o755, 0),
         ("/tmp", 0o1777, 0),
         ("/root", 0o700, 0),
         ("/home/cirros", 0o755, 1000),

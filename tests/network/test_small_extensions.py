@@ -1,8 +1,9 @@
 """What is told and taken beside the main attributes: of ports, subnets, pools, agents, quotas, routers."""
 
-from pileus.network.messages import HostSeen
+from pileus.network.engine.records import State, Status
+from pileus.network.messages import HostSeen, PortsReported
 from pileus.network.reconcilers.slices import slices
-from pileus.network.reports import host_seen
+from pileus.network.reports import host_seen, ports_reported
 from tests.network.test_networks import MISSING, plain
 from tests.network.test_routers import outside
 
@@ -175,21 +176,39 @@ async def test_agents_are_switched_off(world):
 
 async def test_routers_are_moved_by_hand(world):
     await seen(world, "one", "two")
-    router = await world.http.make("router")
+    public = await outside(world)
+    router = await world.http.make("router", external_gateway_info={"network_id": public["id"]})
+    network, subnet = await plain(world)
+    await put(world.http, f"routers/{router['id']}/add_router_interface", subnet_id=subnet["id"])
+    port = await world.http.make("port", network_id=network["id"])
+    floating = await world.http.make("floatingip", floating_network_id=public["id"], port_id=port["id"])
     waiting = (await world.admin.get(f"/v2.0/routers/{router['id']}/l3-agents")).json()["agents"]
     assert [agent["host"] for agent in waiting] == ["one"], "it is given a host rather than told to have none"
     agents = (await world.admin.get("/v2.0/agents", params={"agent_type": "L3 agent"})).json()["agents"]
     one, two = (f"/v2.0/agents/{agent['id']}/l3-routers" for agent in sorted(agents, key=lambda each: each["host"]))
     named = {"router_id": router["id"]}
+
+    async def reported(host):
+        """What becomes of the floating IP when this host says that it is up."""
+        now = await world.http.show("floatingip", floating)
+        up = Status(kind="floating_ip", id=now["id"], revision=now["revision_number"], host=host, state=State.UP)
+        await ports_reported(world, PortsReported(host=host, statuses=(up,)))
+        return (await world.http.show("floatingip", floating))["status"], up.revision
     assert (await world.admin.post(two, json=named)).status_code == 409
+    status, revision = await reported("one")
+    assert status == "ACTIVE"
     assert (await world.admin.delete(f"{two}/{router['id']}")).status_code == 409
     assert (await world.admin.delete(f"{one}/{router['id']}")).status_code == 204
     await slices.run(world)
+    assert (await world.http.show("floatingip", floating))["status"] == "DOWN", "nobody has it"
+    assert (await reported("one"))[0] == "DOWN"
     assert (await world.admin.get(f"/v2.0/routers/{router['id']}/l3-agents")).json()["agents"] == []
     moved = await world.admin.post(two, json=named)
     assert moved.status_code == 201 and moved.json() == {}
     await slices.run(world)
     assert [each["id"] for each in (await world.admin.get(two)).json()["routers"]] == [router["id"]]
+    status, latest = await reported("two")
+    assert status == "ACTIVE" and latest > revision, "a host reports once what it has of one revision"
 
 
 async def test_a_host_without_its_dhcp_agent_serves_none(world):

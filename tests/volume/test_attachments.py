@@ -35,11 +35,26 @@ async def test_reserve_connect_complete_delete(world):
     assert seen["status"] == "in-use"
     assert [(each["server_id"], each["device"]) for each in seen["attachments"]] == [(SERVER, "/dev/vdb")]
     assert await world.refused("DELETE", f"/volumes/{volume}") == 400
-    assert await world.refused("DELETE", path) == 403
+    await by_nobody_but_compute(world, made)
     await world.ok("DELETE", path, token="service@services")
     assert (await world.show("volumes", volume))["status"] == "available"
     assert world.held(volume)[0][1].export is None
     assert await world.refused("GET", path) == 404
+
+
+async def by_nobody_but_compute(world, held):
+    """Neither its owner nor an administrator takes it from its server, by whatever call."""
+    volume, other = held["volume_id"], await world.volume(1)
+    action = f"/volumes/{volume}/action"
+    for token in ("admin@p1", "member@p1"):
+        assert await world.refused("DELETE", f"/attachments/{held['id']}", token=token) == 409
+        for named in ({}, {"attachment_id": held["id"]}):
+            assert await world.refused("POST", action, {"os-detach": named}, token=token) == 409
+        elsewhere = {"os-detach": {"attachment_id": held["id"]}}
+        assert await world.refused("POST", f"/volumes/{other}/action", elsewhere, token=token) == 400
+    for name in ("os-force_detach", "os-terminate_connection"):
+        assert await world.refused("POST", action, {name: {"connector": CONNECTOR}}, token="admin@p1") == 409
+    assert (await world.show("attachments", held["id"]))["status"] == "attached"
 
 
 async def test_a_second_attachment_needs_a_type_that_allows_it(world):
@@ -98,7 +113,7 @@ async def test_the_older_actions_write_the_same_rows(world):
     assert (await world.show("volumes", volume))["status"] == "detaching"
     await world.action(path, "os-roll_detaching")
     assert (await world.show("volumes", volume))["status"] == "in-use"
-    await world.action(path, "os-terminate_connection", {"connector": CONNECTOR}, token="admin@p1")
+    await world.action(path, "os-terminate_connection", {"connector": CONNECTOR}, token="service@services")
     await world.action(path, "os-detach", {"attachment_id": row["id"]})
     assert (await world.show("volumes", volume))["status"] == "available"
     assert world.held(volume)[0][1].export is None

@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from pileus.compute.guest_topology import pinned_cpus
 from pileus.compute.model.servers import Nic, Server
-from pileus.compute.volumes import root_device
+from pileus.compute.volumes import TaggedVolume, root_device
 
 OPENSTACK_VERSIONS = ("2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06", "2017-02-22",
                       "2018-08-27", "2020-10-14", "latest")
@@ -46,14 +47,14 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     subnets: tuple[Subnet, ...] = ()
 
 
-def meta_data(server: Server, zone: str, *, admin_password: str | None = None,
+def meta_data(server: Server, zone: str, volumes: Sequence[TaggedVolume] = (), *, admin_password: str | None = None,
               version: str = "latest") -> dict[str, Any]:
     """As of a version of the metadata."""
     found: dict[str, Any] = {
         "uuid": server.id, "name": server.name, "hostname": full_hostname(server),
         "launch_index": server.launch_index, "availability_zone": zone, "project_id": server.project_id,
         "random_seed": base64.b64encode(os.urandom(512)).decode(),
-        "devices": devices(server),
+        "devices": devices(server, volumes),
         "dedicated_cpus": pinned_cpus(server.image.properties if server.image else {}, server.flavor.extra_specs,
                                       server.vcpus)}
     found = {name: value for name, value in found.items() if FIELDS_SINCE.get(name, "") <= version}
@@ -75,15 +76,17 @@ def full_hostname(server: Server) -> str:
     return server.hostname if "." in server.hostname else f"{server.hostname}.novalocal"
 
 
-def devices(server: Server) -> list[dict[str, Any]]:
+def devices(server: Server, volumes: Sequence[TaggedVolume]) -> list[dict[str, Any]]:
     """The network cards and disks that have tags. Where on a bus the guest finds them is left to the guest: a card has
-    its MAC address, and a disk its serial number."""
+    its MAC address, and a disk its serial number, of which guests see the first 20 characters."""
     nowhere = {"bus": "none", "address": "none"}
     cards: list[dict[str, Any]] = [{"type": "nic", "mac": nic.mac, "tags": [nic.tag]} | nowhere
                                    for nic in server.nics if nic.tag is not None]
     sizes = {"root": 1, "ephemeral0": server.flavor.ephemeral_gb, "swap0": server.flavor.swap_mb}
     disks: list[dict[str, Any]] = [{"type": "disk", "serial": name, "tags": [tag]} | nowhere
                                    for name, tag in (server.disk_tags or {}).items() if sizes.get(name)]
+    disks += [{"type": "disk", "serial": each.volume_id, "path": each.device, "tags": [each.tag]} | nowhere
+              for each in volumes]
     return cards + disks
 
 
@@ -164,12 +167,12 @@ class Vendor(msgspec.Struct, frozen=True):
 
 
 def config_drive(server: Server, zone: str, links: list[Link], *, vendor: Vendor,
-                 admin_password: str | None = None) -> dict[str, bytes]:
+                 volumes: Sequence[TaggedVolume] = (), admin_password: str | None = None) -> dict[str, bytes]:
     """The files of the drive labelled config-2, by path."""
     encode = msgspec.json.encode
     files: dict[str, bytes] = {}
     for version in OPENSTACK_VERSIONS:
-        described = meta_data(server, zone, admin_password=admin_password, version=version)
+        described = meta_data(server, zone, volumes, admin_password=admin_password, version=version)
         made = {"meta_data.json": encode(described), "network_data.json": encode(network_data(links)),
                 "vendor_data.json": encode(vendor.static), "vendor_data2.json": encode(vendor.all)}
         files |= {f"openstack/{version}/{name}": content for name, content in made.items()

@@ -66,7 +66,7 @@ async def build(compute: Compute, server: Server, *, admin_password: str | None 
         links = await nics.links(compute, server)
         vendor = Vendor(await vendor_data.from_file(compute), await vendor_data.of_all(compute, server))
         files = config_drive(server, zones.get(server.host or "", ""), links, vendor=vendor,
-                             admin_password=admin_password)
+                             volumes=await volumes.tagged(compute, server.id), admin_password=admin_password)
     properties = dict(made_of.properties) if made_of else {}
     if server.rescue is not None:
         properties |= {name: value for name, value in server.rescue.properties.items() if name.startswith("hw_rescue_")}

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pileus.compute import guest_data, nics, vendor_data
+from pileus.compute import guest_data, nics, vendor_data, volumes
 from pileus.compute.guest_data import EC2_VERSIONS, FILES_SINCE, OPENSTACK_VERSIONS
 from pileus.compute.model import hosts, passwords, servers
 from pileus.compute.model.servers import Server
@@ -110,7 +110,8 @@ class MetadataApp:
 
     async def _file(self, server: Server, zone: str, version: str, name: str) -> tuple[bytes, str]:
         if name == "meta_data.json":
-            return msgspec.json.encode(guest_data.meta_data(server, zone, version=version)), "application/json"
+            tagged = await volumes.tagged(self.compute, server.id)
+            return msgspec.json.encode(guest_data.meta_data(server, zone, tagged, version=version)), "application/json"
         if name == "network_data.json":
             links = await nics.links(self.compute, server)
             return msgspec.json.encode(guest_data.network_data(links)), "application/json"

@@ -118,8 +118,15 @@ async def _given(client: NetworkClient, port_id: str) -> NicWish:
 Profiles = Mapping[str, dict[str, Any]]            # by port
 
 
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """`groups`: names of the security groups that the ports have."""
+
+    nics: tuple[Nic, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
 async def ensure(compute: Compute, server: Server, wishes: list[NicWish], host: str,
-                 profiles: Profiles | None = None) -> tuple[Nic, ...]:
+                 profiles: Profiles | None = None) -> Made:
     """Ports for all the wishes, bound to `host`, with one request. Raises Refused, with nothing made; and
     PolicyOfNetwork where ports that were made are promised what nobody claimed."""
     wanted = [_new_port(server, wish, host, (profiles or {}).get(wish.port_id)) for wish in wishes]
@@ -128,7 +135,8 @@ async def ensure(compute: Compute, server: Server, wishes: list[NicWish], host: 
             raise PolicyOfNetwork(server_id=server.id, network_id=port.network_id)
     details = (await compute.network.port_details([server.id]))[server.id]
     by_id = {detail.id: detail for detail in details}
-    return tuple(nic_of(by_id[wish.port_id], ours=not wish.given, tag=wish.tag) for wish in wishes)
+    return Made(nics=tuple(nic_of(by_id[wish.port_id], ours=not wish.given, tag=wish.tag) for wish in wishes),
+                groups=tuple(dict.fromkeys(name for each in details for name in each.security_group_names)))
 
 
 def _new_port(server: Server, wish: NicWish, host: str, profile: dict[str, Any] | None) -> NewPort:

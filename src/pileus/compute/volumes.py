@@ -37,6 +37,14 @@ class VolumeWish(msgspec.Struct, kw_only=True, frozen=True):
                 "boot_index": self.boot_index}
 
 
+class TaggedVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume of a server, as its guest is told of it."""
+
+    volume_id: str
+    device: str | None
+    tag: str
+
+
 def guest_volume(attachment: Attachment) -> GuestVolume | None:
     """What the host has to know of an attachment; None for one that is only reserved."""
     info = attachment.connection_info
@@ -68,6 +76,12 @@ async def of_server(compute: Compute, server_id: str, *, without: str | None = N
 
 def device_of(attachment: Attachment) -> str | None:
     return attachment.connector.get("mountpoint")
+
+
+async def tagged(compute: Compute, server_id: str) -> list[TaggedVolume]:
+    """Those of a server's volumes that have a tag, which its guest is told."""
+    return [TaggedVolume(volume_id=each.volume_id, device=device_of(each), tag=each.connector["tag"])
+            for each in sorted(await compute.volume.attachments(server_id), key=_by_name) if each.connector.get("tag")]
 
 
 def told(attachment: Attachment, *, brief: bool) -> dict[str, Any]:

@@ -20,7 +20,10 @@ from pileus.guest_image.root import Root
 
 # Debian's kernel for clouds, and Ubuntu's: small, and without drivers for real hardware.
 KERNELS = ("linux-image-cloud-amd64", "linux-image-kvm", "linux-image-virtual")
-PACKAGES = ("busybox-static", "dropbear-bin", "e2fsprogs", "openssh-sftp-server", "qemu-guest-agent", "util-linux")
+PACKAGES = (
+    "busybox-static", "dosfstools", "dropbear-bin", "e2fsprogs", "openssh-sftp-server", "qemu-guest-agent",
+    "util-linux",
+)  # fmt: skip
 # Unpacked by name only: their dependencies are for whole systems. SYSLINUX, as GRUB takes 3 s longer when emulated.
 BOOT_PACKAGES = ("syslinux", "syslinux-common", "shim-signed", "grub-efi-amd64-signed")
 ABANDONED_SECONDS = 3600

@@ -16,6 +16,7 @@ PROGRAMS: dict[str, str | None] = {
     "sbin/resize2fs": "usr/sbin/resize2fs",
     "sbin/e2fsck": "usr/sbin/e2fsck",
     "sbin/blkid": "usr/bin/blkid",
+    "sbin/mkfs.fat": "usr/sbin/mkfs.fat",
     "bin/lsblk": "usr/bin/lsblk",
     "usr/lib/openssh/sftp-server": "usr/lib/sftp-server",
     "usr/sbin/qemu-ga": None,
@@ -28,6 +29,7 @@ LINKS = {
     "usr/sbin/mkfs.ext3": "mke2fs",
     "usr/sbin/mkfs.ext4": "mke2fs",
     "usr/sbin/fsck.ext4": "e2fsck",
+    "usr/sbin/mkfs.vfat": "mkfs.fat",
     "usr/sbin/init": "../bin/busybox",
 }
 FOLDERS = (

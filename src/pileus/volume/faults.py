@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.kit.faults import BadRequest, Conflict, Fault, Forbidden, NotFound
+from pileus.kit.faults import BadRequest, Conflict, Fault, NotFound
 
 if TYPE_CHECKING:
     from pileus.kit.web import Ctx
@@ -160,5 +160,5 @@ class NoPrivateType(NotFound):
     message = "Volume type {type_id} could not be found."
 
 
-class NotAllowed(Forbidden):
-    pass
+class UsedByServer(Conflict):
+    message = "Detach volume from instance {server_id} using the Compute API"

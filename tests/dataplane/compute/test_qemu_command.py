@@ -5,10 +5,10 @@ import json
 import msgspec
 import pytest
 
-from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image, Nic
+from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, GuestVolume, Image, Nic
 from pileus.compute.drivers.hardware import Hardware
 from pileus.compute.drivers.qemu_command import command
-from pileus.compute.drivers.qemu_devices import ROOT_PORTS, assign_slots, disk_names
+from pileus.compute.drivers.qemu_devices import ROOT_PORTS, assign_slots, disk_names, in_order
 from pileus.compute.drivers.qemu_launch import BadSpec, DiskFile, Launch
 
 SPEC = GuestSpec(
@@ -56,6 +56,27 @@ def test_devices_keep_their_places_when_others_come_and_go() -> None:
         assert after[name] == before[name]
     assert after["nic-p0"] == before["disk-swap0"]
     assert len(set(after.values())) == len(after)
+
+
+def test_disks_of_a_guest_that_starts_anew_are_at_places_in_the_order_of_their_names() -> None:
+    def volumes(*names: str) -> tuple[GuestVolume, ...]:
+        return tuple(GuestVolume(volume_id=name, socket="/s", export=name, boot_order=1 if name == "root" else None)
+                     for name in names)
+    cards = tuple(Nic(port_id=f"p{number}", mac="fa:16:3e:00:00:00", tap=f"tap{number}") for number in range(3))
+    spec = msgspec.structs.replace(SPEC, nics=cards[:1], volumes=volumes("a", "b", "c"))
+    slots = assign_slots(spec, {})
+    assert in_order(spec, slots) == slots
+    spec = msgspec.structs.replace(spec, volumes=volumes("b", "c"))
+    slots = assign_slots(spec, slots)
+    spec = msgspec.structs.replace(spec, nics=cards[:2], volumes=volumes("b", "c", "d"))
+    slots = assign_slots(spec, slots)
+    spec = msgspec.structs.replace(spec, nics=cards[1:], volumes=volumes("b", "c", "d", "e"))
+    slots = assign_slots(spec, slots)
+    spec = msgspec.structs.replace(spec, volumes=volumes("d", "b", "e"))
+    found = in_order(spec, slots := assign_slots(spec, slots))
+    assert sorted(found.values()) == sorted(slots.values()) and found["nic-p1"] == slots["nic-p1"]
+    assert [found[f"volume-{name}"] for name in "dbe"] == sorted(found[f"volume-{name}"] for name in "dbe")
+    assert found["disk-root"] == slots["disk-root"] < found["volume-d"]
 
 
 def test_every_root_port_is_there_from_the_start_and_used_once() -> None:

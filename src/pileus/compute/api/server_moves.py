@@ -24,11 +24,12 @@ from pileus.kit.faults import BadRequest
 from pileus.kit.ids import new_uuid
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, Rule
 from pileus.kit.routes import Page, Routes
-from pileus.kit.versions import since
+from pileus.kit.versions import since, until
 from pileus.kit.web import Ctx
 
 routes = Routes()
 TO_HOST = Rule("os_compute_api:os-migrate-server:migrate:host", ADMIN)
+MIGRATE = Rule("os_compute_api:os-migrate-server:migrate", ADMIN)
 RULES = (TO_HOST,)
 
 
@@ -38,8 +39,7 @@ class Resize(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Migrate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    host: Annotated[Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None,
-                    since(versions.MIGRATE_TO_HOST)] = None
+    host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
 
 
 async def _must_have_quota(tx: Connection, ctx: Ctx, seen: Seen, flavor: FlavorCopy) -> None:
@@ -84,11 +84,21 @@ async def resize_server(ctx: Ctx, seen: Seen, body: Resize) -> None:
         source=seen.server.host or "", state=seen.server.state), body.disk_config)
 
 
-@routes.action(PATH, "migrate", target=SERVER, policy=Rule("os_compute_api:os-migrate-server:migrate", ADMIN))
+@routes.action(PATH, "migrate", target=SERVER, policy=MIGRATE, window=until(versions.MIGRATE_TO_HOST))
+async def migrate_anywhere(ctx: Ctx, seen: Seen, body: Any) -> None:
+    """Whatever is said with it was never read, and clients say what they like."""
+    await _migrate(ctx, seen, None)
+
+
+@routes.action(PATH, "migrate", target=SERVER, policy=MIGRATE, window=since(versions.MIGRATE_TO_HOST))
 async def migrate_server(ctx: Ctx, seen: Seen, body: Migrate | None) -> None:
     host = body.host if body else None
     if host is not None:
         ctx.must_allow(TO_HOST.name)
+    await _migrate(ctx, seen, host)
+
+
+async def _migrate(ctx: Ctx, seen: Seen, host: str | None) -> None:
     must_allow(seen, "migrate")
     async with ctx.db.read() as reader:
         known = [each.name for each in await hosts.every(reader)]

@@ -30,7 +30,7 @@ from pileus.compute.drivers.base import (
 from pileus.compute.drivers.guest_folder import CONSOLE, ID, MEMORY, SCREEN, GuestFolder, GuestState, guest_folders
 from pileus.compute.drivers.libvirt_devices import adjust_devices
 from pileus.compute.drivers.libvirt_domain import Kind, Place, domain_xml
-from pileus.compute.drivers.qemu_devices import assign_slots
+from pileus.compute.drivers.qemu_devices import assign_slots, in_order
 from pileus.compute.drivers.qemu_disks import copy_root, make_disks, moving_files, read_piece, write_piece
 from pileus.compute.drivers.qemu_guest import failing, take_charge
 from pileus.compute.drivers.qemu_launch import must_be_possible
@@ -147,14 +147,16 @@ class LibvirtDriver:
                 await drop_tap(spec, tap, self.settings.namespace)
         for nic in spec.nics:
             await make_tap(spec, nic, self.settings.namespace)
-        latest = msgspec.structs.replace(state, started=True, stopped="", taps=[nic.tap for nic in spec.nics])
+        slots = state.slots if state.saved else in_order(spec, state.slots)
+        latest = msgspec.structs.replace(
+            state, started=True, stopped="", taps=[nic.tap for nic in spec.nics], slots=slots)
         if latest != state:
             domain.folder.write(latest)
         self.on_step(spec.id, "taps")
         sockets = self._sockets(spec.id)
         await asyncio.to_thread(sockets.mkdir, mode=0o700, exist_ok=True)
         place = Place(kind=self.settings.kind, folder=str(domain.folder.path.absolute()), sockets=str(sockets),
-                      disks=disks, slots=state.slots, limited_by_tap=True)  # fmt: skip
+                      disks=disks, slots=slots, limited_by_tap=True)  # fmt: skip
         path = domain.folder.path / DOMAIN
         await asyncio.to_thread(path.write_text, domain_xml(spec, place))
         await self.virsh.run("define", str(path))

@@ -24,7 +24,7 @@ from pileus.compute.drivers.base import (
     Wanted,
 )
 from pileus.compute.drivers.guest_folder import CONSOLE, ID, SCREEN, GuestFolder, GuestState, guest_folders
-from pileus.compute.drivers.qemu_devices import assign_slots
+from pileus.compute.drivers.qemu_devices import assign_slots, in_order
 from pileus.compute.drivers.qemu_disks import copy_root, make_disks, moving_files, read_piece, write_piece
 from pileus.compute.drivers.qemu_guest import Guest, failing, qemu_version, take_charge
 from pileus.compute.drivers.qemu_launch import hardware_of, must_be_possible
@@ -167,10 +167,11 @@ class QemuDriver:
         guest = self._guest(guest_id, "rebooted")
         async with guest.lock:
             with failing(guest_id, "rebooted"):
-                self._state(guest)
+                state = self._state(guest)
                 await self._adopt(guest)
                 process = guest.process
-                if process is not None and not hard and await self._ask_down(process, soft_seconds):
+                down = process is not None and not hard and await self._ask_down(process, soft_seconds)
+                if process is not None and down and in_order(state.spec, state.slots) == state.slots:
                     # The same QEMU starts over, so that taps keep their carrier.
                     await process.execute("system_reset")
                     process.shut_down.clear()

@@ -53,13 +53,9 @@ def disk_buses(spec: GuestSpec) -> dict[str, str]:
 def assign_slots(spec: GuestSpec, before: dict[str, int]) -> dict[str, int]:
     """A place on the bus for each device. One that had a place keeps it: guests name devices by their places, the disk
     that they start from first, and volumes after all other disks; `volumes.free_device` counts on that."""
-    hardware, buses = hardware_of(spec), disk_buses(spec)
-    used = set(buses.values())
-    roots = [volume for volume in spec.volumes if volume.boot_order is not None]
-    wanted = [*(device_id(volume.volume_id) for volume in roots),
-              *(f"disk-{name}" for name, bus in buses.items() if bus == "virtio"),
-              *(f"nic-{nic.port_id}" for nic in spec.nics)]  # fmt: skip
-    wanted += [device_id(volume.volume_id) for volume in spec.volumes if volume not in roots]
+    hardware, used = hardware_of(spec), set(disk_buses(spec).values())
+    disks, volumes = named_disks(spec)
+    wanted = [*disks, *(f"nic-{nic.port_id}" for nic in spec.nics), *volumes]
     wanted += [f"device-{number}" for number in range(sum(hardware.devices.values()))]
     more = {"serial-bus": True, "random": hardware.random, "balloon": True, "scsi-bus": "scsi" in used,
             "sata-bus": "sata" in used and not is_q35(hardware), "usb-bus": "usb" in used or hardware.tablet == "usb",
@@ -76,6 +72,22 @@ def assign_slots(spec: GuestSpec, before: dict[str, int]) -> dict[str, int]:
                 raise BadSpec(f"a guest has room for {ROOT_PORTS} devices and this one wants {len(wanted)}")
             slots[name] = slot
     return slots
+
+
+def named_disks(spec: GuestSpec) -> tuple[list[str], list[str]]:
+    """The devices that guests call vda, vdb and so on, in the order of these names: those at their places before the
+    network cards, and volumes."""
+    volumes = {device_id(volume.volume_id): volume.boot_order is not None for volume in spec.volumes}
+    local = [f"disk-{name}" for name, bus in disk_buses(spec).items() if bus == "virtio"]
+    return [*(name for name, root in volumes.items() if root), *local], [n for n, root in volumes.items() if not root]
+
+
+def in_order(spec: GuestSpec, slots: dict[str, int]) -> dict[str, int]:
+    """The places that a guest which starts anew has: it names its disks by them, and volumes came and went in any
+    order."""
+    disks, volumes = named_disks(spec)
+    names = disks + volumes
+    return slots | dict(zip(names, sorted(slots[name] for name in names), strict=True))
 
 
 def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:

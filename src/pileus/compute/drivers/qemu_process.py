@@ -23,6 +23,16 @@ QUIT_SECONDS = 10.0
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 
+class Monitor(QMPClient):
+    """A connection to QEMU's monitor, on whatever loop."""
+
+    def send_fd_scm(self, fd: int) -> None:
+        """The library's own reaches into a socket that only asyncio's loop has."""
+        assert self._writer is not None
+        with socket.socket(fileno=os.dup(self._writer.get_extra_info("socket").fileno())) as line:
+            socket.send_fds(line, [b" "], [fd])
+
+
 class QemuFailed(Exception):
     """QEMU did not start, does not answer or refused; the message says why, in its words where it has some."""
 
@@ -30,7 +40,7 @@ class QemuFailed(Exception):
 class QemuProcess:
     """A QEMU that lives, or did a moment ago. `gone` is set when it ended, for whatever reason."""
 
-    def __init__(self, folder: GuestFolder, client: QMPClient, pid: int, child: subprocess.Popen[bytes] | None) -> None:
+    def __init__(self, folder: GuestFolder, client: Monitor, pid: int, child: subprocess.Popen[bytes] | None) -> None:
         self._pidfd = os.pidfd_open(pid)
         self.folder = folder
         self.pid = pid
@@ -224,10 +234,10 @@ def spawn(
     return child
 
 
-async def connect(folder: GuestFolder) -> QMPClient:
+async def connect(folder: GuestFolder) -> Monitor:
     """A monitor connection. The socket listens from before QEMU starts, so this waits for QEMU, and not for nothing:
     one that fails to start closes it."""
-    client = QMPClient(folder.id)
+    client = Monitor(folder.id)
     try:
         async with asyncio.timeout(START_SECONDS):
             await client.connect(folder.connect(MONITOR))
@@ -240,7 +250,7 @@ async def connect(folder: GuestFolder) -> QMPClient:
     return client
 
 
-async def let_go(client: QMPClient) -> None:
+async def let_go(client: Monitor) -> None:
     try:
         await client.disconnect()
     except (QMPError, OSError, EOFError) as error:

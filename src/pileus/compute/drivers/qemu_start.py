@@ -17,6 +17,7 @@ from pileus.compute.drivers.base import GuestSpec
 from pileus.compute.drivers.disks import MIB
 from pileus.compute.drivers.guest_folder import MEMORY, GuestFolder, GuestState, guest_folders
 from pileus.compute.drivers.qemu_command import command
+from pileus.compute.drivers.qemu_devices import in_order
 from pileus.compute.drivers.qemu_disks import TPM, make_disks
 from pileus.compute.drivers.qemu_launch import BadSpec, Launch, hardware_of
 from pileus.compute.drivers.qemu_machine import HUGE_PAGES
@@ -66,8 +67,9 @@ class Start:
             await make_tap(spec, nic, settings.namespace)
         taps = [nic.tap for nic in spec.nics]
         # Chosen and written down at once: another guest's start must not see them free in between.
+        slots = state.slots if state.saved else in_order(spec, state.slots)
         latest = msgspec.structs.replace(
-            state, started=True, stopped="", taps=taps, pins=self.pins(folder, state),
+            state, started=True, stopped="", taps=taps, slots=slots, pins=self.pins(folder, state),
             devices=self.devices(folder, state))  # fmt: skip
         if latest != state:
             folder.write(latest)
@@ -85,7 +87,7 @@ class Start:
 
             def arguments(sockets: dict[str, int]) -> list[str]:
                 return command(spec, Launch(
-                    program=settings.program, accel=self.accel, sockets=sockets, disks=disks, slots=state.slots,
+                    program=settings.program, accel=self.accel, sockets=sockets, disks=disks, slots=slots,
                     devices=tuple(latest.devices), memory=memory, tpm=tpm, cpu_model=settings.cpu_model,
                     cpu_flags=settings.cpu_flags))  # fmt: skip
 

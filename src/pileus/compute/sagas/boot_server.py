@@ -10,7 +10,7 @@ from pileus.compute import guest_spec, nics, port_needs, scheduling, volumes
 from pileus.compute.faults import PolicyOfNetwork
 from pileus.compute.messages import EnsureDisks, EnsureGuest, EnsureImage, EnsureNoGuest, RunGuest
 from pileus.compute.model import hosts, servers
-from pileus.compute.model.servers import Nic, Power, Server, ServerFault, State
+from pileus.compute.model.servers import Power, Server, ServerFault, State
 from pileus.compute.nics import NicWish
 from pileus.compute.port_needs import PortNeed, Share
 from pileus.compute.runtime import Compute
@@ -121,10 +121,12 @@ class BootServer(Saga, kw_only=True):
         async with turn.services.db.write() as tx:
             await self._remember(turn.services, tx, found)
 
-    async def _remember(self, compute: Compute, tx, found: tuple[Nic, ...]) -> None:
+    async def _remember(self, compute: Compute, tx, found: nics.Made) -> None:
+        """Its security groups are those of its ports; one without any is to have what was asked for."""
         server = await servers.get(tx, self.server_id)
-        if server.nics != found:
-            await servers.change(tx, server, compute.clock(), nics=found)
+        groups = found.groups if found.nics else server.security_groups
+        if (server.nics, server.security_groups) != (found.nics, groups):
+            await servers.change(tx, server, compute.clock(), nics=found.nics, security_groups=groups)
 
     @make_ports.undo
     async def unmake_ports(self, turn: Turn) -> None:
@@ -138,7 +140,7 @@ class BootServer(Saga, kw_only=True):
     async def _remove_ports(self, turn: Turn) -> None:
         await nics.remove(turn.services, self.wishes)
         async with turn.services.db.write() as tx:
-            await self._remember(turn.services, tx, ())
+            await self._remember(turn.services, tx, nics.Made())
 
     @step(timeout=600)
     async def attach_volumes(self, turn: Turn) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from pileus.compute import guest_spec
+from pileus.compute import guest_spec, volumes
 from pileus.compute.messages import AdjustGuest, EnsureGuest, PowerGuest, RunGuest
 from pileus.compute.model import servers
 from pileus.compute.model.servers import ImageFacts, Server
@@ -46,7 +46,8 @@ async def stop(compute: Compute, server: Server, *, soft: bool = True) -> None:
 
 async def define(compute: Compute, server: Server, *, image: ImageFacts | None = None,
                  admin_password: str | None = None) -> None:
-    """Its guest as the row says, started but paused."""
+    """Its guest as the row says, started but paused. It names its volumes anew."""
+    await volumes.join_anew(compute, server, host_of(server))
     spec = await guest_spec.build(compute, server, image=image, admin_password=admin_password)
     await ask(compute, EnsureGuest(spec=spec), host=host_of(server), seconds=590)
 

@@ -61,8 +61,9 @@ class AttachInterface(Saga, kw_only=True):
         if server.host is None and not self.wish.given:
             raise Abort(f"Instance {self.server_id} is on no host.")
         try:
-            (nic,) = await nics.ensure(turn.services, server, [self.wish], server.host or "",
-                                       port_needs.profiles_of(self.needs, self.share))
+            made = await nics.ensure(turn.services, server, [self.wish], server.host or "",
+                                     port_needs.profiles_of(self.needs, self.share))
+            (nic,) = made.nics
         except Refused as error:
             if error.status in (400, 403, 404, 409):
                 raise Abort(error.message) from error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pileus.compute import volumes
 from pileus.compute.drivers.base import Power as GuestPower
 from pileus.compute.drivers.base import Wanted as GuestWanted
 from pileus.compute.messages import PowerGuest, RebootGuest
 from pileus.compute.model import servers
 from pileus.compute.model.servers import Power, State
+from pileus.compute.sagas import guests
 from pileus.compute.sagas.hosts import ask
 from pileus.kit.bus import Message
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
@@ -24,6 +26,7 @@ class Wanted(StrEnum):
 
 HALTS: dict[Wanted, GuestWanted] = {
     Wanted.PAUSE: "paused", Wanted.SUSPEND: "suspended", Wanted.STOP: "off", Wanted.SOFT_DELETE: "off"}
+BEGINS = (Wanted.START, Wanted.REBOOT, Wanted.HARD_REBOOT, Wanted.RESTORE)
 OUTCOMES = {
     Wanted.STOP: (State.STOPPED, Power.SHUTDOWN), Wanted.PAUSE: (State.PAUSED, Power.PAUSED),
     Wanted.SUSPEND: (State.SUSPENDED, Power.SUSPENDED), Wanted.SOFT_DELETE: (State.SOFT_DELETED, Power.SHUTDOWN)}
@@ -62,6 +65,14 @@ class PowerServer(Saga, kw_only=True):
         seen = await ask(turn.services, self._command(), host=server.host, seconds=170)
         if self.wanted not in HALTS and seen.power != GuestPower.RUNNING:
             raise Abort(seen.reason or "The guest did not come up.")
+
+    @step
+    async def name_volumes(self, turn: Turn) -> None:
+        """A guest that began anew calls its disks by the order of their places, whatever volumes went before."""
+        if self.wanted in BEGINS:
+            server = await guests.server_of(turn, self.server_id)
+            if server.host:
+                await volumes.join_anew(turn.services, server, server.host)
 
     @step(local=True)
     async def mark(self, turn: Turn) -> None:

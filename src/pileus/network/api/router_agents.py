@@ -74,6 +74,10 @@ async def remove_router(ctx: Ctx, agent: Agent, router_id: str) -> None:
 
 
 async def _move(ctx: Ctx, tx: Connection, router: Router, host: str) -> None:
+    """Its floating IPs are down until a host reports them anew, which it does of what it has not reported yet."""
+    c = routers.floating_ips.c
+    await db.update(tx, routers.floating_ips.update().where(c.router_id == router.id).values(
+        status="DOWN", generation=c.generation + 1))
     await db.update(tx, routers.routers.update().where(routers.routers.c.id == router.id).values(host=host))
     app(ctx).changed(tx)
 

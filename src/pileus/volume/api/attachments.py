@@ -12,7 +12,7 @@ from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 from pileus.volume import attaching, versions
 from pileus.volume.api.values import Key, Query, listed
-from pileus.volume.faults import AttachmentNotFound, Invalid, NotAllowed, VolumeNotFound
+from pileus.volume.faults import AttachmentNotFound, Invalid, UsedByServer, VolumeNotFound
 from pileus.volume.model import attachments, listing, volumes
 from pileus.volume.model.attachments import Attachment, AttachStatus
 from pileus.volume.model.tables import attachments as table
@@ -171,13 +171,19 @@ async def complete_attachment(ctx: Ctx, row: Attachment, body: dict[str, Any] | 
         await attaching.settle(tx, row.volume_id, ctx.clock())
 
 
+def must_be_for_caller(ctx: Ctx, row: Attachment) -> None:
+    """What a server uses is detached by compute, which asks as a service: nobody else can have its host let go of it.
+    Where compute knows the server no more, an administrator resets the attach status. Raises UsedByServer."""
+    used = row.connection is not None and row.status in (AttachStatus.ATTACHED, AttachStatus.DETACHING)
+    if row.server_id and used and not ctx.caller.has("service"):
+        raise UsedByServer(server_id=row.server_id)
+
+
 @routes.delete("/v3/attachments/{attachment_id}", envelope="attachments", target=ATTACHMENT, window=WINDOW,
                status=200, policy=Rule("volume:attachment_delete", MEMBER))
 async def delete_attachment(ctx: Ctx, row: Attachment) -> list[AttachmentBrief]:
     """What a server uses is detached by compute, which asks as a service; then it is deleted here."""
-    if row.server_id and row.connection and row.status == AttachStatus.ATTACHED \
-            and not (ctx.caller.has("service") or ctx.caller.is_admin):
-        raise NotAllowed(reason=f"Detach volume from instance {row.server_id} using the Compute API")
+    must_be_for_caller(ctx, row)
     await attaching.detach(ctx.app, row)
     async with ctx.db.read() as reader:
         return [brief(each) for each in await attachments.of_volume(reader, row.volume_id)]

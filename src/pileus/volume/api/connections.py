@@ -11,6 +11,7 @@ from pileus.kit.policy import ADMIN, PROJECT_MEMBER, Rule
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
 from pileus.volume import attaching
+from pileus.volume.api.attachments import must_be_for_caller
 from pileus.volume.api.values import Key
 from pileus.volume.api.volumes import VOLUME
 from pileus.volume.faults import Invalid
@@ -83,9 +84,14 @@ def _one(found: list[Attachment], attachment_id: str | None, volume_id: str) -> 
 
 
 async def _detach(ctx: Ctx, seen: Seen, body: Detach | None, *, mend: bool = False) -> None:
+    wanted = body.attachment_id if body else None
     async with ctx.db.read() as reader:
-        row = _one(await attachments.of_volume(reader, seen.id), body and body.attachment_id, seen.id)
+        row = _one(await attachments.of_volume(reader, seen.id), wanted, seen.id)
+        other = await attachments.find(reader, wanted) if wanted and row is None else None
+    if other is not None:
+        raise Invalid(reason=f"Invalid input received: Mismatched volume and attachment: {wanted} is not of {seen.id}.")
     if row is not None:
+        must_be_for_caller(ctx, row)
         await attaching.detach(ctx.app, row, mend=mend)
         return
     async with ctx.db.write() as tx:
@@ -147,5 +153,6 @@ async def terminate_connection(ctx: Ctx, seen: Seen, body: Connector) -> None:
     async with ctx.db.write() as tx:
         for each in await attachments.of_volume(tx, seen.id):
             if each.connection is not None and (each.connector or {}).get("host") == body.connector.get("host"):
+                must_be_for_caller(ctx, each)
                 await attachments.change(tx, each, ctx.clock(), connection=None)
     await attaching.release(ctx.app, seen.id)
