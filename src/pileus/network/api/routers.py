@@ -103,9 +103,8 @@ class InterfaceView(msgspec.Struct, kw_only=True):
 
 
 async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[RouterView]:
-    tags = await base.tags_of(conn, [row.id for row in rows])
+    sides = await followed_protocols.sides_of(conn, [row.id for row in rows])
     held = await subnets.addresses_of(conn, [row.gateway_port_id for row in rows if row.gateway_port_id])
-    helped = await followed_protocols.by_router(conn, [row.id for row in rows])
     found = []
     for row in rows:
         gateway = None
@@ -114,10 +113,10 @@ async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[Rout
                 {"subnet_id": a.subnet_id, "ip_address": a.ip} for a in held[row.gateway_port_id]],
                 "qos_policy_id": row.qos_policy_id}
         found.append(RouterView(
-            **standard(row, tags[row.id]), admin_state_up=row.admin_state_up, status=row.status,
+            **standard(row, sides[row.id].tags), admin_state_up=row.admin_state_up, status=row.status,
             external_gateway_info=gateway, enable_snat=row.enable_snat, routes=row.routes,
-            conntrack_helpers=[{"protocol": each.protocol, "port": each.port, "helper": each.helper}
-                               for each in helped[row.id]],
+            conntrack_helpers=[{"protocol": protocol, "port": port, "helper": name}
+                               for protocol, port, name in sides[row.id].followed],
             enable_ndp_proxy=bool(row.enable_ndp_proxy), availability_zones=["nova"] if row.host else []))
     return found
 
