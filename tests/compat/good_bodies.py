@@ -151,6 +151,8 @@ def _network(known: Mapping[str, str]) -> dict[str, Any]:
         "PUT /v2.0/subnetpools/{subnetpool_id}/onboard_network_subnets": {"network_id": network},
         "POST /v2.0/agents/{l3_agent_id}/l3-routers": {"router_id": known["router_id"]},
         "POST /v2.0/local_ips": {"local_ip": {"network_id": network}},
+        "POST /v2.0/routers/{router_id}/conntrack_helpers": {
+            "conntrack_helper": {"protocol": "tcp", "port": 21, "helper": "ftp"}},
         "POST /v2.0/ndp_proxies": {"ndp_proxy": {
             "router_id": known["ndp_router_id"], "port_id": known["ndp_port_id"]}},
         "POST /v2.0/ports/{port_id}/bindings": {"binding": {"host": "another"}},

@@ -213,6 +213,8 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
     await cloud.ok("POST", f"{network}/local_ips/{ids['local_ip']}/port_associations",
                    {"port_association": {"fixed_port_id": ids["fixed_port"]}})
     ids |= await more_network_victims(cloud, ids["network"])
+    ids["helper"] = await made(cloud, f"{network}/routers/{ids['router']}/conntrack_helpers", "conntrack_helper",
+                               protocol="udp", port=69, helper="tftp")
     ids["log"] = await made(cloud, f"{network}/log/logs", "log", resource_type="security_group")
     ids["metering_label"] = await made(cloud, f"{network}/metering/metering-labels", "metering_label", name="m")
     policy = await made(cloud, f"{network}/qos/policies", "policy", name="q")

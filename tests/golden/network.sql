@@ -62,6 +62,25 @@ CREATE INDEX auto_allocated_topology_network_id_ix ON auto_allocated_topology (n
 
 CREATE INDEX auto_allocated_topology_router_id_ix ON auto_allocated_topology (router_id);
 
+CREATE TABLE conntrack_helper (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    router_id VARCHAR(36) NOT NULL,
+    protocol VARCHAR(8) NOT NULL,
+    port INTEGER NOT NULL,
+    helper VARCHAR(16) NOT NULL,
+    CONSTRAINT conntrack_helper_pk PRIMARY KEY (id),
+    CONSTRAINT conntrack_helper_router_id_fk FOREIGN KEY(router_id) REFERENCES router (id) ON DELETE CASCADE,
+    CONSTRAINT conntrack_helper_router_id_protocol_port_uq UNIQUE (router_id, protocol, port)
+);
+
+CREATE INDEX conntrack_helper_by_project ON conntrack_helper (project_id, id);
+
 CREATE TABLE default_security_group_rule (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,

@@ -19,8 +19,8 @@ async def places(world):
     """An external network and a pool of one scope, a network out of that pool, and one that is not."""
     scope = (await world.admin.post("/v2.0/address-scopes", json={"address_scope": {
         "name": "s", "ip_version": 6, "shared": True}})).json()["address_scope"]
-    pool = await world.admin.make("subnetpool", name="p", prefixes=["2001:db8::/96"], default_prefixlen=112,
-                                  address_scope_id=scope["id"], shared=True)
+    pool = await world.http.make("subnetpool", name="p", prefixes=["2001:db8::/96"], default_prefixlen=112,
+                                 address_scope_id=scope["id"])             # which administrators may use, too
     public = await world.admin.make("network", **{"router:external": True})
     bare = await world.admin.make("network", **{"router:external": True})
     await world.admin.make("subnet", network_id=public["id"], ip_version=6, subnetpool_id=pool["id"],

@@ -110,6 +110,20 @@ async def test_floating_ips_obey_their_network_s_policy(world):
     assert [each.qos.limits[0].most for each in (await told(world)).floating_ips] == [2000_000]
 
 
+async def test_policies_that_somebody_else_gave(world):
+    """Whoever cannot see them cannot take them away."""
+    hidden, network = await policy(world, name="hidden"), await world.http.make("network")
+    port = await world.http.make("port", network_id=network["id"])
+    for kind, thing in (("network", network), ("port", port)):
+        await world.admin.change(kind, thing, qos_policy_id=hidden["id"])
+        assert (await world.http.change(kind, thing, 403, qos_policy_id=None))["type"] == (
+            "PolicyRemoveAuthorizationError")
+        await world.http.change(kind, thing, name="n")
+    await world.admin.put(f"/v2.0/qos/policies/{hidden['id']}", json={"policy": {"shared": True}})
+    for kind, thing in (("network", network), ("port", port)):
+        assert (await world.http.change(kind, thing, qos_policy_id=None))["qos_policy_id"] is None
+
+
 async def test_a_default_policy(world):
     usual = await policy(world, name="usual", is_default=True, project_id="p1", shared=True)
     twice = await policy(world, 409, name="another", is_default=True, project_id="p1")

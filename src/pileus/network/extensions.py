@@ -108,6 +108,8 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
         "Autodelete floating IPs of internal networks", "Unused floating IPs go when their network is internal"),
     "floatingip-pools": ("Floating IP Pools Extension", "The subnets that floating IPs can be had from"),
     "l3_agent_scheduler": ("L3 Agent Scheduler", "Routers can be moved between hosts by hand"),
+    "expose-l3-conntrack-helper": ("Expose CT helpers in Router", "Routers tell their conntrack helpers"),
+    "l3-conntrack-helper": ("CT Target rules for router", "Routers read along with FTP and TFTP"),
     "l3-ndp-proxy": ("L3 NDP Proxy", "Routers answer for guests' IPv6 addresses on their external networks"),
     "local_ip": ("Local IP", "Addresses that on each host mean the port there that stands for them"),
     "logging": ("Logging API Extension", "Hosts log packets that security groups let through or drop"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.kit.faults import BadRequest, Conflict, Fault, NotFound
+from pileus.kit.faults import BadRequest, Conflict, Fault, Forbidden, NotFound
 
 # sharing
 
@@ -48,6 +48,11 @@ class QosPolicyNotFound(NotFound):
 
 class QosPolicyInUse(Conflict):
     code, message = "QosPolicyInUse", "QoS Policy {policy_id} is used by a network, a port or a floating IP."
+
+
+class QosPolicyKept(Forbidden):
+    code = "PolicyRemoveAuthorizationError"
+    message = "Failed to remove provided policy {policy_id} because you are not authorized."
 
 
 class QosRuleNotFound(NotFound):

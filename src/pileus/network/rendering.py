@@ -13,7 +13,16 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
-from pileus.network.model import address_scopes, local_ips, logs, metering, ndp_proxies, qos, trunks
+from pileus.network.model import (
+    address_scopes,
+    followed_protocols,
+    local_ips,
+    logs,
+    metering,
+    ndp_proxies,
+    qos,
+    trunks,
+)
 from pileus.network.model import hosts as host_model
 from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import chunks, rows
@@ -114,7 +123,7 @@ def _routes(rows: list[Any]) -> tuple[records.HostRoute, ...]:
 async def _routers(conn: Connection, held: dict[str, list[Address]],
                    policies: dict[str, records.Qos]) -> list[records.Router]:
     legs: dict[str, list[str]] = defaultdict(list)
-    answered = await ndp_proxies.by_router(conn)
+    answered, helped = await ndp_proxies.by_router(conn), await followed_protocols.by_router(conn)
     query = sa.select(interfaces.c.port_id, interfaces.c.router_id).order_by(interfaces.c.port_id)
     for port_id, router_id in await rows(conn, query):
         legs[router_id].append(port_id)
@@ -122,7 +131,9 @@ async def _routers(conn: Connection, held: dict[str, list[Address]],
         id=row.id, revision=row.generation, admin_up=row.admin_state_up, port_ids=tuple(legs[row.id]),
         gateway=_gateway(row, held), enable_snat=row.enable_snat, routes=_routes(row.routes), host=row.host,
         project_id=row.project_id, qos=policies.get(row.qos_policy_id or ""),
-        proxied=answered[row.id] if row.enable_ndp_proxy else None)
+        proxied=answered[row.id] if row.enable_ndp_proxy else None,
+        followed=tuple(records.Followed(name=each.helper, protocol=each.protocol, port=each.port)
+                      for each in helped[row.id]))
         for row in await db.many(conn, sa.select(routers), Router)]
 
 

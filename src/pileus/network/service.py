@@ -15,6 +15,7 @@ from pileus.network.api import (
     explain,
     flavors,
     floating_ips,
+    followed_protocols,
     local_ips,
     logs,
     metering,
@@ -54,7 +55,8 @@ SERVICE = Service(
         address_groups.routes, auto_topologies.routes, availability.routes, default_rules.routes, dhcp_agents.routes,
         explain.routes, metering.routes, port_forwardings.routes, qos.routes, rbac_policies.routes,
         local_ips.routes, logs.routes, router_agents.routes, trunks.routes, address_scopes.routes, flavors.routes,
-        segment_ranges.routes, statefulness.routes, port_bindings.routes, ndp_proxies.routes, operations.routes),
+        segment_ranges.routes, statefulness.routes, port_bindings.routes, ndp_proxies.routes, followed_protocols.routes,
+        operations.routes),
     sagas=(TellCompute,), reconcilers=(slices, guarantees, operations.forgotten_sagas), handlers=reports.handlers,
     topic=CONDUCTOR, rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json",
     body_bytes=1 << 20)

@@ -113,6 +113,24 @@ def tag(link: str) -> None:
             return
 
 
+def told(port: str) -> None:
+    """Say what the first who connects says, line by line; each is answered."""
+    with socket.create_server(("0.0.0.0", int(port))) as server:
+        print("ready", flush=True)
+        connection, _ = server.accept()
+        with connection, connection.makefile() as lines:
+            for line in lines:
+                print(line.strip(), flush=True)
+                connection.sendall(b"+")
+
+
+def tell(address: str, port: str, *texts: str) -> None:
+    with socket.create_connection((address, int(port)), timeout=3) as connection:
+        for text in texts:
+            connection.sendall(f"{text}\r\n".encode())
+            connection.recv(1)
+
+
 def hear(port: str, seconds: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("0.0.0.0", int(port)))
@@ -180,4 +198,5 @@ def six(kind: str) -> None:
 
 if __name__ == "__main__":
     {"serve": serve, "ask": ask, "asks": asks, "talk": talk, "fetch": fetch, "stream": stream, "send": send,
-     "hear": hear, "settled": settled, "six": six, "tag": tag}[sys.argv[1]](*sys.argv[2:])
+     "hear": hear, "settled": settled, "six": six, "tag": tag, "told": told,
+     "tell": tell}[sys.argv[1]](*sys.argv[2:])

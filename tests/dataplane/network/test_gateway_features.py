@@ -10,6 +10,7 @@ from pileus.network.engine.linux.meters import readings
 from pileus.network.engine.records import (
     FixedIp,
     FloatingIp,
+    Followed,
     Forwarding,
     Gone,
     Meter,
@@ -22,7 +23,7 @@ from pileus.network.engine.records import (
     Subnet,
 )
 from tests.dataplane.network.conftest import Cloud
-from tests.dataplane.network.lab import HERE, Guest, batch, run
+from tests.dataplane.network.lab import HERE, Guest, Program, batch, run
 from tests.dataplane.network.topology import OPEN, gateway, guest, identity, leg, network
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -139,3 +140,25 @@ async def test_a_router_answers_for_guests_on_the_external_network(net: Cloud):
     await net.lab.engine.apply(Records(routers=(msgspec.structs.replace(router, revision=3, proxied=None),)), (),
                                net.next())
     assert await answers("2001:db8::2:12"), "routed, as without any proxy"
+
+
+async def test_what_ftp_opens_is_translated(net: Cloud):
+    """A guest behind source translation says its own address; the server is told one that it can reach."""
+    router = next(each for each in net.records.routers if each.id == identity("r1"))
+
+    async def told(port: int) -> str:
+        server = await Program.start(net.lab.outside, "told", str(port))
+        await net["a3"].exec(sys.executable, str(HERE / "probe.py"), "tell", "198.51.100.1", str(port),
+                             "USER a", "PORT 10,0,0,13,4,1")
+        assert await server.line() == "USER a"
+        heard = await server.line()
+        await server.stop()
+        return heard
+    assert await told(2121) == "PORT 10,0,0,13,4,1"
+    followed = (Followed(name="ftp", protocol="tcp", port=2121), Followed(name="tftp", protocol="udp", port=69))
+    await net.lab.engine.apply(Records(routers=(msgspec.structs.replace(router, revision=9, followed=followed),)), (),
+                               net.next())
+    assert (await told(2121)).startswith("PORT 198,51,100,11,")
+    assert await told(2122) == "PORT 10,0,0,13,4,1"
+    await net.lab.engine.apply(Records(routers=(msgspec.structs.replace(router, revision=10),)), (), net.next())
+    assert await told(2121) == "PORT 10,0,0,13,4,1"

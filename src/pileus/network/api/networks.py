@@ -20,7 +20,7 @@ from pileus.network import faults, promises, segments, subnet_rules
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import GRANTED_SHOW, MEMBER, PROVIDER
-from pileus.network.api.qos import must_have
+from pileus.network.api.qos import may_change, must_have
 from pileus.network.api.shapes import (
     Changed,
     MaybeBool,
@@ -243,7 +243,7 @@ async def update_network(ctx: Ctx, network: Network, body: NetworkUpdate) -> Net
     if body.qos_policy_id in (UNSET, network.qos_policy_id):
         return await _update(ctx, network, values)
     async with ctx.db.read() as reader:
-        await must_have(ctx, reader, [body.qos_policy_id])
+        await may_change(ctx, reader, network.qos_policy_id, body.qos_policy_id or None)
         follow = await with_allocations(reader, network.id)
     async with promises.kept(ctx, network, [(port, body.qos_policy_id or None) for port in follow]) as profiles:
         return await _update(ctx, network, values, [(port, profiles[port.id]) for port in follow])

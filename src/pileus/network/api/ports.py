@@ -35,7 +35,7 @@ from pileus.network.api.port_shapes import (
     views,
     visible,
 )
-from pileus.network.api.qos import must_have
+from pileus.network.api.qos import may_change, must_have
 from pileus.network.api.shapes import app, check_revision, given, must_allow, owner, texts
 from pileus.network.api.trunks import follow, must_be_untied
 from pileus.network.model import (
@@ -259,7 +259,7 @@ async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
     if body.qos_policy_id in (UNSET, seen.port.qos_policy_id):
         return await _update(ctx, seen, body, {})
     async with ctx.db.read() as reader:
-        await must_have(ctx, reader, [body.qos_policy_id])
+        await may_change(ctx, reader, seen.port.qos_policy_id, body.qos_policy_id or None)
     async with promises.kept(ctx, seen.network, [(seen.port, body.qos_policy_id or seen.network.qos_policy_id)]) as new:
         return await _update(ctx, seen, body, {"profile": new[seen.port.id]})
 

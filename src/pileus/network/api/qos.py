@@ -180,6 +180,16 @@ async def delete_policy(ctx: Ctx, policy: QosPolicy) -> None:
         raise policy_faults.QosPolicyInUse(policy_id=policy.id) from error
 
 
+async def may_change(ctx: Ctx, conn: Connection, before: str | None, after: str | None) -> None:
+    """Whoever gives something another policy must see the new one; and the old one, which somebody else may have
+    given it for good."""
+    await must_have(ctx, conn, [after])
+    try:
+        await must_have(ctx, conn, [before])
+    except policy_faults.QosPolicyNotFound:
+        raise policy_faults.QosPolicyKept(policy_id=before) from None
+
+
 async def must_have(ctx: Ctx, tx: Connection, ids: Iterable[str | None | UnsetType]) -> None:
     """The policies that something is to obey, which its owner must see."""
     for policy_id in sorted({each for each in ids if isinstance(each, str)}):

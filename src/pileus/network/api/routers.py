@@ -37,7 +37,17 @@ from pileus.network.api.shapes import (
     texts,
 )
 from pileus.network.legs import GatewayAsked
-from pileus.network.model import base, networks, ports, quotas, rbac, routers, security_groups, subnets
+from pileus.network.model import (
+    base,
+    followed_protocols,
+    networks,
+    ports,
+    quotas,
+    rbac,
+    routers,
+    security_groups,
+    subnets,
+)
 from pileus.network.model.ports import Port
 from pileus.network.model.routers import Router
 from pileus.network.model.subnets import HostRoute, Subnet
@@ -76,6 +86,7 @@ class RouterView(Standard, kw_only=True):
     availability_zone_hints: list[str] = []
     flavor_id: None = None
     enable_ndp_proxy: bool
+    conntrack_helpers: list[dict[str, Any]] = []
     distributed: bool | UnsetType = UNSET
     ha: bool | UnsetType = UNSET
 
@@ -92,7 +103,7 @@ class InterfaceView(msgspec.Struct, kw_only=True):
 
 
 async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[RouterView]:
-    tags = await base.tags_of(conn, [row.id for row in rows])
+    sides = await followed_protocols.sides_of(conn, [row.id for row in rows])
     held = await subnets.addresses_of(conn, [row.gateway_port_id for row in rows if row.gateway_port_id])
     found = []
     for row in rows:
@@ -102,8 +113,10 @@ async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[Rout
                 {"subnet_id": a.subnet_id, "ip_address": a.ip} for a in held[row.gateway_port_id]],
                 "qos_policy_id": row.qos_policy_id}
         found.append(RouterView(
-            **standard(row, tags[row.id]), admin_state_up=row.admin_state_up, status=row.status,
+            **standard(row, sides[row.id].tags), admin_state_up=row.admin_state_up, status=row.status,
             external_gateway_info=gateway, enable_snat=row.enable_snat, routes=row.routes,
+            conntrack_helpers=[{"protocol": protocol, "port": port, "helper": name}
+                               for protocol, port, name in sides[row.id].followed],
             enable_ndp_proxy=bool(row.enable_ndp_proxy), availability_zones=["nova"] if row.host else []))
     return found
 

@@ -139,6 +139,14 @@ class Gateway(Record, frozen=True, kw_only=True):
     fixed_ips: tuple[FixedIp, ...]
 
 
+class Followed(Record, frozen=True, kw_only=True):
+    """A router reads along with a protocol (ftp, tftp) at this port, whose connections open others."""
+
+    name: str
+    protocol: str
+    port: int
+
+
 class Router(Record, frozen=True, kw_only=True):
     """`proxied` are guests' IPv6 addresses for which it answers at its gateway: only these are reached from there then.
     None: it answers for nobody, and who is outside needs a route to reach anybody."""
@@ -154,6 +162,7 @@ class Router(Record, frozen=True, kw_only=True):
     project_id: str = ""
     qos: Qos | None = None
     proxied: tuple[str, ...] | None = None
+    followed: tuple[Followed, ...] = ()
 
 
 class Forwarding(Record, frozen=True, kw_only=True):
@@ -314,6 +323,7 @@ class RouterSlice(Record, frozen=True, kw_only=True):
     meters: tuple[Meter, ...] = ()
     qos: Qos | None = None
     proxied: tuple[str, ...] | None = None
+    followed: tuple[Followed, ...] = ()
 
 
 class GroupSlice(Record, frozen=True, kw_only=True):

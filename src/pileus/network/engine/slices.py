@@ -161,6 +161,7 @@ def _router(index: _Index, router: Router) -> RouterSlice:
         meters=tuple(meter for meter in index.meters if meter.project_id in (None, router.project_id)),
         qos=router.qos,
         proxied=router.proxied,
+        followed=router.followed,
     )
 
 

@@ -11,6 +11,7 @@ from pileus.network.engine.linux.advertise import Advertiser
 from pileus.network.engine.linux.announce import announce
 from pileus.network.engine.linux.conntrack import Conntrack
 from pileus.network.engine.linux.dhcp import METADATA
+from pileus.network.engine.linux.followed import settle_followed
 from pileus.network.engine.linux.links import Link, Links, Route
 from pileus.network.engine.linux.metadata import Answer, Listener
 from pileus.network.engine.linux.meters import settle_meters
@@ -198,7 +199,8 @@ class RouterSpace:
             changes += self._routes(links, router)
         finally:
             links.close()
-        return changes + self._translation(router) + settle_meters(self.namespace, router)
+        changes += self._translation(router) + settle_meters(self.namespace, router)
+        return changes + settle_followed(self.namespace, router)
 
     def _gateway_link(self, gateway: GatewayLeg, physical: Mapping[str, PhysicalBridge]) -> list[str]:
         place = physical.get(gateway.physical or "")
