@@ -48,6 +48,9 @@ async def reserve(tx: Connection, volume: Volume, now: float, *, server_id: str 
     if not may:
         raise Invalid(reason=f"Invalid volume: Volume {volume.id} status must be available or downloading to reserve, "
                              f"but the current status is {volume.status}.")
+    if server_id and volume.multiattach and any(
+            each.server_id == server_id for each in await attachments.of_volume(tx, volume.id)):
+        raise Invalid(reason=f"Invalid volume: volume {volume.id} is attached to instance {server_id} already.")
     if volume.read_only and mode == "rw":
         raise Invalid(reason=f"Invalid volume: Volume {volume.id} is read-only.")
     row = Attachment(id=new_uuid(), project_id=volume.project_id, volume_id=volume.id, created_at=now,

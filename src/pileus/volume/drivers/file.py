@@ -32,6 +32,9 @@ class FileDriver:
         """`sockets`: a folder that the back ends of a node share, where servers find whoever serves a volume."""
         self.name, self.folder, self.over_subscription = name, folder.absolute(), over_subscription
         self.sockets = (sockets or folder / ".sockets").absolute()
+        self._prepare()
+
+    def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._tidy()
 

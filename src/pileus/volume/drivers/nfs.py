@@ -39,19 +39,20 @@ class NfsDriver(FileDriver):
 
     def __init__(self, name: str, folder: Path, share: Share, run: Path, *, sockets: Path | None = None,
                  over_subscription: float = 1.0):
-        self.share, self.run = share, run.absolute()
+        self.share, self.run, self._tidied = share, run.absolute(), False
+        self._point = str(folder.parent.resolve() / folder.name)
         super().__init__(name, folder, sockets=sockets, over_subscription=over_subscription)
 
-    def _tidy(self) -> None:
-        """Not before the share is there."""
-        if self._mounted() is not None:
-            super()._tidy()
+    def _prepare(self) -> None:
+        """A share that is there already is not touched yet: it may hang, and nobody is to wait for that now."""
+        if self._mounted() is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def _mounted(self) -> str | None:
         """What is mounted at the folder, by its type and source."""
         for line in reversed(MOUNTS.read_text().splitlines()):
             place, _, what = line.partition(" - ")
-            if place.split()[4] == str(self.folder):
+            if place.split()[4] == self._point:
                 return what
         return None
 
@@ -60,16 +61,19 @@ class NfsDriver(FileDriver):
         found = self._mounted()
         if found is not None:
             kind, source, *_ = found.split()
-            other = kind.startswith("nfs") and source != self.share.source
-            return f"{source} is mounted at {self.folder}, not {self.share.source}" if other else None
-        try:
-            async with asyncio.timeout(MOUNT_SECONDS):
-                await qcow2.run(*self.share.words(self.folder))
-        except TimeoutError:
-            return f"{self.share.source} does not answer"
-        except (QemuImageFailed, OSError) as error:
-            return f"{self.share.source} cannot be mounted: {error}"
-        await asyncio.to_thread(self._tidy)
+            if kind.startswith("nfs") and source != self.share.source:
+                return f"{source} is mounted at {self.folder}, not {self.share.source}"
+        else:
+            try:
+                async with asyncio.timeout(MOUNT_SECONDS):
+                    await qcow2.run(*self.share.words(self.folder))
+            except TimeoutError:
+                return f"{self.share.source} does not answer"
+            except (QemuImageFailed, OSError) as error:
+                return f"{self.share.source} cannot be mounted: {error}"
+        if not self._tidied:
+            await asyncio.to_thread(self._tidy)
+            self._tidied = True
         return None
 
     def _place(self, volume_id: str) -> Path:
