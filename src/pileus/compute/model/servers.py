@@ -256,9 +256,10 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     saga: str | None
 
 
-_BRIEF = sa.select(servers.c.id, servers.c.state, servers.c.generation, sagas.c.name.label("saga")).select_from(
-    servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id)).where(
-        servers.c.host == sa.bindparam("wanted"), servers.c.alive)
+_BRIEF: sa.Select[Any] = sa.select(
+    *(servers.c[name] for name in ("id", "state", "generation")), sagas.c.name.label("saga")).select_from(
+        servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id)).where(
+            servers.c.host == sa.bindparam("wanted"), servers.c.alive)
 
 
 async def briefs(conn: Connection, host: str) -> list[Brief]:
