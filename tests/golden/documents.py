@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import re
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
@@ -114,5 +116,11 @@ def output(*words: str) -> str:
 
 
 def cli_text() -> str:
-    return "\n".join(f"$ pileus {' '.join(words)}\n{output(*words)}"
-                     for words in (["--help"], *([name, "--help"] for name in COMMANDS)))
+    """An argument a line, for versions of Python break and align lines each in its own way."""
+    shown, os.environ["COLUMNS"] = os.environ.get("COLUMNS", "80"), "10000"
+    try:
+        told = "\n".join(f"$ pileus {' '.join(words)}\n{output(*words)}"
+                         for words in (["--help"], *([name, "--help"] for name in COMMANDS)))
+    finally:
+        os.environ["COLUMNS"] = shown
+    return re.sub(r"(?<=\S)(\n {5,}| {2,})", "  ", told)

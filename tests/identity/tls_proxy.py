@@ -17,6 +17,11 @@ from cryptography.x509.oid import NameOID
 
 HEADER = b"client-cert"
 LOCAL = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+MAY_SIGN = (
+    x509.BasicConstraints(ca=True, path_length=0),
+    x509.KeyUsage(key_cert_sign=True, **dict.fromkeys((
+        "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign",
+        "encipher_only", "decipher_only"), False)))
 
 
 class Authority:
@@ -25,7 +30,7 @@ class Authority:
     def __init__(self, folder: Path, name: str):
         self.folder, self.key = folder, ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = self._signed(self.name, self.key, x509.BasicConstraints(ca=True, path_length=0))
+        made = self._signed(self.name, self.key, *MAY_SIGN)
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
@@ -38,6 +43,9 @@ class Authority:
             not_valid_after=now + timedelta(days=1))
         for extension in extensions:
             builder = builder.add_extension(extension, critical=True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         return builder.sign(self.key, hashes.SHA256())
 
     def certificate(self, name: str, organization: str = "Default") -> tuple[str, str]:

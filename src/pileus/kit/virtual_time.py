@@ -51,6 +51,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _thread_ended(self, _: Any) -> None:
         self._jumping.threads -= 1
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Waits until the threads have ended, whatever `timeout` says: its seconds would pass at once."""
+        self._jumping.threads += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._jumping.threads -= 1
+
 
 class LoopClock:
     """The time of the running loop, as seconds since the epoch."""
