@@ -69,6 +69,7 @@ def _arguments(name: str, each: argparse.ArgumentParser) -> None:
         each.add_argument("--hosts", type=int, default=50, help="default: 50")
         each.add_argument("--hours", type=float, default=1.0, help="of virtual time (default: 1)")
         each.add_argument("--seed", type=int, default=1, help="of the work and the failures (default: 1)")
+        each.add_argument("--servers", type=int, default=1000, help="asked for at most (default: 1000)")
     if name == "keys":
         each.add_argument("action", choices=["rotate"])
         each.add_argument("which", nargs="?", choices=["all", "tokens", "credentials"], default="all")

@@ -151,6 +151,19 @@ def _network(known: Mapping[str, str]) -> dict[str, Any]:
         "PUT /v2.0/subnetpools/{subnetpool_id}/onboard_network_subnets": {"network_id": network},
         "POST /v2.0/agents/{l3_agent_id}/l3-routers": {"router_id": known["router_id"]},
         "POST /v2.0/local_ips": {"local_ip": {"network_id": network}},
+        "POST /v2.0/routers/{router_id}/conntrack_helpers": {
+            "conntrack_helper": {"protocol": "tcp", "port": 21, "helper": "ftp"}},
+        "POST /v2.0/ndp_proxies": {"ndp_proxy": {
+            "router_id": known["ndp_router_id"], "port_id": known["ndp_port_id"]}},
+        "POST /v2.0/ports/{port_id}/bindings": {"binding": {"host": "another"}},
+        "POST /v2.0/security-groups-default-statefulness": {
+            "security_groups_default_statefulness": {"project_id": known["project_id"], "stateful": True}},
+        "PUT /v2.0/security-groups-default-statefulness/{statefulness_id}": {
+            "security_groups_default_statefulness": {"stateful": False}},
+        "POST /v2.0/network_segment_ranges": {"network_segment_range": {
+            "network_type": "vlan", "physical_network": "public", "minimum": 1, "maximum": 9}},
+        "POST /v2.0/network-segment-ranges": {"network_segment_range": {
+            "network_type": "vlan", "physical_network": "public", "minimum": 11, "maximum": 19}},
         "POST /v2.0/local_ips/{local_ip_id}/port_associations": {
             "port_association": {"fixed_port_id": known["port_id"]}},
         "POST /v2.0/log/logs": {"log": {"resource_type": "security_group"}},

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from pileus.compute.config import SchedulerConfig, WeigherName
+from pileus.compute.drivers.hardware import HostCell, Pages
 from pileus.compute.model.hosts import Facts
 from pileus.compute.scheduler import questions
 from pileus.compute.scheduler.choice import judge, select
@@ -13,13 +14,17 @@ from pileus.compute.scheduler.columns import Columns, HostState
 from pileus.compute.scheduler.filters import FILTERS
 from pileus.compute.scheduler.specs import matches
 from pileus.compute.scheduler.weighers import WEIGHERS
-from pileus.compute.scheduler.wishes import GroupWish, Wish
+from pileus.compute.scheduler.wishes import GroupWish, NodeWish, Wish
 from pileus.kit.config import load
 
 FACTS = Facts(hostname="n", hypervisor_type="QEMU", hypervisor_version="7.2.1", vcpus=8, memory_mb=8192, disk_gb=100,
               cpu={"arch": "x86_64", "features": ["aes", "vmx"]})
 PLAIN = HostState(name="n1", provider_id="p1", zone="nova", enabled=True, up=True, address="192.0.2.1", facts=FACTS,
                   free={"VCPU": 8.0, "MEMORY_MB": 8192.0, "DISK_GB": 100.0})
+CELLS = msgspec.structs.replace(FACTS, cells=(
+    HostCell(number=0, cpus=4, memory_mb=4096),
+    HostCell(number=1, cpus=2, dedicated=2, dedicated_free=2, memory_mb=4096,
+             pages=(Pages(size_kb=2048, total=200, free=100),))))
 WISH = Wish(resources={"VCPU": 1, "MEMORY_MB": 512}, flavor="small", project_id="demo", image_id="i1")
 
 
@@ -76,6 +81,15 @@ CAUSES = [
     ("NumInstancesFilter", {"servers": 3}, {"most_servers": 3}, "n1 has 3 servers, and at most 3 may be there"),
     ("NumInstancesFilter", {"servers": 3, **of_aggregate(max_instances_per_host="2")}, {}, "at most 2 may be there"),
     ("IoOpsFilter", {"io_ops": 8}, {"most_io_ops": 8}, "makes, moves or saves 8 servers"),
+    ("PciPassthroughFilter", {"free": PLAIN.free | {"CUSTOM_PCI_GPU": 1.0}},
+     {"resources": WISH.resources | {"CUSTOM_PCI_GPU": 2}}, "2 devices gpu (at most 1 free)"),
+    ("NUMATopologyFilter", {}, {"nodes": (NodeWish(shared=1, memory_mb=512),)}, "(n1: none)"),
+    ("NUMATopologyFilter", {"facts": CELLS}, {"nodes": (NodeWish(shared=1, memory_mb=4097),)}, "1 processors, 4097"),
+    ("NUMATopologyFilter", {"facts": CELLS}, {"nodes": (NodeWish(shared=5, memory_mb=1),)}, "4 processors, 0 free of"),
+    ("NUMATopologyFilter", {"facts": CELLS}, {"nodes": (NodeWish(dedicated=3, memory_mb=1),)}, "and 3 of their own"),
+    ("NUMATopologyFilter", {"facts": CELLS}, {"nodes": (NodeWish(memory_mb=1, dedicated=1),) * 2}, "2 free of 2"),
+    ("NUMATopologyFilter", {"facts": CELLS}, {"nodes": (NodeWish(memory_mb=202, page_kb=2048),)}, "100 free pages"),
+    ("NUMATopologyFilter", {"facts": CELLS}, {"nodes": (NodeWish(memory_mb=1, page_kb=1 << 20),)}, "1048576 KiB"),
     ("ResourceFilter", {"free": {"VCPU": 8.0, "MEMORY_MB": 500.0}}, {}, "12 more MiB of memory (has 500 of 512)"),
     ("PlacementFilter", {"offered": False}, {"required": ("CUSTOM_GOLD",), "forbidden": ("CUSTOM_OLD",)},
      "not the traits asked for: CUSTOM_GOLD, no CUSTOM_OLD"),
@@ -108,6 +122,8 @@ def test_every_filter_has_been_the_cause():
     ({}, {"extra_specs": {"capabilities:cpu_info:features": "<all-in> aes vmx", "hw:cpu_policy": "shared"}}),
     ({}, {"properties": {"architecture": "i686", "hypervisor_type": "kvm", "vm_mode": "hvm",
                          "img_hv_requested_version": ">=7.0,<8"}}),
+    ({"facts": CELLS}, {"nodes": (NodeWish(memory_mb=1, shared=4), NodeWish(memory_mb=200, page_kb=-1, dedicated=2))}),
+    ({"free": PLAIN.free | {"CUSTOM_PCI_GPU": 2.0}}, {"resources": {"CUSTOM_PCI_GPU": 2}}),
     ({"facts": Facts()}, {"properties": {"hw_architecture": "aarch64"}}),
     ({}, {"near": "192.0.2.7/28"}), ({"servers": 3}, {"most_servers": 4}),
     ({"servers": 9, **of_aggregate(max_instances_per_host="10")}, {"most_servers": 3}),
@@ -150,6 +166,7 @@ def test_the_nearest_miss_is_named():
     ({}, {"free": {"VCPU": 8.0, "MEMORY_MB": 8192.0, "DISK_GB": 10.0}}, {}),
     ({}, {"io_ops": 1}, {}), ({}, {"servers": 4}, {}), ({}, {"failed_builds": 1}, {}),
     ({}, {"facts": Facts(hypervisor_version="7.2.0")}, {}),
+    ({}, {"free": PLAIN.free | {"CUSTOM_PCI_GPU": 1.0}}, {}),
     ({}, {}, group("soft-anti-affinity", worse=1)), ({}, {}, group("soft-affinity", better=2, worse=1)),
     ({"free": {"VCPU": 1.0, "MEMORY_MB": 512.0}, "servers": 9, "io_ops": 9}, {}, group("soft-affinity", better=1)),
     ({"free": {"VCPU": 1.0, "MEMORY_MB": 512.0}}, {"failed_builds": 2}, group("soft-affinity", worse=1)),

@@ -61,8 +61,9 @@ def test_the_rest_of_the_machine() -> None:
                  {"hw:tpm_version": "2.0", "hw:watchdog_action": "pause", "hw_video:ram_max_mb": "64"})
     assert found == Hardware(uefi=True, secure_boot=True, watchdog="reset", rescue_cdrom=True, agent=True, quiesce=True,
                              video_memory_mb=16, tablet="virtio", tpm="tpm-tis")
-    assert made({}, {"hw:mem_encryption": "true", "pci_passthrough:alias": "gpu:1"}).impossible == (
-        "pci_passthrough:alias=gpu:1", "hw:mem_encryption=true")
+    assert made({}, {"hw:mem_encryption": "true", "hw:pmem": "big"}).impossible == (
+        "hw:pmem=big", "hw:mem_encryption=true")
+    assert made({}, {"pci_passthrough:alias": "gpu:1, card:2,gpu:1"}).devices == {"gpu": 2, "card": 2}
     assert wants_config_drive({"img_config_drive": "mandatory"})
     assert not wants_config_drive({"img_config_drive": "optional"})
 

@@ -12,7 +12,7 @@ from pileus.processes.simulation import Plan
 
 @pytest.mark.whole_cloud
 def test_what_must_hold_does():
-    report = simulated(Plan(hosts=10, hours=0.5, seed=3))
+    report = simulated(Plan(hosts=50, hours=1, seed=3, servers=40, signs=2000))
     assert report.broken == []
     happened = ("servers booted", "delete, taken", "hosts died", "hypervisors spoiled", "conductor ended", "audits")
     assert all(report.counts[name] for name in happened), report.counts

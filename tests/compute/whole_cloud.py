@@ -32,6 +32,7 @@ from pileus.kit.bus import Handlers, MemoryBus
 from pileus.network.agent.fake_host import FakeHost
 from pileus.network.agent.handlers import Agent as NetworkAgent
 from pileus.network.config import NetworkConfig
+from pileus.network.guarantees import Guarantees
 from pileus.network.model.networks import networks
 from pileus.network.model.ports import ACTIVE, ports
 from pileus.placement.model.tables import allocations
@@ -94,6 +95,15 @@ class WholeCloud:
         path.write_bytes(bytes(512))
         await self.services.client(ImageClient, "/image", "image").ensure_image("small", path)
 
+    async def guarantee(self, has: Guarantees) -> None:
+        """The host says what it has for ports that are promised anything, and placement is told."""
+        self.network_agent.has = has
+        await self.network_agent.say_hello()
+        give_up = time.monotonic() + SETTLE_SECONDS
+        while self.network.published.get(HOST) != has:
+            assert time.monotonic() < give_up, "placement is not told"
+            await asyncio.sleep(0.005)
+
     async def sign_of_life(self, boot_id: str = "1") -> None:
         """Of the host; another boot means that it was restarted."""
         await conductor.host_seen(self.compute, HostSeen(
@@ -106,8 +116,9 @@ class WholeCloud:
         await self.services.bus.listen(VOLUME_NODE, volume_handlers, self.volumes, host=self.volumes.host)
         topic = self.network.service.topic
         await self.services.bus.listen(topic, self.network.service.handlers, self.network)
-        agent = NetworkAgent(HOST, "192.0.2.1", FakeHost(HOST), self.services.bus)
-        self._tasks = [asyncio.create_task(each) for each in (self.network.reconcilers.run(), agent.run())]
+        self.network_agent = NetworkAgent(HOST, "192.0.2.1", FakeHost(HOST), self.services.bus)
+        self._tasks = [asyncio.create_task(each) for each in (
+            self.network.reconcilers.run(), self.network_agent.run())]
         await back_end_seen(self.services.volume, BackEndSeen(      # a cloud may be older than back ends stay silent
             host=self.volumes.host, zone=self.volumes.zone, facts=await self.volumes.driver.facts()))
 

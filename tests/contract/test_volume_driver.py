@@ -16,14 +16,30 @@ from pileus.volume.drivers.base import Export, ExportOptions, Key, Origin, Volum
 from pileus.volume.drivers.daemon import Daemon
 from pileus.volume.drivers.fake import FakeDriver
 from pileus.volume.drivers.file import FileDriver
+from pileus.volume.drivers.nfs import NfsDriver, Share
 
 GIB, BLOCK = 1 << 30, 1 << 16
 FIRST, SECOND = b"a" * BLOCK, b"b" * BLOCK
 
 
-@pytest.fixture(params=[FakeDriver, FileDriver], ids=["fake", "file"])
+# Another process of the tests has a share, mounted where only it sees that: test_nfs_driver.py.
+KINDS = os.environ.get("PILEUS_TEST_VOLUME_DRIVERS", "fake,file").split(",")
+
+
+def make(kind, name, folder):
+    """A driver of that kind; all in a folder are back ends of one node."""
+    if kind == "nfs":
+        share = folder / f"share-of-{name}"
+        share.mkdir(exist_ok=True)
+        return NfsDriver(name, folder / name, Share(source=str(share), command=("mount", "--bind")),
+                         folder / "run" / name, sockets=folder / "sockets")
+    return {"fake": FakeDriver, "file": FileDriver}[kind](name, folder / name, sockets=folder / "sockets")
+
+
+@pytest.fixture(params=KINDS)
 async def driver(request, tmp_path):
-    made = request.param("here", tmp_path / "volumes")
+    made = make(request.param, "here", tmp_path)
+    assert (await made.facts()).total_gb > 0
     yield made
     for held in await made.held():
         await made.remove(held.id)
@@ -31,7 +47,7 @@ async def driver(request, tmp_path):
 
 def afresh(driver):
     """As a later process of ours finds it."""
-    return type(driver)(driver.name, driver.folder)
+    return make(driver.kind, driver.name, driver.folder.parent)
 
 
 async def content(driver, volume_id, snapshot_id=None):
@@ -180,7 +196,7 @@ class Nbd:
 
 @pytest.fixture
 async def file_driver(tmp_path):
-    made = FileDriver("here", tmp_path / "volumes")
+    made = make("file", "here", tmp_path)
     yield made
     for held in await made.held():
         await made.remove(held.id)

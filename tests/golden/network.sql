@@ -62,6 +62,25 @@ CREATE INDEX auto_allocated_topology_network_id_ix ON auto_allocated_topology (n
 
 CREATE INDEX auto_allocated_topology_router_id_ix ON auto_allocated_topology (router_id);
 
+CREATE TABLE conntrack_helper (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    router_id VARCHAR(36) NOT NULL,
+    protocol VARCHAR(8) NOT NULL,
+    port INTEGER NOT NULL,
+    helper VARCHAR(16) NOT NULL,
+    CONSTRAINT conntrack_helper_pk PRIMARY KEY (id),
+    CONSTRAINT conntrack_helper_router_id_fk FOREIGN KEY(router_id) REFERENCES router (id) ON DELETE CASCADE,
+    CONSTRAINT conntrack_helper_router_id_protocol_port_uq UNIQUE (router_id, protocol, port)
+);
+
+CREATE INDEX conntrack_helper_by_project ON conntrack_helper (project_id, id);
+
 CREATE TABLE default_security_group_rule (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,
@@ -87,6 +106,21 @@ CREATE TABLE default_security_group_rule (
 );
 
 CREATE INDEX default_security_group_rule_by_project ON default_security_group_rule (project_id, id);
+
+CREATE TABLE default_statefulness (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    stateful BOOLEAN NOT NULL,
+    CONSTRAINT default_statefulness_pk PRIMARY KEY (id),
+    CONSTRAINT default_statefulness_project_id_uq UNIQUE (project_id)
+);
+
+CREATE INDEX default_statefulness_by_project ON default_statefulness (project_id, id);
 
 CREATE TABLE dhcp_exclusion (
     network_id VARCHAR(36) NOT NULL,
@@ -266,6 +300,27 @@ CREATE INDEX metering_label_rule_by_project ON metering_label_rule (project_id, 
 
 CREATE INDEX metering_label_rule_metering_label_id_ix ON metering_label_rule (metering_label_id);
 
+CREATE TABLE ndp_proxy (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    router_id VARCHAR(36) NOT NULL,
+    port_id VARCHAR(36) NOT NULL,
+    ip_address VARCHAR(45) NOT NULL,
+    CONSTRAINT ndp_proxy_pk PRIMARY KEY (id),
+    CONSTRAINT ndp_proxy_router_id_fk FOREIGN KEY(router_id) REFERENCES router (id),
+    CONSTRAINT ndp_proxy_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id) ON DELETE CASCADE,
+    CONSTRAINT ndp_proxy_router_id_ip_address_uq UNIQUE (router_id, ip_address)
+);
+
+CREATE INDEX ndp_proxy_by_project ON ndp_proxy (project_id, id);
+
+CREATE INDEX ndp_proxy_port_id_ix ON ndp_proxy (port_id);
+
 CREATE TABLE network (
     id VARCHAR(36) NOT NULL,
     project_id VARCHAR(64) NOT NULL,
@@ -292,6 +347,25 @@ CREATE TABLE network (
 CREATE INDEX network_by_project ON network (project_id, id);
 
 CREATE INDEX network_qos_policy_id_ix ON network (qos_policy_id);
+
+CREATE TABLE network_segment_range (
+    id VARCHAR(36) NOT NULL,
+    project_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    description VARCHAR(255) NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    generation INTEGER NOT NULL,
+    shared BOOLEAN NOT NULL,
+    is_default BOOLEAN NOT NULL,
+    network_type VARCHAR(16) NOT NULL,
+    physical_network VARCHAR(64),
+    minimum INTEGER NOT NULL,
+    maximum INTEGER NOT NULL,
+    CONSTRAINT network_segment_range_pk PRIMARY KEY (id)
+);
+
+CREATE INDEX network_segment_range_by_project ON network_segment_range (project_id, id);
 
 CREATE TABLE port (
     id VARCHAR(36) NOT NULL,
@@ -329,6 +403,17 @@ CREATE INDEX port_device_id_ix ON port (device_id);
 CREATE INDEX port_host_ix ON port (host);
 
 CREATE INDEX port_qos_policy_id_ix ON port (qos_policy_id);
+
+CREATE TABLE port_binding (
+    port_id VARCHAR(36) NOT NULL,
+    host VARCHAR(255) NOT NULL,
+    vnic_type VARCHAR(64) NOT NULL,
+    vif_type VARCHAR(64) NOT NULL,
+    vif_details TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    CONSTRAINT port_binding_pk PRIMARY KEY (port_id, host),
+    CONSTRAINT port_binding_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id) ON DELETE CASCADE
+);
 
 CREATE TABLE port_forwarding (
     id VARCHAR(36) NOT NULL,
@@ -448,7 +533,7 @@ CREATE TABLE router (
     gateway_port_id VARCHAR(36),
     gateway_network_id VARCHAR(36),
     routes TEXT NOT NULL,
-    host VARCHAR(255), qos_policy_id VARCHAR(36) CONSTRAINT router_qos_policy_id_fk REFERENCES qos_policy (id),
+    host VARCHAR(255), qos_policy_id VARCHAR(36) CONSTRAINT router_qos_policy_id_fk REFERENCES qos_policy (id), enable_ndp_proxy BOOLEAN,
     CONSTRAINT router_pk PRIMARY KEY (id),
     CONSTRAINT router_gateway_network_id_fk FOREIGN KEY(gateway_network_id) REFERENCES network (id),
     CONSTRAINT router_gateway_port_id_fk FOREIGN KEY(gateway_port_id) REFERENCES port (id)

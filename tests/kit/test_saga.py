@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.kit import context, db, saga_history
-from pileus.kit.saga import Abort, Onward, Phase, Saga, sagas, step
+from pileus.kit.saga import Abort, Onward, Phase, Saga, Wait, sagas, step
 from pileus.kit.saga import saga as register
 from pileus.kit.saga_engine import Engine
 from pileus.kit.saga_testing import prove
@@ -81,6 +81,81 @@ async def test_a_second_saga_of_a_subject_is_refused(world):
     await start(world, PackBox(box_id="b1"))
     with pytest.raises(db.Taken):
         await start(world, BurnBox(box_id="b1"))
+
+
+@register("toys.note")
+class Note(Saga, kw_only=True):
+    """Something small that is done to a box, one after the other."""
+
+    box_id: str
+    text: str
+
+    @step
+    async def accept(self, turn):
+        if turn.services.tape is False:
+            raise Wait(1000.0)
+
+    @accept.undo
+    async def strike(self, turn):
+        turn.services.filled["struck"] = (*turn.services.filled.get("struck", ()), self.text)
+
+    @step
+    async def write(self, turn):
+        turn.services.filled["notes"] = (*turn.services.filled.get("notes", ()), self.text)
+
+
+
+async def line_up(world, state):
+    async with world.db.write() as tx:
+        return await world.sagas.line_up(tx, state, state.box_id, ["toys.note"])
+
+
+async def test_what_lines_up_has_its_turn(world):
+    await add_box(world)
+    world.tape = False
+    for text in ("one", "two", "three"):
+        await line_up(world, Note(box_id="b1", text=text))
+    await world.sagas.drain()
+    world.tape = True
+    async with world.db.write() as tx:
+        await world.sagas.poke(tx, "b1")
+    await world.sagas.drain()
+    assert world.filled == {"notes": ("one", "two", "three")}
+
+
+async def test_nothing_lines_up_behind_another_kind_or_what_is_to_go(world):
+    await add_box(world)
+    world.tape = False
+    await line_up(world, PackBox(box_id="b1"))
+    with pytest.raises(db.Taken):
+        await line_up(world, Note(box_id="b1", text="one"))
+    await start(world, BurnBox(box_id="b1"), supersede=True)
+    await world.sagas.drain()
+    await add_box(world)
+    await line_up(world, Note(box_id="b1", text="one"))
+    await line_up(world, PackBox(box_id="b1"))                                    # anything waits behind notes
+    with pytest.raises(db.Taken):
+        await line_up(world, Note(box_id="b1", text="two"))
+    await world.sagas.drain()
+    await start(world, BurnBox(box_id="b1"), supersede=True)
+    with pytest.raises(db.Taken):
+        await line_up(world, Note(box_id="b1", text="three"))
+    await world.sagas.drain()
+    assert world.filled == {"struck": ("one",)}
+
+
+async def test_what_waits_is_undone_before_it_began_when_all_is_superseded(world):
+    await add_box(world)
+    world.tape = False
+    for text in ("one", "two", "three"):
+        await line_up(world, Note(box_id="b1", text=text))
+    await world.sagas.drain()
+    await start(world, BurnBox(box_id="b1"), supersede=True)
+    await world.sagas.drain()
+    assert world.filled == {"struck": ("one", "two", "three")}
+    async with world.db.read() as reader:
+        found = await reader.execute(sa.select(sagas.c.name, sagas.c.phase).order_by(sagas.c.created_at))
+        assert [tuple(row) for row in found] == [("toys.note", "undone")] * 3 + [("toys.burn_box", "done")]
 
 
 async def test_superseding_interrupts_a_long_step(world):

@@ -17,6 +17,7 @@ from pileus.network.engine.fake import FakeEngine
 from pileus.network.runtime import Network
 
 ROLES = {"admin": ("admin", "member", "reader"), "member": ("member", "reader"), "reader": ("reader",),
+         "manager": ("manager", "member", "reader"),
          "service": ("service",)}
 
 

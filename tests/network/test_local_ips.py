@@ -22,7 +22,7 @@ async def test_local_ips_of_ports_and_of_networks(world):
     ip = port["fixed_ips"][0]["ip_address"]
     of_port = await post(world.http, URL, "local_ip", name="l", network_id=network["id"], local_port_id=port["id"])
     assert (of_port["local_ip_address"], of_port["network_id"], of_port["ip_mode"]) == (ip, network["id"], "translate")
-    assert await post(world.http, URL, "local_ip", 400) == "LocalPortAndNetworkMissing"
+    assert await post(world.http, URL, "local_ip", 400) == "LocalIPPortOrNetworkRequired"
     assert await post(world.http, URL, "local_ip", 404, network_id=MISSING) == "NetworkNotFound"
     assert await post(world.other, URL, "local_ip", 404, local_port_id=port["id"]) == "PortNotFound"
     assert await post(world.http, URL, "local_ip", 400, local_port_id=port["id"], local_ip_address="9.9.9.9") == (
@@ -55,11 +55,11 @@ async def test_ports_stand_for_local_ips_on_their_hosts(world):
         told = await post(world.http, path, "port_association", fixed_port_id=port["id"])
         assert told["fixed_ip"] == port["fixed_ips"][0]["ip_address"] and told["host"] in ("one", "two")
     assert await post(world.http, path, "port_association", 409, fixed_port_id=ports[0]["id"]) == (
-        "LocalIPAssociationAlreadyExists")
+        "Conflict")
     other, _ = await plain(world, "10.2.0.0/24")
     stranger = await world.http.make("port", network_id=other["id"])
     assert await post(world.http, path, "port_association", 400, fixed_port_id=stranger["id"]) == (
-        "LocalIPNetworkMismatch")
+        "InvalidInput")
     assert (await world.http.delete(f"{URL}/{made['id']}")).status_code == 409
     async with world.db.read() as reader:
         slices = render(await read_records(reader, await hosts.every(reader)))

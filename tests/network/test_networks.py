@@ -336,7 +336,7 @@ async def test_provider_networks(world):
     assert network["mtu"] == 1500 and network["provider:segmentation_id"] is None
     assert (await world.admin.make("network", 409, **flat))["type"] == "VlanIdInUse"
     await world.admin.make("network", 400, **flat | {"provider:physical_network": "nowhere"})
-    await world.admin.make("network", 400, **{"provider:network_type": "vlan"})
+    await world.admin.make("network", 400, **{"provider:network_type": "gre"})
     await world.http.make("network", 403, **flat)
     numbered = await world.admin.make("network", **{"provider:network_type": "vxlan", "provider:segmentation_id": 77})
     assert numbered["provider:segmentation_id"] == 77

@@ -89,7 +89,39 @@ async def test_who_obeys(world):
     floating = await world.http.make("floatingip", floating_network_id=public["id"], qos_policy_id=own["id"])
     assert floating["qos_policy_id"] == own["id"]
     bare = await world.http.change("floatingip", floating, qos_policy_id=None)
-    assert bare["qos_policy_id"] is None
+    assert bare["qos_policy_id"] is None and bare["qos_network_policy_id"] is None
+
+
+async def test_floating_ips_obey_their_network_s_policy(world):
+    """Unless they have one of their own."""
+    of_network, own = await policy(world, name="n"), await policy(world, name="o", shared=True)
+    for each, kbps in ((of_network, 1000), (own, 2000)):
+        await rule(world, each, "bandwidth_limit", max_kbps=kbps)
+    public = await outside(world)
+    await world.admin.change("network", public, qos_policy_id=of_network["id"])
+    network, subnet = await plain(world)
+    router = await world.http.make("router", external_gateway_info={"network_id": public["id"]})
+    await world.http.put(f"/v2.0/routers/{router['id']}/add_router_interface", json={"subnet_id": subnet["id"]})
+    port = await world.http.make("port", network_id=network["id"])
+    floating = await world.http.make("floatingip", floating_network_id=public["id"], port_id=port["id"])
+    assert (floating["qos_policy_id"], floating["qos_network_policy_id"]) == (None, of_network["id"])
+    assert [each.qos.limits[0].most for each in (await told(world)).floating_ips] == [1000_000]
+    await world.http.change("floatingip", floating, qos_policy_id=own["id"])
+    assert [each.qos.limits[0].most for each in (await told(world)).floating_ips] == [2000_000]
+
+
+async def test_policies_that_somebody_else_gave(world):
+    """Whoever cannot see them cannot take them away."""
+    hidden, network = await policy(world, name="hidden"), await world.http.make("network")
+    port = await world.http.make("port", network_id=network["id"])
+    for kind, thing in (("network", network), ("port", port)):
+        await world.admin.change(kind, thing, qos_policy_id=hidden["id"])
+        assert (await world.http.change(kind, thing, 403, qos_policy_id=None))["type"] == (
+            "PolicyRemoveAuthorizationError")
+        await world.http.change(kind, thing, name="n")
+    await world.admin.put(f"/v2.0/qos/policies/{hidden['id']}", json={"policy": {"shared": True}})
+    for kind, thing in (("network", network), ("port", port)):
+        assert (await world.http.change(kind, thing, qos_policy_id=None))["qos_policy_id"] is None
 
 
 async def test_a_default_policy(world):
@@ -125,7 +157,8 @@ async def test_what_ports_are_promised_is_told_to_who_places_them(world):
     resources = {name: value for group in wanted["request_groups"] for name, value in group["resources"].items()}
     assert resources == {"NET_BW_EGR_KILOBIT_PER_SEC": 1500, "NET_BW_IGR_KILOBIT_PER_SEC": 1000,
                          "NET_PACKET_RATE_KILOPACKET_PER_SEC": 5}
-    assert all(group["required"] == ["CUSTOM_VNIC_TYPE_NORMAL"] for group in wanted["request_groups"])
+    assert sorted(group["required"] for group in wanted["request_groups"]) == [
+        ["CUSTOM_NETWORK_TUNNEL_PROVIDER", "CUSTOM_VNIC_TYPE_NORMAL"], ["CUSTOM_VNIC_TYPE_NORMAL"]]
     assert sorted(wanted["same_subtree"]) == sorted(group["id"] for group in wanted["request_groups"])
     assert (await world.admin.delete(path)).status_code == 204
     assert (await world.admin.get(path)).status_code == 404

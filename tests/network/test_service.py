@@ -43,6 +43,7 @@ async def test_bootstrap_twice_is_bootstrap_once(world):
     for _ in range(2):
         await bootstrap(world, admin_project="p0", demo_project="p1")
     assert sorted(n["name"] for n in await world.http.all("network")) == ["private", "public"]
+    assert [(pool["shared"], pool["is_default"]) for pool in await world.http.all("subnetpool")] == [(True, True)]
     router, = await world.http.all("router")
     assert router["external_gateway_info"]["external_fixed_ips"][0]["ip_address"].startswith("203.0.113.")
     legs = await world.http.all("port", device_id=router["id"], device_owner="network:router_interface")

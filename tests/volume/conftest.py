@@ -98,7 +98,8 @@ class World(Volumes):
                          config=VolumeConfig(driver="fake", directory=str(folder), **config), image=Pictures(),
                          compute=Listener(), secret=b"secret")
         self.folder = folder
-        self.drivers = {name: FakeDriver(name, folder / name, total_gb=1000) for name in ("one", "two")}
+        self.drivers = {name: FakeDriver(name, folder / name, sockets=folder / "sockets", total_gb=1000)
+                        for name in ("one", "two")}
         self.backups = BackupStore(folder / "backups")
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(WebApp(self, authenticate)),
                                       base_url="http://volume")

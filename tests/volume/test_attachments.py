@@ -68,7 +68,7 @@ async def test_a_second_attachment_needs_a_type_that_allows_it(world):
     for server in (SERVER, OTHER):
         await attachment(world, shared, server)
     assert await world.refused("POST", "/attachments", {"attachment": {
-        "volume_uuid": shared, "instance_uuid": SERVER}}) == 409
+        "volume_uuid": shared, "instance_uuid": SERVER}}) == 400
     assert len((await world.ok("GET", f"/attachments?volume_id={shared}"))["attachments"]) == 2
 
 

@@ -8,16 +8,19 @@ import sqlalchemy as sa
 
 from pileus.kit import db
 from pileus.kit.saga_testing import prove
+from pileus.volume.drivers.base import ExportOptions
 from pileus.volume.model import tables, types, volumes
+from pileus.volume.model.attachments import Attachment
 from pileus.volume.model.backups import Backup
 from pileus.volume.model.groups import Group, GroupSnapshot
 from pileus.volume.model.snapshots import Snapshot
 from pileus.volume.model.volumes import Volume
 from pileus.volume.sagas.backups import CreateBackup, DeleteBackup, Restore
-from pileus.volume.sagas.change_volume import ExtendVolume, Manage, Move, Reimage, Revert, Upload
+from pileus.volume.sagas.change_volume import ExtendVolume, Manage, Reimage, Revert, Upload
 from pileus.volume.sagas.create_volume import CreateVolume, Source
 from pileus.volume.sagas.delete_volume import DeleteVolume
 from pileus.volume.sagas.groups import CreateGroup, CreateGroupSnapshot, DeleteGroup, DeleteGroupSnapshot
+from pileus.volume.sagas.move_volume import Move
 from pileus.volume.sagas.snapshots import CreateSnapshot, DeleteSnapshot
 
 IMAGE = "22222222-0000-4000-8000-000000000001"
@@ -141,19 +144,37 @@ async def test_reimage(make):
                 rows_of_volumes, {"volume": [volume_row("error", host="node@one#one")]})
 
 
-async def test_move_to_another_back_end(make):
-    async def kinds(world, tx, type_id):
-        await db.add(tx, tables.types, types.VolumeType(id="t", name="on-two", created_at=1.0,
-                                                        extra_specs={"volume_backend_name": "two"}))
+async def with_kinds(world, tx, type_id):
+    await db.add(tx, tables.types, types.VolumeType(id="t", name="on-two", created_at=1.0,
+                                                    extra_specs={"volume_backend_name": "two"}))
 
+
+async def test_move_to_another_back_end(make):
     async def places(world):
         found = await facts(world)
         for held in found["held"].values():
             for volume in held.values():
                 volume["export"] = None
         return {"volume": found["rows"]["volume"], "held": found["held"]}
-    await prove(make("retyping", "node@one#one", kinds), Move(volume_id="v", type_id="t", status="available"), places,
-                {"volume": [volume_row("available", host="node@one#one")]})
+    await prove(make("retyping", "node@one#one", with_kinds), Move(volume_id="v", type_id="t", status="available"),
+                places, {"volume": [volume_row("available", host="node@one#one")]})
+
+
+async def test_move_while_it_is_attached(make):
+    """Where it is served from, and that the socket stays what it was, is part of the facts."""
+    async def attached(world, tx, type_id):
+        await with_kinds(world, tx, type_id)
+        await world.drivers["one"].ensure("v", 1)
+        export = await world.drivers["one"].export("v", ExportOptions())
+        await db.add(tx, tables.attachments, Attachment(
+            id="a", volume_id="v", project_id="p1", created_at=1.0, server_id="s", status="attached", exclusive="v",
+            connector={"host": "h"}, connection={"data": {"socket": export.socket}}))
+
+    async def places(world):
+        found = await facts(world)
+        return {"volume": found["rows"]["volume"], "held": found["held"]}
+    await prove(make("retyping", "node@one#one", attached), Move(volume_id="v", type_id="t", status="in-use"),
+                places, {"volume": [volume_row("in-use", host="node@one#one")]})
 
 
 async def test_manage(make):

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 
 import msgspec
 
@@ -208,6 +209,12 @@ def status(given: argparse.Namespace) -> int:
     return 0 if process else 3
 
 
+def mounted_below(folder: Path) -> list[str]:
+    """Where other file systems are mounted in the folder, such as shares for volumes."""
+    places = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [place for place in places if place.startswith(f"{folder.resolve()}/")]
+
+
 def destroy(given: argparse.Namespace) -> int:
     state = state_of(given)
     if not state.folder.is_dir():
@@ -223,6 +230,8 @@ def destroy(given: argparse.Namespace) -> int:
             return 1
     stop(state)
     end_build(state)
+    if below := mounted_below(state.folder):
+        raise Trouble(f"{below[0]} is a file system of its own, maybe shared with others; unmount it first")
     shutil.rmtree(state.folder)
     print(f"{state.folder} is gone, and the cloud with it.")
     return 0

@@ -26,7 +26,7 @@ def simulate(given: argparse.Namespace) -> int:
     """0: everything held; 1: something did not."""
     logging.disable(logging.ERROR)
     began, spent = time.monotonic(), time.process_time()
-    report = simulated(Plan(hosts=given.hosts, hours=given.hours, seed=given.seed))
+    report = simulated(Plan(hosts=given.hosts, hours=given.hours, seed=given.seed, servers=given.servers))
     took, spent = time.monotonic() - began, time.process_time() - spent
     print("\n".join(report.lines()))
     print(f"{given.hosts} hosts, {given.hours:g} hours in {took:.1f} s ({spent:.1f} s of processor time): "

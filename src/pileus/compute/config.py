@@ -40,6 +40,10 @@ class GuestsConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         )] = ""
     dedicated_cpus: Annotated[str, doc(
         "Processors of each host for guests that want their own (hw:cpu_policy=dedicated), as in 2-7,^4.")] = ""
+    pci_devices: Annotated[dict[str, list[str]], doc(
+        "Devices of hosts that guests get for themselves (pci_passthrough:alias), by alias: addresses, as in "
+        "0000:81:00.0,\nor kinds, as in 10de:1eb8 (vendor and product). They have to be bound to vfio-pci.",
+        )] = msgspec.field(default_factory=dict)
     libvirt_uri: Annotated[str, doc(
         "Where the libvirt driver finds libvirt, as in qemu:///system; each host has one of its own if empty.")] = ""
     vendor_data: Annotated[str, doc(
@@ -49,14 +53,15 @@ class GuestsConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         )] = msgspec.field(default_factory=dict)
 
 
-WeigherName = Literal["ram", "cpu", "disk", "io_ops", "num_instances", "hypervisor_version", "group", "failed_builds"]
+WeigherName = Literal["ram", "cpu", "disk", "io_ops", "num_instances", "hypervisor_version", "pci", "group",
+                      "failed_builds"]
 
 
 class SchedulerConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     weights: Annotated[dict[WeigherName, float], doc(
         "How much each weigher counts, where that is not the default: ram 1, cpu 1, disk 1, io_ops -1, num_instances "
-        "-0.1,\nhypervisor_version 1, group 10 (soft policies of server groups), failed_builds -1000. Below 0: the "
-        "less the better.")] = {}
+        "-0.1,\nhypervisor_version 1, pci 1, group 10 (soft policies of server groups), failed_builds -1000.\n"
+        "Below 0: the less the better.")] = {}
     max_attempts: Annotated[int, msgspec.Meta(ge=1), doc(
         "Hosts on which a boot is tried at most: where one refuses, the next best is asked.")] = 3
     max_servers_per_host: Annotated[int, msgspec.Meta(ge=0), doc(

@@ -179,6 +179,20 @@ class NetworkAmbiguous(Conflict):
     message = "Multiple possible networks found, use a Network ID to be more specific."
 
 
+class PolicyOfNetwork(BadRequest):
+    message = ("Instance {server_id} cannot be given a new port on network {network_id}, whose policy promises "
+               "bandwidth or packets: make a port there, and name that.")
+
+
+class PromisedPorts(BadRequest):
+    message = "The port's resource request (what its QoS policy promises it) is not supported until microversion 2.72."
+
+
+class UnfitInterface(BadRequest):
+    message = ("Failed to allocate additional resources to instance {server_id} on host {host}, which cannot guarantee "
+               "{wanted}.")
+
+
 class BadNetwork(BadRequest):
     message = "Network {network_id} could not be found."
 

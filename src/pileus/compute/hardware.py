@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from pileus.compute import extra_specs
 from pileus.compute.api.values import TRUE
+from pileus.compute.asked_resources import devices_of
 from pileus.compute.drivers.hardware import CpuShare, Hardware, Limit, NetworkLimit
 from pileus.compute.guest_topology import BadHardware, numa_nodes, page_size, pinned_cpus, topology_of
 
@@ -33,8 +34,8 @@ WORDS = {
 }
 NUMBERS = (*(f"hw_cpu_{most}{part}" for most in ("", "max_") for part in ("sockets", "cores", "threads")),
            "hw_numa_nodes", "hw_serial_port_count", "hw_video_ram", "hw_maxphysaddr_bits")
-OURS = re.compile(r"(hw|quota|os|hw_rng|hw_video):")
-IMPOSSIBLE = ("pci_passthrough:alias", "accel:device_profile", "hw:pmem", "hw:mem_encryption", "hw:cpu_realtime")
+OURS = re.compile(r"(hw|quota|os|hw_rng|hw_video|pci_passthrough):")
+IMPOSSIBLE = ("accel:device_profile", "hw:pmem", "hw:mem_encryption", "hw:cpu_realtime")
 COMMON_SCSI = {"auto": "virtio-scsi"}
 
 
@@ -109,7 +110,7 @@ def hardware_of(image: Words, flavor: Words, *, vcpus: int, memory_mb: int) -> H
         emulator_threads=flavor.get("hw:emulator_threads_policy", ""),
         pmu=None if not pmu else asked.switch(pmu), hide_hypervisor=_hidden(asked), physical_bits=_bits(asked),
         cpu_share=_cpu_share(flavor), disk_limits=_disk_limits(flavor), inbound=inbound, outbound=outbound,
-        impossible=_impossible(asked))
+        devices=devices_of(flavor), impossible=_impossible(asked))
 
 
 def _firmware(asked: Asked) -> tuple[bool, bool]:

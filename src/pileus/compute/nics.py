@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from pileus.compute.faults import (
     BadPort,
     BadSecurityGroup,
     NetworkAmbiguous,
+    PolicyOfNetwork,
     PortInUse,
 )
 from pileus.compute.guest_data import Link, Subnet
@@ -114,6 +115,9 @@ async def _given(client: NetworkClient, port_id: str) -> NicWish:
 # -- what sagas bring about ----------------------------------------------------------------------
 
 
+Profiles = Mapping[str, dict[str, Any]]            # by port
+
+
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """`groups`: names of the security groups that the ports have."""
 
@@ -121,18 +125,24 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
 
 
-async def ensure(compute: Compute, server: Server, wishes: list[NicWish], host: str) -> Made:
-    """Ports for all the wishes, bound to `host`, with one request. Raises Refused, with nothing made."""
-    await compute.network.ensure_ports([_new_port(server, wish, host) for wish in wishes])
+async def ensure(compute: Compute, server: Server, wishes: list[NicWish], host: str,
+                 profiles: Profiles | None = None) -> Made:
+    """Ports for all the wishes, bound to `host`, with one request. Raises Refused, with nothing made; and
+    PolicyOfNetwork where ports that were made are promised what nobody claimed."""
+    wanted = [_new_port(server, wish, host, (profiles or {}).get(wish.port_id)) for wish in wishes]
+    for port in await compute.network.ensure_ports(wanted):
+        if port.resource_request is not None and port.id not in (profiles or {}):
+            raise PolicyOfNetwork(server_id=server.id, network_id=port.network_id)
     details = (await compute.network.port_details([server.id]))[server.id]
     by_id = {detail.id: detail for detail in details}
     return Made(nics=tuple(nic_of(by_id[wish.port_id], ours=not wish.given, tag=wish.tag) for wish in wishes),
                 groups=tuple(dict.fromkeys(name for each in details for name in each.security_group_names)))
 
 
-def _new_port(server: Server, wish: NicWish, host: str) -> NewPort:
+def _new_port(server: Server, wish: NicWish, host: str, profile: dict[str, Any] | None) -> NewPort:
     if wish.given:
-        return NewPort(id=wish.port_id, network_id=wish.network_id, device_id=server.id, host=host)
+        return NewPort(id=wish.port_id, network_id=wish.network_id, device_id=server.id, host=host,
+                       profile=UNSET if profile is None else profile)
     return NewPort(
         id=wish.port_id, network_id=wish.network_id, device_id=server.id, host=host, project_id=server.project_id,
         security_groups=list(wish.group_ids) or UNSET, dns_name=server.hostname.partition(".")[0],
@@ -154,10 +164,10 @@ async def remove(compute: Compute, wishes: Iterable[NicWish]) -> None:
         await _remove(compute, wish.port_id, ours=not wish.given)
 
 
-async def move(compute: Compute, server: Server, host: str) -> None:
-    """All ports of the server bound to `host`."""
+async def move(compute: Compute, server: Server, host: str, profiles: Profiles | None = None) -> None:
+    """All ports of the server bound to `host`, some with new profiles."""
     for nic in server.nics:
-        await compute.network.bind_port(nic.port_id, host, server.id)
+        await compute.network.bind_port(nic.port_id, host, server.id, profile=(profiles or {}).get(nic.port_id))
 
 
 async def leave_host(compute: Compute, server: Server) -> None:

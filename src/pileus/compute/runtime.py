@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pileus.compute.config import ComputeConfig, GuestsConfig, SchedulerConfig
+from pileus.compute.scheduler.columns import Kept
 from pileus.image.client import ImageClient
 from pileus.kit.service import Runtime
 from pileus.network.client import NetworkClient
@@ -27,4 +28,5 @@ class Compute(Runtime):
         super().__init__(*args, **more)
         self.image, self.network, self.placement, self.volume = clients
         self.config, self.guests, self.scheduler = config, guests, scheduler
+        self.kept = Kept()
         self.published: dict[str, bytes] = {}        # host id -> what placement was last told of it

@@ -112,6 +112,16 @@ def free_device(taken: Iterable[str | None], local: int) -> str:
     return free[local]
 
 
+def names(attached: list[Attachment], local: int) -> dict[str, str]:
+    """By attachment, what the guest calls each volume, or is going to: those that have no name yet have their turn in
+    the order in which they were asked for, whoever looks."""
+    found = {each.id: name for each in attached if (name := device_of(each))}
+    for each in attached:
+        if each.id not in found:
+            found[each.id] = free_device(found.values(), local)
+    return found
+
+
 def root_device(server: Server) -> str:
     """What the guest calls the disk it starts from."""
     bus = server.image.properties.get("hw_disk_bus", "virtio") if server.image else "virtio"

@@ -308,8 +308,8 @@ async def one(conn: Connection, query: sa.Select[Any], kind: type[T], **values: 
     return found[0] if found else None
 
 
-async def many(conn: Connection, query: sa.Select[Any], kind: type[T]) -> list[T]:
-    return _converted(await conn.execute(query), kind)
+async def many(conn: Connection, query: sa.Select[Any], kind: type[T], **values: Any) -> list[T]:
+    return _converted(await conn.execute(query, values or None), kind)
 
 
 def _converted(result: sa.CursorResult[Any], kind: type[T]) -> list[T]:

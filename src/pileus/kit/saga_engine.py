@@ -8,7 +8,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -78,6 +78,7 @@ class Engine:
         self._working: dict[str, _Work] = {}
         self._leases: set[str] = set()
         self.reach: Reach = nothing
+        self.idle = 1.0                                           # seconds after which it looks for work in any case
         self.wake_others: Callable[[], None] = lambda: None       # how workers in other processes hear of new work
 
     def use_clock(self, clock: Clock) -> None:
@@ -91,10 +92,11 @@ class Engine:
         """Queue a saga inside the caller's transaction: the row it serves and the saga commit together.
 
         One saga per subject runs at a time. With `supersede` the running one is asked to unwind and this one waits
-        for it (asking again for what is already running joins it); without, a second saga raises `db.Taken`.
+        for it (asking again for what is already running joins it), and what waits is undone before it has begun;
+        without, a second saga raises `db.Taken`.
         `spans` are steps of the API call that led here: (name, began, ended) in seconds since the epoch.
         """
-        saga_id, blocked = str(uuid.uuid4()), False
+        blocked = False
         if supersede:
             running = (await tx.execute(sa.select(sagas.c.id, sagas.c.name).where(
                 sagas.c.active_subject == subject).with_for_update())).first()
@@ -108,8 +110,28 @@ class Engine:
                 blocked = await db.update(tx, sagas.update().where(
                     sagas.c.id == running.id, sagas.c.active_subject == subject,
                 ).values(unwind_asked=True, wake_at=0.0)) == 1
+                await tx.execute(sagas.update().where(
+                    sagas.c.subject == subject, sagas.c.phase == Phase.QUEUED).values(unwind_asked=True))
                 tx.on_commit(lambda: self._interrupt(subject))
-        now, request_id = self._time(), context.request_id.get()
+        return await self._add(tx, state, subject, blocked=blocked, parent=parent, spans=spans)
+
+    async def line_up(self, tx: Connection, state: Saga, subject: str, behind: Collection[str],
+                      spans: Iterable[tuple[str, float, float]] = ()) -> str:
+        """As `start`, but a saga of one of the kinds `behind` is waited for: each has its turn, in the order they were
+        asked for. Raises `db.Taken` where another kind runs or waits, or one is asked to unwind."""
+        # The lock on the row of the one that runs keeps it from ending before this one is there to be released.
+        running = (await tx.execute(sa.select(sagas.c.id, sagas.c.name, sagas.c.unwind_asked).where(
+            sagas.c.active_subject == subject).with_for_update())).first()
+        if running is not None:
+            others = (await tx.execute(sa.select(sagas.c.name, sagas.c.unwind_asked).where(
+                sagas.c.subject == subject, sagas.c.phase == Phase.QUEUED))).all()
+            if any(each.name not in behind or each.unwind_asked for each in (running, *others)):
+                raise db.Taken(subject)
+        return await self._add(tx, state, subject, blocked=running is not None, parent=None, spans=spans)
+
+    async def _add(self, tx: Connection, state: Saga, subject: str, *, blocked: bool, parent: str | None,
+                   spans: Iterable[tuple[str, float, float]]) -> str:
+        saga_id, now, request_id = str(uuid.uuid4()), self._time(), context.request_id.get()
         await tx.execute(sagas.insert().values(
             id=saga_id, name=state.name, subject=subject, active_subject=None if blocked else subject,
             request_id=request_id, parent=parent, phase=Phase.QUEUED if blocked else Phase.FORWARD,
@@ -433,12 +455,12 @@ class Engine:
         self.nudge()
 
     async def _until_next(self) -> float:
-        """Seconds until something falls due by itself, at most one: other processes may start sagas unheard."""
+        """Seconds until something falls due by itself, at most `idle`: other processes may start sagas unheard."""
         next_due = sa.select(sa.func.min(sagas.c.wake_at) - self._now()).where(
             sagas.c.phase.in_(RUNNING), sagas.c.stuck.is_(False), sagas.c.lease_until == 0.0)
         async with self.db.read() as reader:
             seconds = await db.scalar(reader, next_due)
-        return 1.0 if seconds is None else min(max(float(seconds), 0.005), 1.0)
+        return self.idle if seconds is None else min(max(float(seconds), 0.005), self.idle)
 
     def _now(self) -> Any:
         """The time that leases and wake-ups go by: an SQL expression, or the tests' clock."""

@@ -1,6 +1,6 @@
 """What clients are told of routers that are not where they are asked for."""
 
-from pileus.kit.faults import Conflict, NotFound
+from pileus.kit.faults import Conflict
 
 
 class RouterHosted(Conflict):
@@ -21,8 +21,3 @@ class AgentOff(Conflict):
 class RouterElsewhere(Conflict):
     code = "FloatingIPRouterNotOnExternalNetwork"
     message = "Router {router_id} has no gateway on the external network {network_id}."
-
-
-class SegmentRangeNotFound(NotFound):
-    code = "NetworkSegmentRangeNotFound"
-    message = "Network Segment Range {range_id} could not be found."

@@ -12,6 +12,7 @@ from pileus.network.model.subnets import Address
 from pileus.network.parts import Judge
 
 FAILED, UNBOUND = "binding_failed", "unbound"
+ALLOCATION = "allocation"         # in a port's profile: which providers of its host gave what it is promised
 
 
 def port_record(port: Port, addresses: list[Address], group_ids: list[str], *,

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
-from pileus.network import dhcp, legs
+from pileus.network import dhcp, legs, segments
 from pileus.network.addresses import Pool, default_gateway, default_pools, network_of
-from pileus.network.model import networks, rbac, routers, security_groups, subnets
+from pileus.network.model import networks, rbac, routers, security_groups, segment_ranges, subnets
 from pileus.network.model.networks import Network as NetworkRow
 from pileus.network.model.networks import segment_of
 from pileus.network.model.routers import Router
@@ -22,15 +22,19 @@ if TYPE_CHECKING:
     from pileus.network.runtime import Network
 
 PRIVATE = "10.0.0.0/24"
+POOL, POOL_PREFIX = "shared-default-subnetpool-v4", "10.96.0.0/12"      # what projects get networks of that ask for any
 
 
 async def bootstrap(runtime: Network, *, admin_project: str, demo_project: str) -> None:
-    """The external network, and for the demo project a private network with a router between the two."""
+    """The external network, a pool for networks that are made of themselves, and for the demo project a private network
+    with a router to the external one."""
     now = runtime.clock()
     async with runtime.db.write() as tx:
         for project_id in (admin_project, demo_project):
             await security_groups.project(tx, project_id, now)
+        await segment_ranges.settle_default(tx, runtime.config.first_vni, runtime.config.last_vni, now)
         public = await _public(tx, runtime, admin_project, now)
+        await _pool(tx, admin_project, now)
         inside = await _private(tx, runtime, demo_project, now)
         if inside is not None:
             await _router(tx, runtime, public, inside)
@@ -61,12 +65,26 @@ async def _public(tx: Connection, runtime: Network, project_id: str, now: float)
     return row
 
 
+async def _pool(tx: Connection, project_id: str, now: float) -> None:
+    """Unless there is a pool of this name, or another one is the default."""
+    c = subnets.pools.c
+    there = sa.select(c.id).where(sa.or_(sa.and_(c.project_id == project_id, c.name == POOL),
+                                         sa.and_(c.is_default, c.ip_version == 4)))
+    if await db.scalar(tx, there.limit(1)) is not None:
+        return
+    row = subnets.SubnetPool(
+        id=new_uuid(), project_id=project_id, name=POOL, created_at=now, updated_at=now, ip_version=4,
+        prefixes=[POOL_PREFIX], shared=True, is_default=True, min_prefixlen=8, max_prefixlen=32, default_prefixlen=24)
+    await db.add(tx, subnets.pools, row)
+    await rbac.share_with_all(tx, "subnetpool", row, rbac.SHARED, now)
+
+
 async def _private(tx: Connection, runtime: Network, project_id: str, now: float) -> Subnet | None:
     """The subnet if it was made now."""
     if await _named(tx, project_id, "private") is not None:
         return None
     config = runtime.config
-    vni = (await networks.free_vnis(tx, config.first_vni, config.last_vni, 1))[0]
+    vni = await segments.vni(tx, config, project_id)
     row = NetworkRow(
         id=new_uuid(), project_id=project_id, name="private", created_at=now, updated_at=now, mtu=config.overlay_mtu,
         segmentation_id=vni, segment=segment_of("vxlan", None, vni))

@@ -15,6 +15,19 @@ class FixedIp(msgspec.Struct, frozen=True):
     ip_address: str
 
 
+class RequestGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """What one provider is to give of the host that the port is bound to."""
+
+    id: str
+    required: list[str] = []
+    resources: dict[str, int] = {}
+
+
+class ResourceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    request_groups: list[RequestGroup] = []
+    same_subtree: list[str] = []
+
+
 class Port(msgspec.Struct, frozen=True, kw_only=True):
     """What compute needs to know of a port. `device` is the name of the tap its hypervisor has to make."""
 
@@ -32,6 +45,7 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     vif_details: dict[str, Any] = msgspec.field(name="binding:vif_details", default_factory=dict)
     profile: dict[str, Any] = msgspec.field(name="binding:profile", default_factory=dict)
     vnic_type: str = msgspec.field(name="binding:vnic_type", default="normal")
+    resource_request: ResourceRequest | None = None
 
     @property
     def device(self) -> str:
@@ -73,6 +87,7 @@ class NewPort(msgspec.Struct, kw_only=True):
     security_groups: list[str] | msgspec.UnsetType = msgspec.UNSET
     fixed_ips: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
     dns_name: str | msgspec.UnsetType = msgspec.UNSET
+    profile: dict[str, Any] | msgspec.UnsetType = msgspec.field(name="binding:profile", default=msgspec.UNSET)
 
 
 class SubnetDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,9 +141,13 @@ class NetworkClient(Client):
     async def ensure_port(self, wanted: NewPort) -> Port:
         return (await self.ensure_ports([wanted]))[0]
 
-    async def bind_port(self, port_id: str, host: str, device_id: str, device_owner: str = "compute:nova") -> Port:
-        """Bind a port that is there to a host; already so: nothing."""
-        body = {"binding:host_id": host, "device_id": device_id, "device_owner": device_owner}
+    async def bind_port(self, port_id: str, host: str, device_id: str, *,
+                        profile: dict[str, Any] | None = None) -> Port:
+        """Bind a port that is there to a host; already so: nothing. On another host its profile no longer tells which
+        providers gave what it asks for, unless a new one does."""
+        body: dict[str, Any] = {"binding:host_id": host, "device_id": device_id, "device_owner": "compute:nova"}
+        if profile is not None:
+            body["binding:profile"] = profile
         return msgspec.convert((await self.call("PUT", f"/v2.0/ports/{port_id}", {"port": body}))["port"], Port)
 
     async def unbind_port(self, port_id: str) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pileus.kit.config import doc
+from pileus.network.guarantees import Guarantees
 
 Count = Annotated[int, msgspec.Meta(ge=-1, le=2147483647)]
 
@@ -50,6 +51,10 @@ class NetworkConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     packet_log_rate: Annotated[int, msgspec.Meta(ge=1, le=100000), doc(
         "Packets a second that a host logs for security groups, per direction and verdict.")] = 100
     packet_log_burst: Annotated[int, msgspec.Meta(ge=1, le=100000), doc("How many more at once.")] = 25
+    guarantees: Annotated[Guarantees, doc(
+        "What hosts are said to have for ports that are promised bandwidth or packets, in kilobits and thousands of "
+        "packets per second, such as physical.public.egress = 1000000. None: such ports are placed nowhere.")
+    ] = Guarantees()
     quotas: Annotated[Quotas, doc("Default quotas.")] = Quotas()
     external: Annotated[External, doc("The first external network.")] = External()
 

@@ -9,6 +9,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
         "Auto Allocated Topology Services", "Projects are given a network when they ask for any"),
     "availability_zone": ("Availability Zone", "Agents and resources are in availability zones"),
     "binding": ("Port Binding", "Ports are bound to hosts"),
+    "binding-extended": ("Port Bindings Extended", "Ports of servers are bound to further hosts, and activated there"),
     "default-subnetpools": ("Default Subnetpools", "One subnet pool per IP version may be the default"),
     "dns-integration": ("DNS Integration", "Ports have names, which the network's DNS server answers"),
     "dhcp_agent_scheduler": ("DHCP Agent Scheduler", "Hosts can be told not to serve DHCP of a network"),
@@ -36,6 +37,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "net-mtu-writable": ("Network MTU (writable)", "A network's MTU can be set"),
     "network-ip-availability": ("Network IP Availability", "Networks tell how many addresses are in use"),
     "network_availability_zone": ("Network Availability Zone", "Networks tell their availability zones"),
+    "network-segment-range": ("Neutron Network Segment Range", "Ranges of numbers that networks are given"),
     "pagination": ("Pagination support", "Lists come in pages"),
     "port-security": ("Port Security", "Filtering can be switched off per network and port"),
     "project-id": ("project_id field enabled", "project_id stands beside tenant_id"),
@@ -53,6 +55,8 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "qos-rule-type-details": ("Details of QoS rule types", "Rule types tell what they can be given"),
     "qos-default": ("QoS default policy", "Projects may have a default policy"),
     "qos-fip": ("Floating IP QoS", "Floating IPs obey policies of their own"),
+    "qos-fip-network-policy": (
+        "QoS floating IP network policy ID", "Floating IPs obey the policy of their network if they have none"),
     "qos-gateway-ip": ("Gateway IP QoS", "Routers' gateways obey policies of their own"),
     "qos-pps": ("QoS packet rate limit", "Packets per second are limited"),
     "quotas": ("Quota management support", "Quotas per project"),
@@ -69,6 +73,8 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "security-group": ("security-group", "Security groups"),
     "security-groups-default-rules": (
         "Default rules for security groups", "Administrators say what new groups begin with"),
+    "security-groups-default-statefulness": (
+        "Security Groups Default Statefulness", "Projects say whether new groups are stateful"),
     "security-groups-normalized-cidr": (
         "Normalized CIDR field for security group rules", "Rules tell the network that their prefix means"),
     "security-groups-remote-address-group": (
@@ -102,6 +108,9 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
         "Autodelete floating IPs of internal networks", "Unused floating IPs go when their network is internal"),
     "floatingip-pools": ("Floating IP Pools Extension", "The subnets that floating IPs can be had from"),
     "l3_agent_scheduler": ("L3 Agent Scheduler", "Routers can be moved between hosts by hand"),
+    "expose-l3-conntrack-helper": ("Expose CT helpers in Router", "Routers tell their conntrack helpers"),
+    "l3-conntrack-helper": ("CT Target rules for router", "Routers read along with FTP and TFTP"),
+    "l3-ndp-proxy": ("L3 NDP Proxy", "Routers answer for guests' IPv6 addresses on their external networks"),
     "local_ip": ("Local IP", "Addresses that on each host mean the port there that stands for them"),
     "logging": ("Logging API Extension", "Hosts log packets that security groups let through or drop"),
     "network-ip-availability-details": (

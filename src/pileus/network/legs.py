@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
-from pileus.network import faults
+from pileus.network import faults, ndp_faults
 from pileus.network.allocation import Wanted
-from pileus.network.model import base, networks
+from pileus.network.model import base, ndp_proxies, networks
 from pileus.network.model import ports as port_model
 from pileus.network.model import routers as router_model
 from pileus.network.model import subnets as subnet_model
@@ -145,6 +145,8 @@ async def _must_be_spare(tx: Connection, router: Router, address: Address) -> No
                 floating_ips.c.router_id == router.id, addresses.c.subnet_id == address.subnet_id)
     if (await db.scalar(tx, behind.limit(1)) or await db.scalar(tx, forwarded.limit(1))) is not None:
         raise faults.InterfaceUsedByFloatingIp(router_id=router.id, subnet_id=address.subnet_id)
+    if await ndp_proxies.on_router(tx, router.id, address.subnet_id):
+        raise ndp_faults.InterfaceInUse(router_id=router.id, subnet_id=address.subnet_id)
     subnet = await subnet_model.get(tx, address.subnet_id)
     outside = sa.select(floating_ips.c.id).where(
         floating_ips.c.router_id == router.id, floating_ips.c.floating_network_id == subnet.network_id)

@@ -18,23 +18,27 @@ class AssociationNotFound(NotFound):
 
 
 class AssociationExists(Conflict):
-    code = "LocalIPAssociationAlreadyExists"
+    code = "Conflict"                # upstream knows no name for it
     message = "Local IP {local_ip_id} is associated with port {port_id} already."
 
 
 class NeitherPortNorNetwork(BadRequest):
-    code, message = "LocalPortAndNetworkMissing", "Either a local port or a network must be said."
+    code, message = "LocalIPPortOrNetworkRequired", "Either a local port or a network must be said."
 
 
 class AddressNotOfPort(BadRequest):
     code, message = "LocalIPRequestedIPNotFound", "Port {port_id} does not have the IPv4 address {ip}."
 
 
+class NoAddress(BadRequest):
+    code, message = "LocalIPNoIP", "Port {port_id} has no IPv4 address."
+
+
 class AddressNotSaid(BadRequest):
-    code = "LocalIPNoIP"
+    code = "LocalIPNoRequestedIP"
     message = "Port {port_id} has {count} IPv4 addresses: the one that is meant must be said."
 
 
 class OtherNetwork(BadRequest):
-    code = "LocalIPNetworkMismatch"
+    code = "InvalidInput"
     message = "Port {port_id} is not on the network of local IP {local_ip_id}."

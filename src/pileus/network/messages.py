@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pileus.kit.bus import Message
 from pileus.network.engine.records import Snapshot, Status
+from pileus.network.guarantees import Guarantees
 
 AGENT, CONDUCTOR = "network.agent", "network.conductor"
 
@@ -18,7 +19,8 @@ class ApplySlice(Message, kw_only=True, frozen=True):
 
 
 class HostSeen(Message, kw_only=True, frozen=True):
-    """A host is there and has made the slice of this number so (-1: it has none yet)."""
+    """A host is there and has made the slice of this number so (-1: it has none yet). It can guarantee
+    what it `has`."""
 
     topic: ClassVar[str] = CONDUCTOR
     host: str
@@ -26,6 +28,7 @@ class HostSeen(Message, kw_only=True, frozen=True):
     started_at: float
     seq: int = -1
     error: str = ""
+    has: Guarantees = Guarantees()
 
 
 class PortsReported(Message, kw_only=True, frozen=True):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections import defaultdict
 from typing import Any
 
+from pileus.network.guarantees import BANDWIDTH, PACKETS, TUNNELS, trait
 from pileus.network.model.port_sides import Least
-from pileus.network.model.qos import LEAST_BANDWIDTH
+from pileus.network.model.qos import LEAST_BANDWIDTH, LEAST_PACKETS
 
-NAMES = {("minimum_bandwidth", "egress"): "NET_BW_EGR_KILOBIT_PER_SEC",
-         ("minimum_bandwidth", "ingress"): "NET_BW_IGR_KILOBIT_PER_SEC",
-         ("minimum_packet_rate", "egress"): "NET_PACKET_RATE_EGR_KILOPACKET_PER_SEC",
-         ("minimum_packet_rate", "ingress"): "NET_PACKET_RATE_IGR_KILOPACKET_PER_SEC",
-         ("minimum_packet_rate", "any"): "NET_PACKET_RATE_KILOPACKET_PER_SEC"}
+CLASSES = {LEAST_BANDWIDTH: BANDWIDTH, LEAST_PACKETS: PACKETS}
+
+
+def group_id(port_id: str, kind: str) -> str:
+    """The same whatever the policy is: what a port was given stays its own when it is given more of it."""
+    return str(uuid.uuid5(uuid.UUID(port_id), kind))
+
+
+def resources(promised: list[Least]) -> dict[str, int]:
+    return {CLASSES[each.kind][each.direction]: each.most for each in promised}
 
 
 def resource_request(port_id: str, vnic_type: str, least: list[Least]) -> dict[str, Any] | None:
@@ -24,16 +29,12 @@ def resource_request(port_id: str, vnic_type: str, least: list[Least]) -> dict[s
         by_kind[each.kind].append(each)
     groups = []
     for kind, promised in sorted(by_kind.items()):
-        required = [_trait("VNIC_TYPE", vnic_type)]
-        if kind == LEAST_BANDWIDTH and promised[0].physical:
-            required.insert(0, _trait("PHYSNET", promised[0].physical))
-        groups.append({
-            "id": str(uuid.uuid5(uuid.UUID(port_id), kind)), "required": required,
-            "resources": {NAMES[each.kind, each.direction]: each.most for each in promised}})
+        required = [trait("VNIC_TYPE", vnic_type)]
+        if kind == LEAST_BANDWIDTH:
+            physical = promised[0].physical
+            required.insert(0, trait("PHYSNET", physical) if physical else TUNNELS)
+        groups.append({"id": group_id(port_id, kind), "required": required, "resources": resources(promised)})
     if not groups:
         return None
     return {"request_groups": groups, "same_subtree": [group["id"] for group in groups]}
 
-
-def _trait(kind: str, value: str) -> str:
-    return f"CUSTOM_{kind}_" + re.sub("[^A-Z0-9_]", "_", value.upper())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.kit.faults import BadRequest, Conflict, NotFound
+from pileus.kit.faults import BadRequest, Conflict, Fault, Forbidden, NotFound
 
 # sharing
 
@@ -50,6 +50,11 @@ class QosPolicyInUse(Conflict):
     code, message = "QosPolicyInUse", "QoS Policy {policy_id} is used by a network, a port or a floating IP."
 
 
+class QosPolicyKept(Forbidden):
+    code = "PolicyRemoveAuthorizationError"
+    message = "Failed to remove provided policy {policy_id} because you are not authorized."
+
+
 class QosRuleNotFound(NotFound):
     code, message = "QosRuleNotFound", "QoS rule {rule_id} for policy {policy_id} could not be found."
 
@@ -76,3 +81,14 @@ class QosRuleConflict(Conflict):
 class QosDefaultExists(Conflict):
     code = "QoSPolicyDefaultAlreadyExists"
     message = "A default QoS policy exists for project {project_id}: {policy_id}."
+
+
+class QosPromiseRefused(Conflict):
+    code = "QosPlacementAllocationUpdateConflict"
+    message = "What the new policy promises to the ports of {consumer_id} is not free on its host: {reason}"
+
+
+class QosPromiseKept(Fault):
+    status, code = 501, "HTTPNotImplemented"
+    message = ("Minima of policy {policy_id} cannot be changed while servers use ports that were given them: "
+               "give these ports another policy.")

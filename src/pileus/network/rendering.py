@@ -13,7 +13,16 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network.binding import port_record
 from pileus.network.engine import records
-from pileus.network.model import address_scopes, local_ips, logs, metering, qos, trunks
+from pileus.network.model import (
+    address_scopes,
+    followed_protocols,
+    local_ips,
+    logs,
+    metering,
+    ndp_proxies,
+    qos,
+    trunks,
+)
 from pileus.network.model import hosts as host_model
 from pileus.network.model.address_groups import AddressGroup, address_groups
 from pileus.network.model.base import chunks, rows
@@ -81,7 +90,7 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
             port, own, groups, network_up=port.network_id in up, qos=obeyed(port), under=under.get(port.id)))
             for port, own, groups in every),
         routers=tuple(await _routers(conn, held, policies)), meters=tuple(await _meters(conn)),
-        local_ips=tuple(await _local_ips(conn)), floating_ips=tuple(await _floating_ips(conn, policies)),
+        local_ips=tuple(await _local_ips(conn)), floating_ips=tuple(await _floating_ips(conn, policies, usual)),
         security_groups=tuple(await _groups(conn)),
         hosts=tuple(records.Host(name=host.name, underlay_ip=host.underlay_ip) for host in hosts))
 
@@ -94,7 +103,8 @@ def _network(row: Network, without_dhcp: list[str], dns_domain: str) -> records.
     overlay = row.network_type == "vxlan"
     return records.Network(
         id=row.id, revision=row.generation, vni=row.segmentation_id if overlay else None, mtu=max(row.mtu, LEAST_MTU),
-        external=row.external, physical=None if overlay else row.physical_network, without_dhcp=tuple(without_dhcp),
+        external=row.external, physical=None if overlay else row.physical_network,
+        vlan=row.segmentation_id if row.network_type == "vlan" else None, without_dhcp=tuple(without_dhcp),
         dns_domains=tuple(filter(None, (row.dns_domain, dns_domain))))
 
 
@@ -113,13 +123,17 @@ def _routes(rows: list[Any]) -> tuple[records.HostRoute, ...]:
 async def _routers(conn: Connection, held: dict[str, list[Address]],
                    policies: dict[str, records.Qos]) -> list[records.Router]:
     legs: dict[str, list[str]] = defaultdict(list)
+    answered, helped = await ndp_proxies.by_router(conn), await followed_protocols.by_router(conn)
     query = sa.select(interfaces.c.port_id, interfaces.c.router_id).order_by(interfaces.c.port_id)
     for port_id, router_id in await rows(conn, query):
         legs[router_id].append(port_id)
     return [records.Router(
         id=row.id, revision=row.generation, admin_up=row.admin_state_up, port_ids=tuple(legs[row.id]),
         gateway=_gateway(row, held), enable_snat=row.enable_snat, routes=_routes(row.routes), host=row.host,
-        project_id=row.project_id, qos=policies.get(row.qos_policy_id or ""))
+        project_id=row.project_id, qos=policies.get(row.qos_policy_id or ""),
+        proxied=answered[row.id] if row.enable_ndp_proxy else None,
+        followed=tuple(records.Followed(name=each.helper, protocol=each.protocol, port=each.port)
+                      for each in helped[row.id]))
         for row in await db.many(conn, sa.select(routers), Router)]
 
 
@@ -131,7 +145,9 @@ def _gateway(row: Router, held: dict[str, list[Address]]) -> records.Gateway | N
         fixed_ips=tuple(records.FixedIp(subnet_id=a.subnet_id, ip=a.ip) for a in held.get(row.gateway_port_id, ())))
 
 
-async def _floating_ips(conn: Connection, policies: dict[str, records.Qos]) -> list[records.FloatingIp]:
+async def _floating_ips(conn: Connection, policies: dict[str, records.Qos],
+                        usual: dict[str, str]) -> list[records.FloatingIp]:
+    """`usual`: the policies of networks, which floating IPs obey that have none of their own."""
     query = sa.select(floating_ips).where(floating_ips.c.router_id.is_not(None))
     forwarded: dict[str, list[records.Forwarding]] = defaultdict(list)
     for row in await db.many(conn, sa.select(port_forwardings).order_by(port_forwardings.c.id), PortForwarding):
@@ -142,7 +158,7 @@ async def _floating_ips(conn: Connection, policies: dict[str, records.Qos]) -> l
         id=row.id, revision=row.generation, floating_ip=row.floating_ip_address,
         network_id=row.floating_network_id, fixed_ip=row.fixed_ip_address,
         router_id=row.router_id, port_id=row.port_id, forwardings=tuple(forwarded[row.id]),
-        qos=policies.get(row.qos_policy_id or ""))
+        qos=policies.get(row.qos_policy_id or usual.get(row.floating_network_id, "")))
         for row in await db.many(conn, query, FloatingIp)]
 
 

@@ -33,6 +33,9 @@ EVENTS = {ACTIVE: "network-vif-plugged", DOWN: "network-vif-unplugged"}
 @handlers.on(HostSeen)
 async def host_seen(network: Network, message: HostSeen) -> None:
     now = network.clock()
+    if network.has.get(message.host) != message.has:
+        network.has[message.host] = message.has
+        network.reconcilers.wake("guarantees")
     async with network.db.write() as tx:
         known = await host_model.find(tx, message.host)
         if known is None:

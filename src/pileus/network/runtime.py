@@ -11,10 +11,12 @@ from pileus.kit.saga_engine import Engine as Sagas
 from pileus.kit.service import Runtime
 from pileus.network.config import NetworkConfig
 from pileus.network.engine.records import Slice
+from pileus.network.guarantees import Guarantees
 from pileus.network.messages import CONDUCTOR
 from pileus.network.parts import ComputeEvents, Judge
 from pileus.network.rendering import Known
 from pileus.network.service import SERVICE
+from pileus.placement.client import PlacementClient
 
 FRESH = 5.0                  # seconds; less than between two turns of the reconciler
 
@@ -35,10 +37,14 @@ class Rendered:
 
 class Network(Runtime):
     def __init__(self, *, db: Db, bus: Bus, judge: Judge, config: NetworkConfig | None = None,      # noqa: PLR0913
-                 compute: ComputeEvents | None = None, clock: Clock | None = None, sagas: Sagas | None = None,
+                 compute: ComputeEvents | None = None, placement: PlacementClient | None = None,
+                 clock: Clock | None = None, sagas: Sagas | None = None,
                  policy_overrides: Mapping[str, str] | None = None):
         super().__init__(SERVICE, db=db, bus=bus, clock=clock, engine=sagas, policy_overrides=policy_overrides)
         self.config, self.judge, self.compute = config or NetworkConfig(), judge, compute
+        self.placement = placement
+        self.has: dict[str, Guarantees] = {}              # what each host said that it can guarantee
+        self.published: dict[str, Guarantees] = {}        # what placement was told of it
         self.resend_after = 2.0                           # seconds a host has to confirm a slice
         self.changes = 0                                  # of what hosts are told, as far as this process knows
         self.rendered = Rendered()

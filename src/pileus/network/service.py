@@ -15,10 +15,13 @@ from pileus.network.api import (
     explain,
     flavors,
     floating_ips,
+    followed_protocols,
     local_ips,
     logs,
     metering,
+    ndp_proxies,
     networks,
+    port_bindings,
     port_details,
     port_forwardings,
     ports,
@@ -28,6 +31,8 @@ from pileus.network.api import (
     router_agents,
     routers,
     security_groups,
+    segment_ranges,
+    statefulness,
     subnet_pools,
     subnets,
     tags,
@@ -37,6 +42,7 @@ from pileus.network.api import (
 from pileus.network.api.policies import RULES
 from pileus.network.messages import CONDUCTOR
 from pileus.network.model.base import metadata
+from pileus.network.reconcilers.guarantees import guarantees
 from pileus.network.reconcilers.slices import slices
 from pileus.network.sagas.tell_compute import TellCompute
 from pileus.network.versions import LEDGER
@@ -49,6 +55,8 @@ SERVICE = Service(
         address_groups.routes, auto_topologies.routes, availability.routes, default_rules.routes, dhcp_agents.routes,
         explain.routes, metering.routes, port_forwardings.routes, qos.routes, rbac_policies.routes,
         local_ips.routes, logs.routes, router_agents.routes, trunks.routes, address_scopes.routes, flavors.routes,
+        segment_ranges.routes, statefulness.routes, port_bindings.routes, ndp_proxies.routes, followed_protocols.routes,
         operations.routes),
-    sagas=(TellCompute,), reconcilers=(slices, operations.forgotten_sagas), handlers=reports.handlers, topic=CONDUCTOR,
-    rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json", body_bytes=1 << 20)
+    sagas=(TellCompute,), reconcilers=(slices, guarantees, operations.forgotten_sagas), handlers=reports.handlers,
+    topic=CONDUCTOR, rules=RULES, envelope=faults.envelope, field_selection=True, path_suffix=".json",
+    body_bytes=1 << 20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -38,6 +38,32 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     root: str = msgspec.field(name="root_provider_uuid", default="")
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to come from one provider, which need not be the one that gives the rest. Parts that name each other in
+    `together` are given by providers of which one is above the others."""
+
+    id: str
+    resources: dict[str, int]
+    required: list[str] = []
+    together: list[str] = []
+
+    @property
+    def suffix(self) -> str:
+        return suffix_of(self.id)
+
+
+def suffix_of(part_id: str) -> str:
+    return f"_{part_id}"
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """What one provider is to give; under the empty suffix, what the providers of a tree may give together."""
+
+    resources: dict[str, int] = {}
+    required: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
+
 class _Amounts(msgspec.Struct, frozen=True):
     resources: dict[str, int]
 
@@ -52,6 +78,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     def resources(self) -> dict[str, dict[str, int]]:
         """What `claim` takes."""
         return {provider: amounts.resources for provider, amounts in self.allocations.items()}
+
+    def provider_of(self, part: Part) -> str:
+        return self.mappings[part.suffix][0]
 
 
 class Candidates(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +98,23 @@ class Allocations(msgspec.Struct, frozen=True, kw_only=True):
     consumer_type: str = ""
 
     @property
+    def total(self) -> dict[str, int]:
+        """Of each resource class, whoever gives it."""
+        found: dict[str, int] = {}
+        for amounts in self.allocations.values():
+            for name, amount in amounts.resources.items():
+                found[name] = found.get(name, 0) + amount
+        return found
+
+    @property
     def resources(self) -> dict[str, dict[str, int]]:
         return {provider: amounts.resources for provider, amounts in self.allocations.items()}
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    id: str = msgspec.field(name="uuid")
+    name: str
+    parent: str | None = msgspec.field(name="parent_provider_uuid", default=None)
 
 
 class PlacementClient(Client):
@@ -81,16 +125,30 @@ class PlacementClient(Client):
                          forbidden: Iterable[str] = (), member_of: Iterable[str | Iterable[str]] = (),
                          in_tree: str | None = None, limit: int | None = None) -> Candidates:
         """Providers that have `resources` free. Each of `member_of` is an aggregate or several of which one will do."""
-        query: dict[str, Any] = {"resources": ",".join(f"{name}:{amount}" for name, amount in resources.items())}
-        traits = [*required, *(f"!{name}" for name in forbidden)]
-        if traits:
-            query["required"] = ",".join(traits)
+        query = _question({"": Group(resources=dict(resources), required=tuple(required), forbidden=tuple(forbidden))})
         query["member_of"] = [each if isinstance(each, str) else "in:" + ",".join(each) for each in member_of]
-        if in_tree is not None:
-            query["in_tree"] = in_tree
-        if limit is not None:
-            query["limit"] = limit
+        return await self._candidates(query, in_tree, limit)
+
+    async def candidates_of_groups(self, groups: Mapping[str, Group], *, policy: str = "none",
+                                   together: Iterable[Iterable[str]] = (), in_tree: str | None = None,
+                                   limit: int | None = None) -> Candidates:
+        """Trees that can serve all groups, by their suffixes. `policy`: none, or isolate for a provider each;
+        `together`: suffixes of groups of which one's provider is above those of the others."""
+        query = _question(groups) | {"same_subtree": [",".join(each) for each in together]}
+        if len(groups.keys() - {""}) > 1:
+            query["group_policy"] = policy
+        suffixes = [suffix for suffix in sorted(groups) if groups[suffix].resources]
+        query |= {f"in_tree{suffix}": in_tree for suffix in suffixes if in_tree is not None}
+        return await self._candidates(query, None, limit)
+
+    async def _candidates(self, query: dict[str, Any], in_tree: str | None, limit: int | None) -> Candidates:
+        query |= {name: value for name, value in (("in_tree", in_tree), ("limit", limit)) if value is not None}
         return msgspec.convert(await self.call("GET", "/allocation_candidates", query=query), Candidates)
+
+    async def tree_of(self, provider_id: str) -> set[str]:
+        """The ids of all providers of a provider's tree."""
+        found = await self.call("GET", "/resource_providers", query={"in_tree": provider_id})
+        return {each["uuid"] for each in found["resource_providers"]}
 
     # -- claims -----------------------------------------------------------------------------
 
@@ -115,6 +173,19 @@ class PlacementClient(Client):
             had = await self.allocations(consumer_id)
             if had.resources == wanted or await self._put(
                     consumer_id, resources, had.consumer_generation, (project_id, user_id, consumer_type)) is None:
+                return
+        raise Conflict(f"{consumer_id} is changed by others all the time")
+
+    async def add_to_claim(self, consumer_id: str, more: Resources) -> None:
+        """Give the consumer so much more of each, or less where that is negative. Raises Conflict where it does not
+        fit. Not to be repeated."""
+        for _ in range(_RETRIES):
+            had = await self.allocations(consumer_id)
+            wanted = total(had.resources, more)
+            if any(amount < 0 for amounts in wanted.values() for amount in amounts.values()):
+                raise Conflict(f"{consumer_id} has less than it is to give back")
+            if await self._put(consumer_id, wanted, had.consumer_generation,
+                               (had.project_id, had.user_id, had.consumer_type)) is None:
                 return
         raise Conflict(f"{consumer_id} is changed by others all the time")
 
@@ -161,12 +232,33 @@ class PlacementClient(Client):
     async def release(self, consumer_id: str) -> None:
         await self.call("DELETE", f"/allocations/{consumer_id}", expect=(404,))
 
+    async def claims(self, page: int = 1000) -> AsyncIterator[dict[str, list[str]]]:
+        """Page by page, by consumer the roots of the trees that it has something of."""
+        marker = ""
+        while True:
+            found = (await self.call("GET", "/pileus/claims", query={"marker": marker, "limit": page}))["claims"]
+            if found:
+                yield found
+            if len(found) < page:
+                return
+            marker = max(found)
+
     async def consumers_of(self, provider_id: str) -> dict[str, dict[str, int]]:
         """What each consumer has of a provider; nothing if there is no such provider."""
         found = await self.call("GET", f"/resource_providers/{provider_id}/allocations", expect=(404,))
         return {consumer: each["resources"] for consumer, each in found["allocations"].items()} if found else {}
 
     # -- providers --------------------------------------------------------------------------
+
+    async def tree(self, name: str) -> list[Provider]:
+        """The provider of this name and all below it, itself first; nothing if there is none."""
+        found = await self.call("GET", "/resource_providers", query={"name": name})
+        if not found["resource_providers"]:
+            return []
+        root = msgspec.convert(found["resource_providers"][0], Provider)
+        found = await self.call("GET", "/resource_providers", query={"in_tree": root.id})
+        every = msgspec.convert(found["resource_providers"], list[Provider])
+        return [root, *(each for each in every if each.id != root.id)]
 
     async def ensure_provider(self, provider_id: str, name: str, *, parent: str | None = None) -> None:
         """Make the provider; one that is there gets this name and parent."""
@@ -182,6 +274,10 @@ class PlacementClient(Client):
                     raise
         if found is not None and (found["name"], found["parent_provider_uuid"]) != (name, parent):
             await self.call("PUT", path, {"name": name, "parent_provider_uuid": parent})
+
+    async def ensure_class(self, name: str) -> None:
+        """Know a resource class of one's own."""
+        await self.call("PUT", f"/resource_classes/{name}")
 
     async def set_inventory(self, provider_id: str, wanted: Mapping[str, Inventory]) -> None:
         """Give the provider these inventories and no other; a class consumers still have stays until they let go."""
@@ -212,11 +308,15 @@ class PlacementClient(Client):
             now = await self.call("GET", path)
             if now["traits"] == traits:
                 return
-            for name in traits:
-                if name.startswith("CUSTOM_") and name not in now["traits"]:
-                    await self.call("PUT", f"/traits/{name}")
-            if await self._written("PUT", path, now, {"traits": traits}):
-                return
+            try:
+                if await self._written("PUT", path, now, {"traits": traits}):
+                    return
+            except Refused as error:
+                if error.status != 400:
+                    raise
+                for name in traits:                      # the first host that has one
+                    if name.startswith("CUSTOM_"):
+                        await self.call("PUT", f"/traits/{name}")
         raise Conflict(f"the traits of {provider_id} are changed by others all the time")
 
     async def set_aggregates(self, provider_id: str, wanted: Iterable[str]) -> None:
@@ -249,6 +349,29 @@ class PlacementClient(Client):
             if error.status != 409:
                 raise
             raise Conflict(error.message) from error
+
+
+def total(one: Resources, more: Resources) -> dict[str, dict[str, int]]:
+    """Both together, without what comes to nothing."""
+    found: dict[str, dict[str, int]] = {}
+    for provider, amounts in (*one.items(), *more.items()):
+        of_provider = found.setdefault(provider, {})
+        for name, amount in amounts.items():
+            of_provider[name] = of_provider.get(name, 0) + amount
+    found = {provider: {name: amount for name, amount in amounts.items() if amount}
+             for provider, amounts in found.items()}
+    return {provider: amounts for provider, amounts in found.items() if amounts}
+
+
+def _question(groups: Mapping[str, Group]) -> dict[str, Any]:
+    query: dict[str, Any] = {}
+    for suffix, group in groups.items():
+        traits = [*group.required, *(f"!{name}" for name in group.forbidden)]
+        if group.resources:
+            query[f"resources{suffix}"] = ",".join(f"{name}:{amount}" for name, amount in group.resources.items())
+        if traits:
+            query[f"required{suffix}"] = ",".join(traits)
+    return query
 
 
 def _code(error: Refused) -> str:

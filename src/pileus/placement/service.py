@@ -9,6 +9,7 @@ from pileus.placement.api import (
     aggregates,
     allocation_candidates,
     allocations,
+    claims,
     inventories,
     providers,
     reshaper,
@@ -24,5 +25,5 @@ SERVICE = Service(
     name="placement", type="placement", ledger=LEDGER, metadata=metadata, migrations=migrations,
     routes=Routes(root.routes, providers.routes, inventories.routes, aggregates.routes, traits.routes,
                   resource_classes.routes, allocations.routes, usages.routes, allocation_candidates.routes,
-                  reshaper.routes),
+                  reshaper.routes, claims.routes),
     envelope=root.envelope, headers=root.cache_headers, body_bytes=4 << 20)

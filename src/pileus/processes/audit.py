@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -86,15 +87,27 @@ class Audit:
         broken = [f"{row.id} is {row.state} on {row.host} and claims {claims.get(row.id, {})}" for row in found.values()
                   if claims.get(row.id, {}) != _due(row) or row.moved is not None
                   and claims.get(row.moved.migration_id) != as_claim(row.flavor)]
+        on_host, left_on = _by_host(found.values())
         for host in self.hosts:
             there = {guest.id: guest.power for guest in await host.driver.guests()}
-            rows = {row.id: row for row in found.values() if row.host == host.name}
-            left_there = {row.id for row in found.values() if row.moved is not None and row.moved.host == host.name}
+            rows, left_there = on_host.get(host.name, {}), left_on.get(host.name, set())
             broken += [f"guest {guest} on {host.name} is of no server there"
                        for guest in there.keys() - rows.keys() - left_there]
             broken += [f"{row.id} is {row.state} and its guest is {there.get(row.id)}" for row in rows.values()
                        if row.state in RUNS and there.get(row.id) != RUNS[row.state]]
         return broken
+
+
+def _by_host(rows: Iterable[Row]) -> tuple[dict[str, dict[str, Row]], dict[str, set[str]]]:
+    """The servers that are on a host, and those that have left it and may come back."""
+    on_host: dict[str, dict[str, Row]] = {}
+    left_on: dict[str, set[str]] = {}
+    for row in rows:
+        if row.host is not None:
+            on_host.setdefault(row.host, {})[row.id] = row
+        if row.moved is not None:
+            left_on.setdefault(row.moved.host, set()).add(row.id)
+    return on_host, left_on
 
 
 def _due(row: Row) -> dict[str, int]:

@@ -15,6 +15,7 @@ from pileus.compute.agent.handlers import handlers as compute_handlers
 from pileus.compute.drivers import host_facts
 from pileus.compute.drivers.base import GuestDriver, GuestFailed, HostFacts, Power
 from pileus.compute.drivers.fake import FakeDriver
+from pileus.compute.drivers.hardware import HostCell
 from pileus.compute.drivers.image_cache import ImageCache
 from pileus.compute.drivers.libvirt import LibvirtDriver, LibvirtSettings
 from pileus.compute.drivers.libvirt_daemon import ensure_daemon
@@ -42,6 +43,7 @@ from pileus.volume.agent.handlers import handlers as volume_handlers
 from pileus.volume.drivers.base import VolumeDriver
 from pileus.volume.drivers.fake import FakeDriver as FakeVolumes
 from pileus.volume.drivers.file import FileDriver
+from pileus.volume.drivers.nfs import NfsDriver, Share
 from pileus.volume.messages import NODE as VOLUME_NODE
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,15 @@ GOODBYE_SECONDS = 20.0                   # for guests to shut down with the clou
 FAKE = HostFacts(hostname="", hypervisor_type="fake", hypervisor_version="1.0", vcpus=1000, memory_mb=1 << 20,
                  disk_gb=1 << 16, disk_free_gb=1 << 16, accel="none",
                  cpu={"arch": "x86_64", "model": "fake", "vendor": "fake", "features": []})
+
+
+def fake_facts(name: str, dedicated: int, devices: dict[str, int]) -> HostFacts:
+    """Of a host with two NUMA nodes, of which the first has the processors that are set aside."""
+    half, memory = FAKE.vcpus // 2, FAKE.memory_mb // 2
+    cells = (HostCell(number=0, cpus=half - dedicated, dedicated=dedicated, dedicated_free=dedicated, memory_mb=memory),
+             HostCell(number=1, cpus=half, memory_mb=memory))
+    return msgspec.structs.replace(FAKE, hostname=name, booted_at=host_facts.booted_at(), dedicated_cpus=dedicated,
+                                   cells=cells, devices=devices)
 
 
 class Nodes:
@@ -90,10 +101,11 @@ class Nodes:
 
     async def _driver(self, host: EmbeddedHost) -> GuestDriver:
         folder = self.services.state.instances / host.name
-        if self.choices.driver == "fake":
-            facts = msgspec.structs.replace(FAKE, hostname=host.name, booted_at=host_facts.booted_at())
-            return FakeDriver(host.name, folder, facts=facts)
         config = self.services.settings.guests
+        dedicated = frozenset(cpu_numbers(config.dedicated_cpus) if config.dedicated_cpus else ())
+        if self.choices.driver == "fake":
+            return FakeDriver(host.name, folder, facts=fake_facts(
+                host.name, len(dedicated), {alias: len(found) for alias, found in config.pci_devices.items()}))
         if self.choices.driver == "libvirt":
             own = self.services.state.run / host.name
             uri = config.libvirt_uri or await asyncio.to_thread(ensure_daemon, own, hosts.path_of(host))
@@ -104,12 +116,13 @@ class Nodes:
         return QemuDriver(QemuSettings(
             instances=folder, hostname=host.name, namespace=hosts.path_of(host), cpu_model=model,
             cpu_flags=tuple(flags), raw_disks=config.root_disks == "raw",
-            dedicated_cpus=frozenset(cpu_numbers(config.dedicated_cpus) if config.dedicated_cpus else ())))
+            dedicated_cpus=dedicated, pci_devices=config.pci_devices))
 
     async def _network(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
-        if self.services.settings.network.engine == "fake":
-            return NetworkAgent(host.name, host.address, FakeHost(host.name), self.services.bus).run()
         config = self.services.settings.network
+        if config.engine == "fake":
+            return NetworkAgent(host.name, host.address, FakeHost(host.name), self.services.bus,
+                                has=config.guarantees).run()
         physical = config.external.physical
         engine = HostAgent(HostSettings(
             name=host.name, namespace=host.namespace,
@@ -119,19 +132,25 @@ class Nodes:
             log_limit=LogLimit(rate=config.packet_log_rate, burst=config.packet_log_burst)), answer=self.answer)
         await engine.start()
         self.engines.append(engine)
-        return NetworkAgent(host.name, host.address, engine, self.services.bus).run()
+        return NetworkAgent(host.name, host.address, engine, self.services.bus, has=config.guarantees).run()
 
     async def _volumes(self, host: EmbeddedHost) -> list[Coroutine[Any, Any, None]]:
         """The back ends: all on one node, for their sockets are within reach of all hosts of this machine."""
         config, bus = self.services.settings.volume, self.services.bus
-        folder = Path(config.directory)
-        found = []
+        folder, drivers = Path(config.directory), list[VolumeDriver]()
         for number in range(1, config.back_ends + 1):
             name = f"{config.driver}-{number}"
-            driver: VolumeDriver = (FakeVolumes if config.driver == "fake" else FileDriver)(
-                name, folder / name, over_subscription=config.over_subscription)
+            drivers.append((FakeVolumes if config.driver == "fake" else FileDriver)(
+                name, folder / name, sockets=folder / "sockets", over_subscription=config.over_subscription))
+        for number, share in enumerate(config.nfs_shares if config.driver != "fake" else (), start=1):
+            name = f"nfs-{number}"
+            drivers.append(NfsDriver(
+                name, folder / name, Share(source=share, options=config.nfs_options), folder / "run" / name,
+                sockets=folder / "sockets", over_subscription=config.over_subscription))
+        found = []
+        for driver in drivers:
             agent = VolumeAgent(
-                Place(f"{host.name}@{name}", folder / "scratch", config.zone), driver=driver, bus=bus,
+                Place(f"{host.name}@{driver.name}", folder / "scratch", config.zone), driver=driver, bus=bus,
                 images=self.services.client(ImageClient, "/image", "volume"), backups=BackupStore(folder / "backups"))
             await bus.listen(VOLUME_NODE, volume_handlers, agent, host=agent.host)
             found.append(agent.run())

@@ -110,6 +110,7 @@ class Services:
         database = self._db("network")
         return Network(db=database, bus=self.bus, judge=judge_of(self.settings.network.engine),
                        config=self.settings.network, compute=self.client(ComputeClient, "/compute", "network"),
+                       placement=self.client(PlacementClient, "/placement", "network"),
                        sagas=self._engine(database))
 
     def _compute(self) -> Compute:

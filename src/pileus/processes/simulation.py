@@ -3,6 +3,9 @@
 Users boot, stop, start, resize and delete servers. Hosts die and come back, messages are lost, repeated and late,
 hypervisors refuse and dawdle, and the worker of sagas is ended and begins anew. Networks are left out: servers have
 no cards. The work and the failures come from the seed; ids do not, so two runs are alike but not the same.
+
+A real cloud of ten thousand hosts does in a day what takes a processor days. So there is a limit to what is asked for
+and to what fails, which is spread over the hours; more hosts then mean more to choose from and to look at.
 """
 
 from __future__ import annotations
@@ -33,8 +36,12 @@ from pileus.processes.state import Passwords, StateFolder
 HOUR = 3600.0
 BOOTS_PER_HOST_AND_HOUR = 3.0
 DEATHS_PER_HOST_AND_DAY, DEAD_SECONDS = 10.0, 1200.0
+MOST_DEATHS = 500
+IDLE_SECONDS = 30.0                  # nobody else starts sagas
+SERVERS_PER_BOOT = 2.0               # on average
+AUDITS = 300
 CONDUCTOR_SECONDS = 1800.0           # between its ends
-AUDIT_SECONDS = 300.0
+AUDIT_SECONDS = 300.0                # at least
 CALM_SECONDS = 4 * HOUR              # that unfinished work may take once nothing fails any more
 NAME = {"flavorRef": "1", "name": "sim", "networks": "none"}
 
@@ -43,7 +50,24 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     hosts: int = 50
     hours: float = 1.0
     seed: int = 1
-    quota: int = 0                   # of servers; 0 is about half of what is booted
+    quota: int = 0                   # of servers; 0 is about a quarter of what is booted
+    servers: int = 1000              # that are asked for at most
+    signs: int = 60_000              # of life that hosts give at most
+
+    @property
+    def boots(self) -> float:
+        """Requests an hour."""
+        return min(BOOTS_PER_HOST_AND_HOUR * self.hosts, self.servers / SERVERS_PER_BOOT / self.hours)
+
+    @property
+    def deaths(self) -> float:
+        """Of hosts, an hour."""
+        return min(DEATHS_PER_HOST_AND_DAY * self.hosts / 24, MOST_DEATHS / self.hours)
+
+    @property
+    def sign_seconds(self) -> float:
+        """Between signs of life of a host."""
+        return max(15.0, self.hosts * self.hours * HOUR / self.signs)
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -66,7 +90,7 @@ class Simulation:
         state = StateFolder(folder)
         state.prepare()
         plain = Settings()
-        self.every = max(15.0, 3.0 * plan.hosts * plan.hours / 50)            # seconds between signs of life
+        self.every = plan.sign_seconds
         settings = msgspec.structs.replace(
             plain, compute=ComputeConfig(driver="fake", host_silent_after=4 * self.every),
             network=NetworkConfig(engine="fake", host_dead_after=1e9),
@@ -76,6 +100,7 @@ class Simulation:
         self.compute = self.services.compute
         self.compute.clock = LoopClock()
         self.compute.sagas.use_clock(self.compute.clock)
+        self.compute.sagas.idle = IDLE_SECONDS
         self.api = self.services.client(ComputeClient, "/compute", "compute")
         self.hosts = [SimulatedHost(f"host-{number}", self.services, self.bus, self.every)
                       for number in range(1, plan.hosts + 1)]
@@ -92,11 +117,11 @@ class Simulation:
         self.bus.loss, self.bus.repeat, self.bus.delay = 0.02, 0.02, 0.2
         end = asyncio.get_running_loop().time() + self.plan.hours * HOUR
         work = [asyncio.create_task(each) for each in (
-            self._repeat(end, HOUR / (BOOTS_PER_HOST_AND_HOUR * self.plan.hosts), self._boot),
-            self._repeat(end, HOUR / (3 * BOOTS_PER_HOST_AND_HOUR * self.plan.hosts), self._change),
-            self._repeat(end, 24 * HOUR / (DEATHS_PER_HOST_AND_DAY * self.plan.hosts), self._kill_host),
+            self._repeat(end, HOUR / self.plan.boots, self._boot),
+            self._repeat(end, HOUR / (3 * self.plan.boots), self._change),
+            self._repeat(end, HOUR / self.plan.deaths, self._kill_host),
             self._repeat(end, 600.0, self._spoil_host), self._repeat(end, CONDUCTOR_SECONDS, self._end_conductor),
-            self._repeat(end, AUDIT_SECONDS, self._check))]
+            self._repeat(end, max(AUDIT_SECONDS, self.plan.hours * HOUR / AUDITS), self._check))]
         await asyncio.gather(*work)
         await self._calm_down()
         for task in (self._conductor, reconcilers):
@@ -117,7 +142,7 @@ class Simulation:
         found = await images.find_by_name("small")
         assert found is not None
         self.image = found.id
-        self.quota = self.plan.quota or max(2, int(self.plan.hosts * self.plan.hours * BOOTS_PER_HOST_AND_HOUR / 2))
+        self.quota = self.plan.quota or max(2, int(self.plan.boots * self.plan.hours / 2))
         limits = {"instances": self.quota, "cores": -1, "ram": -1}
         await self.api.call("PUT", "/v2.1/os-quota-class-sets/default", {"quota_class_set": limits})
         for host in self.hosts:

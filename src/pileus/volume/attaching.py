@@ -6,27 +6,27 @@ refuses a second row for a volume that may be attached only once.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pileus.kit import db
 from pileus.kit.bus import Failed, NobodyThere
 from pileus.kit.db import Connection
 from pileus.kit.faults import Conflict, Unavailable
 from pileus.kit.ids import new_uuid
-from pileus.volume.drivers.base import Export, ExportOptions
+from pileus.volume.drivers.base import Export, ExportOptions, Key
 from pileus.volume.faults import Invalid
 from pileus.volume.messages import EnsureNoExport, ExportVolume
 from pileus.volume.model import attachments, types, volumes
 from pileus.volume.model.attachments import Attachment, AttachStatus
 from pileus.volume.model.tables import attachments as table
 from pileus.volume.model.volumes import Status, Volume
+from pileus.volume.qos import limits_of
 from pileus.volume.runtime import Volumes
 from pileus.volume.sagas.nodes import open_key
 
 _BY_ATTACHMENT = ((AttachStatus.ATTACHED, Status.IN_USE), (AttachStatus.DETACHING, Status.DETACHING),
                   (AttachStatus.ATTACHING, Status.ATTACHING), (AttachStatus.RESERVED, Status.RESERVED))
 FOLLOWS = (Status.AVAILABLE, Status.IN_USE, Status.RESERVED, Status.ATTACHING, Status.DETACHING)
-OF_COMPUTE = ("back-end", "both")          # consumers of limits that the back end sees to
 
 
 async def settle(tx: Connection, volume_id: str, now: float, *, mend: bool = False) -> Volume:
@@ -48,6 +48,9 @@ async def reserve(tx: Connection, volume: Volume, now: float, *, server_id: str 
     if not may:
         raise Invalid(reason=f"Invalid volume: Volume {volume.id} status must be available or downloading to reserve, "
                              f"but the current status is {volume.status}.")
+    if server_id and volume.multiattach and any(
+            each.server_id == server_id for each in await attachments.of_volume(tx, volume.id)):
+        raise Invalid(reason=f"Invalid volume: volume {volume.id} is attached to instance {server_id} already.")
     if volume.read_only and mode == "rw":
         raise Invalid(reason=f"Invalid volume: Volume {volume.id} is read-only.")
     row = Attachment(id=new_uuid(), project_id=volume.project_id, volume_id=volume.id, created_at=now,
@@ -62,15 +65,31 @@ async def reserve(tx: Connection, volume: Volume, now: float, *, server_id: str 
     return row
 
 
+class Serving(NamedTuple):
+    """How a volume of its type is served. Whoever is to keep its limits, who serves it does; `told` are those that
+    servers are told of."""
+
+    options: ExportOptions
+    key: Key | None
+    told: dict[str, str] | None
+
+
+async def serving(app: Volumes, volume: Volume, type_id: str) -> Serving:
+    """Raises KeyUnusable."""
+    async with app.db.read() as reader:
+        kind = await types.get(reader, type_id)
+        qos = await types.find_qos(reader, kind.qos_id)
+        key = await open_key(reader, app.box, volume)
+    limits = limits_of(qos.specs, volume.size_gb) if qos else {}
+    told = qos is not None and qos.consumer != "back-end"
+    return Serving(ExportOptions(encrypted=key is not None, limits=limits), key,
+                   {name: str(value) for name, value in limits.items()} if told else None)
+
+
 async def connect(app: Volumes, volume: Volume, connector: dict[str, Any], mode: str | None) -> dict[str, Any]:
     """Have the volume served; how to reach it, in the words of os-brick. Outside of any transaction. What is encrypted
     is served in plain text, on a socket of the host."""
-    async with app.db.read() as reader:
-        kind = await types.get(reader, volume.type_id)
-        qos = await types.find_qos(reader, kind.qos_id)
-        key = await open_key(reader, app.box, volume)
-    limits = {name: int(value) for name, value in qos.specs.items() if value.isdecimal()} if qos else {}
-    options = ExportOptions(encrypted=key is not None, limits=limits if qos and qos.consumer in OF_COMPUTE else {})
+    options, key, told = await serving(app, volume, volume.type_id)
     try:
         export: Export = await app.bus.call(ExportVolume(
             volume_id=volume.id, options=options, key=key), host=volume.back_end)
@@ -79,8 +98,7 @@ async def connect(app: Volumes, volume: Volume, connector: dict[str, Any], mode:
     return {"driver_volume_type": "nbd", "data": {
         "socket": export.socket, "export": export.name, "uri": export.uri, "volume_id": volume.id,
         "access_mode": mode or "rw", "encrypted": False, "discard": True, "cacheable": False,
-        "qos_specs": {k: str(v) for k, v in limits.items()} if qos and qos.consumer not in OF_COMPUTE else None,
-        "device_path": None, "size_gb": volume.size_gb}}
+        "qos_specs": told, "device_path": None, "size_gb": volume.size_gb}}
 
 
 async def release(app: Volumes, volume_id: str) -> None:

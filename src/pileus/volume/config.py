@@ -14,8 +14,12 @@ Limit = Annotated[int, msgspec.Meta(ge=-1)]
 class VolumeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     driver: Annotated[Literal["file", "fake"], doc("What keeps the volumes' bytes.")] = "file"
     directory: Annotated[str, doc("Folder of the file driver's volumes and of backups.")] = "volumes"
-    back_ends: Annotated[int, msgspec.Meta(ge=1, le=16), doc(
-        "How many back ends a node offers, each with a folder of its own.")] = 1
+    back_ends: Annotated[int, msgspec.Meta(ge=0, le=16), doc(
+        "How many back ends of that driver a node offers, each with a folder of its own.")] = 1
+    nfs_shares: Annotated[list[str], doc(
+        "NFS shares, SERVER:/FOLDER, each of which is one more back end, whatever the driver of the others. They are\n"
+        "mounted by the cloud where it may, or beforehand by the operator, at nfs-1, nfs-2 … in the directory.")] = []
+    nfs_options: Annotated[str, doc("How NFS shares are mounted.")] = "vers=4.2,noresvport"
     default_type: Annotated[str, doc("Name of the volume type of volumes that ask for none.")] = "__DEFAULT__"
     zone: Annotated[str, doc("Availability zone of the back ends.")] = "nova"
     over_subscription: Annotated[float, msgspec.Meta(ge=1), doc(

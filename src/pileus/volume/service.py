@@ -38,10 +38,11 @@ from pileus.volume.paths import must_match, page_links, without_project
 from pileus.volume.reconcilers.forgotten import old_messages
 from pileus.volume.reconcilers.orphaned_exports import orphaned_exports
 from pileus.volume.sagas.backups import CreateBackup, DeleteBackup, Restore
-from pileus.volume.sagas.change_volume import ExtendVolume, Manage, Move, Reimage, Revert, Upload
+from pileus.volume.sagas.change_volume import ExtendVolume, Manage, Reimage, Revert, Upload
 from pileus.volume.sagas.create_volume import CreateVolume
 from pileus.volume.sagas.delete_volume import DeleteVolume
 from pileus.volume.sagas.groups import CreateGroup, CreateGroupSnapshot, DeleteGroup, DeleteGroupSnapshot
+from pileus.volume.sagas.move_volume import Move
 from pileus.volume.sagas.snapshots import CreateSnapshot, DeleteSnapshot
 from pileus.volume.versions import LEDGER
 

@@ -3,14 +3,17 @@
 import asyncio
 import ctypes
 import os
-import struct
 import sys
 import uuid
 from pathlib import Path
 
-from pileus.compute.drivers.base import Disk, DiskKind, GuestFailed, GuestSpec, Image, Power
+from boot_sectors import filling_sector
+
+from pileus.compute.drivers.base import Disk, DiskKind, GuestFailed, GuestSpec, GuestVolume, Image, Power
 from pileus.compute.drivers.image_cache import ImageCache, ImageUnusable, Write
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
+from pileus.volume.drivers.base import ExportOptions, Origin, VolumeFailed
+from pileus.volume.drivers.file import FileDriver
 
 
 def mount(folder: Path, options: str) -> None:
@@ -26,26 +29,45 @@ def fill(path: Path, leave: int) -> None:
         file.write(bytes(max(0, about.f_bavail * about.f_frsize - leave)))
 
 
-def writing_sector() -> bytes:
-    """A system in one sector that writes its disk over and over, 32 KiB at a time, by way of the firmware."""
-    start = b"\xfc\x31\xc0\x8e\xd8"  # cld; xor ax,ax; mov ds,ax
-    # again: mov ax,0x4300; mov dl,0x80; mov si,packet; int 0x13; add word [packet+8],64; jmp again
-    packet_at = 0x7C00 + len(start) + 17
-    body = b"\xb8\x00\x43\xb2\x80\xbe" + struct.pack("<H", packet_at) + b"\xcd\x13"
-    body += b"\x83\x06" + struct.pack("<H", packet_at + 8) + b"\x40\xeb\xef"
-    packet = struct.pack("<BBHHHQ", 16, 0, 64, 0x8000, 0, 2048)
-    return (start + body + packet).ljust(510, b"\0") + b"\x55\xaa"
-
-
-async def filled_by_a_guest(folder: Path) -> None:
+async def on_its_disk(folder: Path) -> None:
     small = folder / "small"
     mount(small, "size=5m")  # with the filling too small for the guest's disk, and without it large enough
-    driver = QemuDriver(QemuSettings(instances=small / "instances", hostname="host-1"))
-    (small / "filling").write_bytes(bytes(3 << 20))
-    (folder / "image").write_bytes(writing_sector())
     image = Image(id="writing", disk_format="raw", path=str(folder / "image"))
     disks = (Disk(kind=DiskKind.ROOT, size_mb=3, boot_order=0),)
     spec = GuestSpec(id=str(uuid.uuid4()), name="web", vcpus=1, memory_mb=64, image=image, disks=disks)
+    await filled_by_a_guest(folder, small / "instances", spec)
+
+
+async def on_its_volume(folder: Path) -> None:
+    """The volume is on the small file system, and larger; the guest's folder is not."""
+    small = folder / "small"
+    mount(small, "size=5m")
+    volumes = FileDriver("here", small / "volumes")
+    (folder / "image").write_bytes(filling_sector())
+    await volumes.ensure("root", 1)
+    await volumes.fill("root", str(folder / "image"), "raw")
+    export = await volumes.export("root", ExportOptions())
+    volume = GuestVolume(volume_id="root", socket=export.socket, export=export.name, boot_order=1)
+    spec = GuestSpec(id=str(uuid.uuid4()), name="web", vcpus=1, memory_mb=64, disks=(), volumes=(volume,))
+    await filled_by_a_guest(folder, folder / "instances", spec)
+    (small / "filling").write_bytes(bytes(os.statvfs(small).f_bavail * os.statvfs(small).f_frsize))
+    try:
+        await volumes.ensure("another", 1, Origin(volume_id="root"))
+    except VolumeFailed as error:
+        assert "No space left on device" in error.reason, error.reason
+    else:
+        raise AssertionError("the copy was made")
+    assert [held.id for held in await volumes.held()] == ["root"]
+    (small / "filling").unlink()
+    await volumes.remove("root")
+
+
+async def filled_by_a_guest(folder: Path, instances: Path, spec: GuestSpec) -> None:
+    """Runs again once there is room; what it has written until then is there."""
+    small = folder / "small"
+    driver = QemuDriver(QemuSettings(instances=instances, hostname="host-1"))
+    (small / "filling").write_bytes(bytes(3 << 20))
+    (folder / "image").write_bytes(filling_sector())
     await driver.ensure(spec)
     await driver.run(spec.id)
     async with asyncio.timeout(30):
@@ -90,7 +112,7 @@ async def full_before(folder: Path, room: str) -> None:
     await driver.close()
 
 
-if sys.argv[2] == "guest":
-    asyncio.run(filled_by_a_guest(Path(sys.argv[1])))
+if sys.argv[2] in ("guest", "volume"):
+    asyncio.run((on_its_disk if sys.argv[2] == "guest" else on_its_volume)(Path(sys.argv[1])))
 else:
     asyncio.run(full_before(Path(sys.argv[1]), sys.argv[2]))

@@ -15,19 +15,30 @@ from pileus.compute.drivers.guest_folder import AGENT, GuestFolder
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 from pileus.compute.volumes import free_device
 from pileus.guest_image import GuestImage
-from pileus.volume.drivers.base import ExportOptions
+from pileus.volume.drivers.base import ExportOptions, Mirror
 from pileus.volume.drivers.file import FileDriver
 
 GIB = 1 << 30
 DATA = "for each in /sys/block/vd*; do [ $(cat $each/serial) = data ] && found=${each##*/}; done; "
 
 
-@pytest.fixture
-async def volumes(tmp_path: Path) -> AsyncIterator[FileDriver]:
-    made = FileDriver("here", tmp_path / "volumes")
+async def back_end(name: str, folder: Path) -> AsyncIterator[FileDriver]:
+    made = FileDriver(name, folder / name, sockets=folder / "sockets")
     yield made
     for held in await made.held():
         await made.remove(held.id)
+
+
+@pytest.fixture
+async def volumes(tmp_path: Path) -> AsyncIterator[FileDriver]:
+    async for made in back_end("here", tmp_path):
+        yield made
+
+
+@pytest.fixture
+async def elsewhere(tmp_path: Path) -> AsyncIterator[FileDriver]:
+    async for made in back_end("elsewhere", tmp_path):
+        yield made
 
 
 async def in_guest(folder: GuestFolder, script: str) -> str:
@@ -60,8 +71,47 @@ async def volume(volumes: FileDriver, volume_id: str, **more: int) -> GuestVolum
     return GuestVolume(volume_id=volume_id, socket=export.socket, export=export.name, **more)
 
 
+async def moved_while_it_writes(folder: GuestFolder, here: FileDriver, there: FileDriver) -> int:
+    """The volume goes to another back end while the guest writes numbers; the last one it has on the disk."""
+    number = "n=1; while :; do printf %08d $n | dd of=/dev/$found bs=4096 seek=$((n % 64 + 1)) conv=notrunc,fsync " \
+             "2> /dev/null || break; echo $n > /run/written; n=$((n + 1)); done"
+    await in_guest(folder, DATA + f"({number}) > /dev/null 2>&1 & echo $! > /run/writer")
+
+    async def written() -> int:
+        return int(await in_guest(folder, "cat /run/written 2> /dev/null || echo 0"))
+
+    async def goes_on() -> None:
+        before = await written()
+
+        async def more() -> bool:
+            return await written() > before
+
+        await until(more, "the guest to write on")
+
+    await goes_on()
+    await there.ensure("data", 2)
+    to = await there.export("data", ExportOptions(aside=True))
+    assert to is not None
+    for alone in (False, True):
+        wanted = ExportOptions(mirror=Mirror(to=to, alone=alone))
+
+        async def in_step(wanted: ExportOptions = wanted) -> bool:
+            export = await here.export("data", wanted)
+            return export is not None and export.in_step
+
+        await until(in_step, "both back ends to have all of it")
+        await goes_on()
+    await here.export("data", None)
+    await there.export("data", ExportOptions())
+    await goes_on()
+    await here.remove("data")
+    await goes_on()
+    await in_guest(folder, "kill $(cat /run/writer); sync")
+    return await written()
+
+
 async def test_volumes_of_a_guest(
-    driver: QemuDriver, settings: QemuSettings, guest: GuestImage, volumes: FileDriver
+    driver: QemuDriver, settings: QemuSettings, guest: GuestImage, volumes: FileDriver, elsewhere: FileDriver
 ) -> None:
     for name in ("root", "data"):
         await volumes.ensure(name, 1)
@@ -92,8 +142,14 @@ async def test_volumes_of_a_guest(
     grown = msgspec.structs.replace(data, size_gb=2)
     await driver.adjust(msgspec.structs.replace(spec, volumes=(root, grown)))
     assert await size() == 2 * GIB
+    last = await moved_while_it_writes(folder, volumes, elsewhere)
+    assert await driver.adjust(msgspec.structs.replace(spec, volumes=(root, grown))) is not None
     await driver.adjust(spec)
     assert await size() == 0
-    await volumes.export("data", None)
-    pieces = [piece async for _, piece in volumes.read("data")]
-    assert pieces[0].startswith(b"written in the guest")
+    await elsewhere.export("data", None)
+    content = bytearray(1 << 20)
+    async for offset, piece in elsewhere.read("data"):
+        content[offset:offset + len(piece)] = piece
+    assert content.startswith(b"written in the guest")
+    wanted = {number: b"%08d" % number for number in range(max(1, last - 15), last + 1)}
+    assert {number: content[number % 64 * 4096 + 4096:][:8] for number in wanted} == wanted

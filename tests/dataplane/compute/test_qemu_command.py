@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, GuestVolume, Image, Nic
+from pileus.compute.drivers.hardware import Hardware
 from pileus.compute.drivers.qemu_command import command
 from pileus.compute.drivers.qemu_devices import ROOT_PORTS, assign_slots, disk_names, in_order
 from pileus.compute.drivers.qemu_launch import BadSpec, DiskFile, Launch
@@ -109,3 +110,10 @@ def test_more_devices_than_places() -> None:
     nics = tuple(Nic(port_id=f"p{number}", mac="fa:16:3e:00:00:01", tap=f"tap{number}") for number in range(ROOT_PORTS))
     with pytest.raises(BadSpec, match=f"room for {ROOT_PORTS}"):
         assign_slots(msgspec.structs.replace(SPEC, nics=nics), {})
+
+
+def test_devices_of_the_host_have_places_of_their_own() -> None:
+    with_device = msgspec.structs.replace(SPEC, hardware=Hardware(devices={"gpu": 1}))
+    arguments = command(with_device, msgspec.structs.replace(launch(with_device), devices=("0000:81:00.0",)))
+    device = devices(arguments)["device-0"]
+    assert (device["driver"], device["host"]) == ("vfio-pci", "0000:81:00.0") and device["bus"].startswith("port")

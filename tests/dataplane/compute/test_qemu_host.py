@@ -280,7 +280,7 @@ async def test_the_cache_may_forget_the_image_of_a_guest(driver: QemuDriver, mak
     assert (await driver.ensure(spec)).power is Power.RUNNING
 
 
-@pytest.mark.parametrize("room", ["none", "little", "guest"])
+@pytest.mark.parametrize("room", ["none", "little", "guest", "volume"])
 async def test_a_full_disk(tmp_path: Path, make_spec: MakeSpec, room: str) -> None:
     """Run where the guests' folder is on a file system of its own that is full, or nearly, or that a guest fills."""
     make_spec()

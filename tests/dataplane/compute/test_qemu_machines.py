@@ -86,7 +86,7 @@ async def test_processors_of_ones_own(settings: QemuSettings, make_spec: MakeSpe
 async def test_hardware_the_host_has_not(driver: QemuDriver, make_spec: MakeSpec) -> None:
     for flavor, told in (({"hw:mem_page_size": "1GB"}, "Page size 1048576 KiB is not supported by the host"),
                          ({"quota:cpu_shares": "10"}, "Requested CPU control policy not supported by host"),
-                         ({"pci_passthrough:alias": "gpu:1"}, "this host has no pci_passthrough:alias=gpu:1")):
+                         ({"pci_passthrough:alias": "gpu:1"}, "1 devices gpu of the host are wanted, and 0 are free")):
         hardware = hardware_of({}, flavor, vcpus=1, memory_mb=64)
         with pytest.raises(GuestFailed, match=told):
             await driver.ensure(make_spec(hardware=hardware))

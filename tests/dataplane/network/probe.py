@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+SOL_PACKET, PACKET_AUXDATA = 263, 8
+
 
 def _answer(connection: socket.socket, peer: str) -> None:
     with connection:
@@ -97,6 +99,38 @@ def send(source_port: str, address: str, port: str) -> None:
         sender.sendto(b"hello", (address, int(port)))
 
 
+def tag(link: str) -> None:
+    """Say the VLAN of the first frame with a tag that passes the link."""
+    listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    listener.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    listener.bind((link, 0))
+    print("ready", flush=True)
+    while True:
+        _, beside, _, _ = listener.recvmsg(2048, 64)
+        numbers = [struct.unpack_from("=IIIHHHH", data)[5] for *_, data in beside if len(data) >= 20]
+        if any(numbers):
+            print(numbers[0] & 0xFFF, flush=True)
+            return
+
+
+def told(port: str) -> None:
+    """Say what the first who connects says, line by line; each is answered."""
+    with socket.create_server(("0.0.0.0", int(port))) as server:
+        print("ready", flush=True)
+        connection, _ = server.accept()
+        with connection, connection.makefile() as lines:
+            for line in lines:
+                print(line.strip(), flush=True)
+                connection.sendall(b"+")
+
+
+def tell(address: str, port: str, *texts: str) -> None:
+    with socket.create_connection((address, int(port)), timeout=3) as connection:
+        for text in texts:
+            connection.sendall(f"{text}\r\n".encode())
+            connection.recv(1)
+
+
 def hear(port: str, seconds: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("0.0.0.0", int(port)))
@@ -164,4 +198,5 @@ def six(kind: str) -> None:
 
 if __name__ == "__main__":
     {"serve": serve, "ask": ask, "asks": asks, "talk": talk, "fetch": fetch, "stream": stream, "send": send,
-     "hear": hear, "settled": settled, "six": six}[sys.argv[1]](*sys.argv[2:])
+     "hear": hear, "settled": settled, "six": six, "tag": tag, "told": told,
+     "tell": tell}[sys.argv[1]](*sys.argv[2:])

@@ -9,6 +9,7 @@ import sys
 import msgspec
 import pytest
 
+from pileus.network.engine.linux import names
 from pileus.network.engine.linux.namespaces import inside
 from pileus.network.engine.records import (
     AddressPair,
@@ -375,6 +376,46 @@ async def test_an_external_network_that_is_an_overlay(net: Cloud):
     assert await net["c1"].ping("172.31.0.50") == 2
     await net.lab.serve(there.namespace, 22)
     assert await net["c1"].ask("172.31.0.50", 22) == "172.31.0.3"
+
+
+async def test_networks_by_vlan_tags(net: Cloud):
+    """Two with the same addresses on one physical bridge do not meet; a router leads from a network of ours to one."""
+    made, guests = [], []
+    for vlan in (7, 8):
+        plain, subnets = network(f"vlan {vlan}", vlan, "172.30.0")
+        made.append((msgspec.structs.replace(plain, vni=None, physical="public", vlan=vlan, mtu=1500), subnets))
+        for number, host in ((50, "h1"), (51, "h2")):
+            guests.append(guest(f"v{vlan}{host}", f"vlan {vlan}", f"172.30.0.{number}", net.lab.host_name(host),
+                                ("other", "open")))
+    inner, outer = leg("r4", "c", "10.0.0.253"), msgspec.structs.replace(
+        leg("r4 outside", "vlan 8", "172.30.0.3"), device_owner="network:router_gateway")
+    router = Router(id=identity("r4"), port_ids=(inner.id,), host=net.lab.host_name("h1"), gateway=Gateway(
+        port_id=outer.id, network_id=made[1][0].id, fixed_ips=outer.fixed_ips))
+    await net.lab.engine.apply(Records(
+        networks=tuple(each for each, _ in made), subnets=tuple(one for _, own in made for one in own),
+        ports=(*guests, inner, outer), routers=(router,)), (), net.next())
+    there = [Guest(net.lab, port) for port in guests]
+    for each in there:
+        await each.make()
+        await net.lab.until("port", each.port.id, State.UP)
+        assert f"ip={each.ip}" in await each.lease()
+    await net.lab.until("router", router.id, State.UP)
+    await net.lab.serve(there[1].namespace, 22)
+    assert await there[0].ping("172.30.0.51") == 2 and await there[2].ping("172.30.0.51") == 2
+    assert await there[0].ask("172.30.0.51", 22) == "172.30.0.50"
+    assert await there[2].ask("172.30.0.51", 22) == "ConnectionRefusedError", "who listens is in the other network"
+    await net.lab.serve(there[3].namespace, 22)
+    await net["c1"].exec("ip", "route", "replace", "172.30.0.0/24", "via", "10.0.0.253")
+    assert await net["c1"].ask("172.30.0.51", 22) == "172.30.0.3"
+    far = names.far_end(net.lab.host_name("h2"), made[0][0].id)
+    tagged = await Program.start(net.lab.outside, "tag", far)
+    await there[0].ping("172.30.0.51", 1)
+    assert await tagged.line() == "7", "on their way to the other host"
+    await tagged.stop()
+    wanted, name = render(net.lab.engine.store.records()), net.lab.host_name("h1")
+    await net.lab.agents[name].close()
+    agent = await net.lab.start_agent("h1")
+    assert (await agent.apply(Snapshot(seq=net.next(), slice=wanted[name]))).changes == ()
 
 
 async def test_what_is_not_ours_is_left_alone(net: Cloud):

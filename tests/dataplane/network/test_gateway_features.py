@@ -8,18 +8,23 @@ import pytest
 
 from pileus.network.engine.linux.meters import readings
 from pileus.network.engine.records import (
+    FixedIp,
     FloatingIp,
+    Followed,
     Forwarding,
     Gone,
     Meter,
     MeterRule,
     Records,
+    Router,
     Rule,
     SecurityGroup,
+    State,
+    Subnet,
 )
 from tests.dataplane.network.conftest import Cloud
-from tests.dataplane.network.lab import HERE, run
-from tests.dataplane.network.topology import OPEN, identity
+from tests.dataplane.network.lab import HERE, Guest, Program, batch, run
+from tests.dataplane.network.topology import OPEN, gateway, guest, identity, leg, network
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PUBLIC = "198.51.100.120"
@@ -91,3 +96,69 @@ async def test_address_groups_are_remotes_of_rules(net: Cloud):
     without = msgspec.structs.replace(friends, revision=2, addresses=("10.9.0.0/16",))
     await net.lab.engine.apply(Records(security_groups=(without,)), (), net.next())
     assert await net["x1"].ask("10.0.0.13", 80) == "TimeoutError"
+
+
+async def test_a_router_answers_for_guests_on_the_external_network(net: Cloud):
+    """Outside, all of 2001:db8::/96 is taken for near; the guests' part of it is behind the router."""
+    plain, subnets = network("n", 105, "10.0.9")
+    six = Subnet(id=identity("six n"), network_id=plain.id, cidr="2001:db8::2:0/112", ip_version=6,
+                 gateway_ip="2001:db8::2:1")
+    outer = Subnet(id=identity("six public"), network_id=identity("public"), cidr="2001:db8::1:0/112", ip_version=6)
+    guests = [msgspec.structs.replace(
+        guest(f"n{number}", "n", f"10.0.9.{number}", net.lab.host_name("h2"), ()), port_security=False, fixed_ips=(
+            FixedIp(subnet_id=subnets[0].id, ip=f"10.0.9.{number}"),
+            FixedIp(subnet_id=six.id, ip=f"2001:db8::2:{number}")))
+        for number in (11, 12)]
+    inner = msgspec.structs.replace(leg("r5", "n", "10.0.9.1"), fixed_ips=(
+        FixedIp(subnet_id=six.id, ip="2001:db8::2:1"),))
+    port, way_out = gateway("r5", "198.51.100.15")
+    both = (*way_out.fixed_ips, FixedIp(subnet_id=outer.id, ip="2001:db8::1:5"))
+    router = Router(id=identity("r5"), revision=1, port_ids=(inner.id,), host=net.lab.host_name("h1"), proxied=(),
+                    gateway=msgspec.structs.replace(way_out, fixed_ips=both))
+    await net.lab.engine.apply(Records(
+        networks=(plain,), subnets=(*subnets, six, outer), routers=(router,),
+        ports=(*guests, inner, msgspec.structs.replace(port, fixed_ips=both))), (), net.next())
+    for each in guests:
+        there = Guest(net.lab, each)
+        await there.make()
+        await net.lab.until("port", each.id, State.UP)
+        await batch(f"address add {each.fixed_ips[1].ip}/112 dev eth0 nodad", "route add ::/0 via 2001:db8::2:1",
+                    namespace=there.namespace)
+    await batch("address add 2001:db8::1:1/96 dev br-ex nodad", namespace=net.lab.outside)
+
+    async def answers(address: str) -> bool:
+        output = await run("ip", "netns", "exec", net.lab.outside, "ping", "-6", "-n", "-c", "2", "-i", "0.2",
+                           "-W", "1", address, check=False)
+        return "bytes from" in output
+    assert not await answers("2001:db8::2:11")
+    await net.lab.engine.apply(Records(routers=(msgspec.structs.replace(
+        router, revision=2, proxied=("2001:db8::2:11",)),)), (), net.next())
+    await net.lab.until("router", router.id, State.UP)
+    assert await answers("2001:db8::2:11") and not await answers("2001:db8::2:12")
+    await batch("route add 2001:db8::2:12 via 2001:db8::1:5", namespace=net.lab.outside)
+    assert not await answers("2001:db8::2:12"), "a way around is none"
+    await net.lab.engine.apply(Records(routers=(msgspec.structs.replace(router, revision=3, proxied=None),)), (),
+                               net.next())
+    assert await answers("2001:db8::2:12"), "routed, as without any proxy"
+
+
+async def test_what_ftp_opens_is_translated(net: Cloud):
+    """A guest behind source translation says its own address; the server is told one that it can reach."""
+    router = next(each for each in net.records.routers if each.id == identity("r1"))
+
+    async def told(port: int) -> str:
+        server = await Program.start(net.lab.outside, "told", str(port))
+        await net["a3"].exec(sys.executable, str(HERE / "probe.py"), "tell", "198.51.100.1", str(port),
+                             "USER a", "PORT 10,0,0,13,4,1")
+        assert await server.line() == "USER a"
+        heard = await server.line()
+        await server.stop()
+        return heard
+    assert await told(2121) == "PORT 10,0,0,13,4,1"
+    followed = (Followed(name="ftp", protocol="tcp", port=2121), Followed(name="tftp", protocol="udp", port=69))
+    await net.lab.engine.apply(Records(routers=(msgspec.structs.replace(router, revision=9, followed=followed),)), (),
+                               net.next())
+    assert (await told(2121)).startswith("PORT 198,51,100,11,")
+    assert await told(2122) == "PORT 10,0,0,13,4,1"
+    await net.lab.engine.apply(Records(routers=(msgspec.structs.replace(router, revision=10),)), (), net.next())
+    assert await told(2121) == "PORT 10,0,0,13,4,1"

@@ -9,6 +9,7 @@ import msgspec
 from pileus.compute import nics, versions
 from pileus.compute.api.servers import action_of
 from pileus.compute.model import servers
+from pileus.compute.model.states import IN_LINE
 from pileus.compute.sagas.attach_volume import GrowVolume
 from pileus.kit import db
 from pileus.kit.faults import BadRequest, NotFound
@@ -76,7 +77,7 @@ async def _code(ctx: Ctx, event: ExternalEvent) -> int:
         async with ctx.db.write() as tx:
             server = await servers.get(tx, event.server_uuid)
             await servers.record_action(tx, action_of(ctx, server.id, server.project_id, "extend_volume"))
-            await ctx.sagas.start(tx, GrowVolume(server_id=server.id, volume_id=event.tag), server.id)
+            await ctx.sagas.line_up(tx, GrowVolume(server_id=server.id, volume_id=event.tag), server.id, IN_LINE)
     except db.Taken:
         return 409
     return 200

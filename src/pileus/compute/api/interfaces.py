@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from pileus.compute import nics, versions
+from pileus.compute import nics, port_needs, scheduling, versions
 from pileus.compute.api.begin import begin, must_allow
 from pileus.compute.api.server_create import Tag
 from pileus.compute.api.server_items import BASE, Interface, interface_view
@@ -68,9 +68,12 @@ async def attach_interface(ctx: Ctx, seen: Seen, body: InterfaceCreate) -> Inter
     """The port is there when this answers: made once more by the saga, should this process die in between."""
     must_allow(seen, "attach_interface")
     wish = await _wish(ctx, seen, body)
-    await begin(ctx, seen, "attach_interface", AttachInterface(server_id=seen.id, wish=wish))
+    needs = await port_needs.of_ports(ctx.app, [wish.port_id] if wish.given else [])
+    share = await scheduling.more(ctx.app, seen.server, needs) if needs and seen.server.host else None
+    await begin(ctx, seen, "attach_interface",
+                AttachInterface(server_id=seen.id, wish=wish, needs=needs, share=share))
     try:
-        await nics.ensure(ctx.app, seen.server, [wish], seen.server.host or "")
+        await nics.ensure(ctx.app, seen.server, [wish], seen.server.host or "", port_needs.profiles_of(needs, share))
     except Refused as error:
         if error.status in (400, 403, 404):
             raise BadRequest(reason=error.message) from None

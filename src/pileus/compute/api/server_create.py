@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from pileus.compute import nics, versions
+from pileus.compute import nics, port_needs, versions
 from pileus.compute.api import block_devices
 from pileus.compute.api.block_devices import BlockDevice, OldBlockDevice
 from pileus.compute.api.hints import must_be_sound
@@ -29,6 +29,7 @@ from pileus.compute.faults import (
     ImageNotActive,
     KeypairNotFound,
     MetadataQuota,
+    PromisedPorts,
     QuotaExceeded,
     UserDataTooLarge,
 )
@@ -144,6 +145,9 @@ async def create_server(ctx: Ctx, body: CreateBody) -> Made:
     if count_max > 1 and asked_volumes:
         raise BadRequest(reason="Volumes are attached to one server at a time: ask for them one by one.")
     wishes = await nics.wishes_of(ctx, asked.networks, asked.security_groups)
+    if ctx.version < versions.PROMISED_PORTS and await port_needs.of_ports(
+            ctx.app, [wish.port_id for wish in wishes if wish.given]):
+        raise PromisedPorts()
     disks = await block_devices.made(ctx, block_devices.named(asked_volumes, local_disks_of(first)))
     ctx.span("validate")
     password = asked.admin_password or new_password()

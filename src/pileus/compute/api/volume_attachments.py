@@ -98,12 +98,11 @@ async def attach_volume(ctx: Ctx, seen: Seen, body: Attach) -> AttachmentView:
     """The volume is reserved as the caller, who may not have every volume, before the server's saga begins. What its
     device is called is for the guest to say, so a name that is asked for is not heeded."""
     _must_take(ctx, seen, "attach_volume")
-    taken = [volumes.device_of(each) for each in await _attached(ctx, seen.id)]
-    name = volumes.free_device(taken, volumes.local_disks_of(seen.server))
-    wish = VolumeWish(volume_id=body.volume_id, device=name, tag=body.tag,
-                      delete_on_termination=truth(body.delete_on_termination, "delete_on_termination"))
+    goes_too = truth(body.delete_on_termination, "delete_on_termination")
     row = await _reserve(ctx, seen, body.volume_id)
     try:
+        name = volumes.names(await _attached(ctx, seen.id), volumes.local_disks_of(seen.server))[row.id]
+        wish = VolumeWish(volume_id=body.volume_id, device=name, tag=body.tag, delete_on_termination=goes_too)
         await begin(ctx, seen, "attach_volume", AttachVolume(server_id=seen.id, attachment_id=row.id, wish=wish))
     except Fault:
         await ctx.app.volume.detach(row.id)

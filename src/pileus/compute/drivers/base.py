@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
-from pileus.compute.drivers.hardware import Hardware
+from pileus.compute.drivers.hardware import Hardware, HostCell
 
 
 class Can(StrEnum):
@@ -145,6 +145,10 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     accel: Literal["kvm", "tcg", "none"]
     cpu: dict[str, str | list[str]] = {}  # vendor, model, arch, features
     booted_at: float | None = None  # in seconds since the epoch
+    dedicated_cpus: int = 0  # of the vcpus: those set aside for guests that want their own
+    threads: bool = False  # its processors are threads that share a core
+    cells: tuple[HostCell, ...] = ()
+    devices: dict[str, int] = {}  # that can be passed through, by alias
 
 
 class NicUse(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from pileus.compute.drivers.base import (
 )
 from pileus.compute.drivers.fake_console import FakeConsole
 from pileus.compute.drivers.guest_folder import ID
+from pileus.compute.drivers.hardware import HostCell
 from pileus.compute.drivers.stops import Stops
 
 CONSOLE_LINES = 200
@@ -61,6 +62,7 @@ class FakeGuest(msgspec.Struct, kw_only=True):
     rescued: bool = False
     passwords: dict[str, str] = {}
     interrupts: int = 0
+    devices: dict[str, int] = {}  # of its host, by alias
 
     def seen(self) -> GuestSeen:
         return GuestSeen(id=self.id, name=self.name, power=self.power, reason=self.reason)
@@ -100,6 +102,7 @@ class FakeDriver:
             accel="none",
             cpu={"arch": "x86_64", "model": "fake", "vendor": "fake", "features": []},
             booted_at=host_facts.booted_at(),
+            cells=(HostCell(number=0, cpus=64, memory_mb=256 * 1024),),
         )
         self.folder = folder
         self.on_step = on_step
@@ -127,12 +130,14 @@ class FakeDriver:
         await self._before("ensure", spec.id)
         require_plain(spec)
         self.on_step(spec.id, "folder")
+        self._must_have_devices(spec)
         guest = self.known.get(spec.id) or self._made(spec)
         guest.rescued = spec.rescue is not None
         if guest.root != spec.root:
             guest.root, guest.disk = spec.root, ""
         if guest.power in (Power.OFF, Power.SUSPENDED):
             guest.vcpus, guest.memory_mb = spec.vcpus, spec.memory_mb
+            guest.devices = spec.hardware.devices if spec.hardware else {}
             guest.macs, guest.volumes = [nic.mac for nic in spec.nics], spec.volumes
             guest.power, guest.reason = Power.PAUSED, ""
             guest.lives += 1
@@ -249,6 +254,12 @@ class FakeDriver:
         if guest_id not in self._consoles:
             self._consoles[guest_id] = await FakeConsole.open(guest_id)
         return self._consoles[guest_id].path(kind)
+
+    def _must_have_devices(self, spec: GuestSpec) -> None:
+        for alias, count in (spec.hardware.devices if spec.hardware else {}).items():
+            taken = sum(each.devices.get(alias, 0) for each in self.known.values() if each.id != spec.id)
+            if taken + count > self.facts.devices.get(alias, 0):
+                raise GuestFailed(spec.id, "started", f"{count} devices {alias} are wanted, and not so many are free")
 
     def _running(self, guest_id: str, wanted: str) -> FakeGuest:
         guest = self._get(guest_id, wanted)

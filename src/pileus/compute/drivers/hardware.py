@@ -16,6 +16,25 @@ class NumaNode(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int
 
 
+class Pages(msgspec.Struct, frozen=True, kw_only=True):
+    """Memory that is set aside in pages of one size."""
+
+    size_kb: int
+    total: int
+    free: int
+
+
+class HostCell(msgspec.Struct, frozen=True, kw_only=True):
+    """A NUMA node of a host: processors that guests share, how many it sets aside, and memory."""
+
+    number: int
+    cpus: int
+    dedicated: int = 0
+    dedicated_free: int = 0
+    memory_mb: int
+    pages: tuple[Pages, ...] = ()
+
+
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """So much a second; `burst` may be reached for `burst_seconds`. 0 is no limit."""
 
@@ -84,5 +103,6 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     disk_limits: dict[str, Limit] = {}  # read-bytes, write-bytes, total-bytes, read-iops, write-iops, total-iops
     inbound: NetworkLimit | None = None
     outbound: NetworkLimit | None = None
+    devices: dict[str, int] = {}  # of the host, passed through: how many by alias
     impossible: tuple[str, ...] = ()  # was asked for, and no driver here has it
 

@@ -2,14 +2,23 @@
 
 import os
 import platform
+import re
 import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
+
+from pileus.compute.drivers.hardware import HostCell, Pages
+from pileus.compute.guest_topology import cpu_numbers
 
 CPU_INFO = Path("/proc/cpuinfo")
 MEMORY_INFO = Path("/proc/meminfo")
 KERNEL_COUNTS = Path("/proc/stat")
 KVM_DEVICE = Path("/dev/kvm")
+NODES = Path("/sys/devices/system/node")
+SIBLINGS = Path("/sys/devices/system/cpu")
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+PASSED_BY = "vfio-pci"
 
 
 def cpu_fields() -> dict[str, str]:
@@ -66,3 +75,54 @@ def cpu_description() -> dict[str, str | list[str]]:
         "model": fields.get("model name", ""),
         "features": sorted(fields.get("flags", "").split()),
     }
+
+
+def threads() -> bool:
+    """Whether cores have more than one thread each."""
+    return any(len(cpu_numbers(path.read_text().strip())) > 1
+               for path in SIBLINGS.glob("cpu[0-9]*/topology/thread_siblings_list"))
+
+
+def cells(dedicated: Collection[int] = (), taken: Collection[int] = ()) -> tuple[HostCell, ...]:
+    """The NUMA nodes of the machine; one, where it tells of none. `dedicated` are the processors that are set aside,
+    `taken` those of them that guests have."""
+    ours = os.sched_getaffinity(0)
+    found: list[HostCell] = []
+    for path in sorted(NODES.glob("node[0-9]*"), key=lambda each: int(each.name.removeprefix("node"))):
+        listed = (path / "cpulist").read_text().strip()
+        total = re.search(r"MemTotal:\s+(\d+) kB", (path / "meminfo").read_text())
+        if listed and total is not None:
+            found.append(_cell(int(path.name.removeprefix("node")), ours & set(cpu_numbers(listed)),
+                               int(total[1]) // 1024, path / "hugepages", dedicated, taken))  # fmt: skip
+    return tuple(found) or (_cell(0, ours, memory_mb(), Path("/sys/kernel/mm/hugepages"), dedicated, taken),)
+
+
+def _cell(number: int, cpus: set[int], memory: int, pages: Path, dedicated: Collection[int],
+          taken: Collection[int]) -> HostCell:  # fmt: skip
+    own = cpus & set(dedicated)
+    return HostCell(number=number, cpus=len(cpus - own), dedicated=len(own), dedicated_free=len(own - set(taken)),
+                    memory_mb=memory, pages=_pages(pages))  # fmt: skip
+
+
+def _pages(folder: Path) -> tuple[Pages, ...]:
+    found = []
+    for path in folder.glob("hugepages-*kB"):
+        size = int(path.name.removeprefix("hugepages-").removesuffix("kB"))
+        total, free = (int((path / name).read_text()) for name in ("nr_hugepages", "free_hugepages"))
+        if total:
+            found.append(Pages(size_kb=size, total=total, free=free))
+    return tuple(sorted(found, key=lambda each: each.size_kb))
+
+
+def devices(wanted: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """By alias, the addresses of devices that are there and free to be passed through. `wanted`: addresses, or
+    vendor:product."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(PCI_DEVICES.glob("*")) if wanted else ():
+        if (path / "driver").resolve().name != PASSED_BY:
+            continue
+        kind = ":".join((path / name).read_text().strip().removeprefix("0x") for name in ("vendor", "device"))
+        for alias, named in wanted.items():
+            if path.name in named or kind in named:
+                found.setdefault(alias, []).append(path.name)
+    return found

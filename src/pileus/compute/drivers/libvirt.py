@@ -365,7 +365,8 @@ class LibvirtDriver:
             else self.settings.kind, hypervisor_version=self._version, vcpus=host_facts.vcpus(),
             memory_mb=host_facts.memory_mb(), disk_gb=total, disk_free_gb=free,
             accel="kvm" if self.settings.kind == "kvm" else "tcg" if self.settings.kind == "qemu" else "none",
-            cpu=host_facts.cpu_description(), booted_at=host_facts.booted_at())  # fmt: skip
+            cpu=host_facts.cpu_description(), booted_at=host_facts.booted_at(), threads=host_facts.threads(),
+            cells=host_facts.cells())  # fmt: skip
 
     def events(self) -> AsyncIterator[GuestStopped]:
         return self._stops.read()

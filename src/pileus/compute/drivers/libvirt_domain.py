@@ -49,6 +49,8 @@ def add(parent: xml.Element, tag: str, text: object = None, **attributes: object
 def domain_xml(spec: GuestSpec, place: Place) -> str:
     """Raises BadSpec for what such a host cannot have."""
     wanted = hardware_of(spec)
+    if wanted.devices:
+        raise BadSpec(f"this host passes no devices through, and {', '.join(wanted.devices)} are wanted")
     root = xml.Element("domain", {"type": place.kind})
     add(root, "name", spec.id)  # names of guests are not unique
     add(root, "uuid", spec.id)

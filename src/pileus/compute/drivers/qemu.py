@@ -291,6 +291,10 @@ class QemuDriver:
             accel=self.accel,
             cpu=host_facts.cpu_description(),
             booted_at=host_facts.booted_at(),
+            dedicated_cpus=len(self.settings.dedicated_cpus & os.sched_getaffinity(0)),
+            threads=host_facts.threads(),
+            cells=host_facts.cells(self.settings.dedicated_cpus, await asyncio.to_thread(self._starting.taken_cpus)),
+            devices={alias: len(found) for alias, found in host_facts.devices(self.settings.pci_devices).items()},
         )
 
     def events(self) -> AsyncIterator[GuestStopped]:

@@ -56,6 +56,7 @@ def assign_slots(spec: GuestSpec, before: dict[str, int]) -> dict[str, int]:
     hardware, used = hardware_of(spec), set(disk_buses(spec).values())
     disks, volumes = named_disks(spec)
     wanted = [*disks, *(f"nic-{nic.port_id}" for nic in spec.nics), *volumes]
+    wanted += [f"device-{number}" for number in range(sum(hardware.devices.values()))]
     more = {"serial-bus": True, "random": hardware.random, "balloon": True, "scsi-bus": "scsi" in used,
             "sata-bus": "sata" in used and not is_q35(hardware), "usb-bus": "usb" in used or hardware.tablet == "usb",
             "tablet": hardware.tablet == "virtio", "watchdog": bool(hardware.watchdog)}  # fmt: skip
@@ -112,6 +113,8 @@ def devices(spec: GuestSpec, launch: Launch) -> list[JsonObject]:
                   "name": "org.qemu.guest_agent.0"})  # fmt: skip
     if wanted.random:
         found.append(placed("random", random_device(wanted)))
+    found += [placed(f"device-{number}", {"driver": "vfio-pci", "host": address})
+              for number, address in enumerate(launch.devices)]  # fmt: skip
     found.append(placed("balloon", {"driver": "virtio-balloon-pci"}))
     if wanted.tablet == "usb":
         found.append({"driver": "usb-tablet", "id": "tablet", "bus": "usb-bus.0"})

@@ -51,6 +51,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     sockets: dict[str, int]  # name -> descriptor of a listening socket
     disks: tuple[DiskFile, ...]
     slots: dict[str, int]
+    devices: tuple[str, ...] = ()  # addresses of the host's that are passed through
     memory: int | None = None  # descriptor of what a suspended guest goes on from
     tpm: int | None = None  # descriptor of the connection to its TPM
     cpu_model: str = ""  # the accelerator's best if empty

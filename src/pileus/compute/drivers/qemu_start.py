@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from pileus.compute.drivers import host_facts
 from pileus.compute.drivers.base import GuestSpec
 from pileus.compute.drivers.disks import MIB
 from pileus.compute.drivers.guest_folder import MEMORY, GuestFolder, GuestState, guest_folders
@@ -39,6 +40,7 @@ class QemuSettings(msgspec.Struct, frozen=True, kw_only=True):
     cpu_model: str = ""  # the best the accelerator has, if empty
     cpu_flags: tuple[str, ...] = ()
     dedicated_cpus: frozenset[int] = frozenset()  # of the host, for guests that want processors of their own
+    pci_devices: dict[str, list[str]] = {}  # by alias: addresses or kinds of what can be passed through
     raw_disks: bool = False  # root disks are raw copies of their images, not qcow2 files over them
 
 
@@ -67,7 +69,8 @@ class Start:
         # Chosen and written down at once: another guest's start must not see them free in between.
         slots = state.slots if state.saved else in_order(spec, state.slots)
         latest = msgspec.structs.replace(
-            state, started=True, stopped="", taps=taps, slots=slots, pins=self.pins(folder, state))
+            state, started=True, stopped="", taps=taps, slots=slots, pins=self.pins(folder, state),
+            devices=self.devices(folder, state))  # fmt: skip
         if latest != state:
             folder.write(latest)
         self.on_step(spec.id, "taps")
@@ -85,7 +88,8 @@ class Start:
             def arguments(sockets: dict[str, int]) -> list[str]:
                 return command(spec, Launch(
                     program=settings.program, accel=self.accel, sockets=sockets, disks=disks, slots=slots,
-                    memory=memory, tpm=tpm, cpu_model=settings.cpu_model, cpu_flags=settings.cpu_flags))  # fmt: skip
+                    devices=tuple(latest.devices), memory=memory, tpm=tpm, cpu_model=settings.cpu_model,
+                    cpu_flags=settings.cpu_flags))  # fmt: skip
 
             process = await QemuProcess.start(folder, keep, arguments, settings.namespace)
         if latest.pins:
@@ -98,19 +102,42 @@ class Start:
         if not hardware.pinned:
             return {}
         ours = self.settings.dedicated_cpus
-        if hardware.thread_policy in ("isolate", "require"):
+        if hardware.thread_policy == "require" or hardware.thread_policy == "isolate" and host_facts.threads():
             raise BadSpec(f"this host has no processor thread policy {hardware.thread_policy}")
         kept = {mine: theirs for mine, theirs in state.pins.items() if mine in hardware.pinned and theirs in ours}
         taken = set(kept.values())
-        for other in guest_folders(self.settings.instances):
-            if other.id != folder.id and (found := other.read()) is not None:
-                taken |= set(found.pins.values())
+        for found in self.others(folder.id):
+            taken |= set(found.pins.values())
         free = sorted(ours - taken)
         missing = [cpu for cpu in hardware.pinned if cpu not in kept]
         if len(missing) > len(free):
             raise BadSpec(f"CPU pinning is not supported by the host: {len(missing)} processors of its own are wanted, "
                           f"and {len(free)} of those set aside are free")
         return kept | dict(zip(missing, free, strict=False))
+
+    def devices(self, folder: GuestFolder, state: GuestState) -> list[str]:
+        """The addresses of the host's devices that the guest gets, and no other guest has."""
+        wanted = hardware_of(state.spec).devices
+        if not wanted:
+            return []
+        here, chosen = host_facts.devices(self.settings.pci_devices), list[str]()
+        taken = {address for other in self.others(folder.id) for address in other.devices}
+        for alias, count in wanted.items():
+            free = [address for address in here.get(alias, []) if address not in taken]
+            free.sort(key=lambda address: address not in state.devices)  # those it had before come first
+            if len(free) < count:
+                raise BadSpec(f"{count} devices {alias} of the host are wanted, and {len(free)} are free")
+            chosen += free[:count]
+            taken |= set(chosen)
+        return chosen
+
+    def others(self, guest_id: str) -> list[GuestState]:
+        """What is kept of the other guests of this host."""
+        found = (folder.read() for folder in guest_folders(self.settings.instances) if folder.id != guest_id)
+        return [each for each in found if each is not None]
+
+    def taken_cpus(self) -> set[int]:
+        return {cpu for state in self.others("") for cpu in state.pins.values()}
 
 
 async def pin(process: QemuProcess, pins: dict[int, int]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from pileus.compute.drivers.hardware import HostCell
 from pileus.compute.faults import HostHasServers, HypervisorNotFound, ServiceNotFound
 from pileus.compute.model.quotas import take_turn
 from pileus.compute.model.tables import hosts, servers
@@ -18,6 +19,8 @@ from pileus.kit.db import Connection
 from pileus.kit.saga import sagas
 
 NAMESPACE = uuid.UUID("5d3b3f0e-6f0b-5c39-9d5e-0a8a4c3c6a51")
+NAMED = sa.select(hosts).where(hosts.c.name == sa.bindparam("wanted"))
+SEEN = hosts.update().where(hosts.c.name == sa.bindparam("wanted")).values(seen_at=sa.bindparam("now"))
 HEAVY = ("compute.boot_server", "compute.rebuild_server", "compute.resize_server", "compute.snapshot_server",
          "compute.shelve_server", "compute.unshelve_server")     # work that a host's disks and network feel
 FIRST_NUMBER = 3                    # the numbers before it are the controller's services
@@ -36,6 +39,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     accel: str = "none"
     cpu: dict[str, Any] = {}
     booted_at: float | None = None
+    dedicated_cpus: int = 0
+    threads: bool = False
+    cells: tuple[HostCell, ...] = ()
+    devices: dict[str, int] = {}
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,15 +104,20 @@ async def record_seen(  # noqa: PLR0913, PLR0917
         tx: Connection, name: str, facts: Any, can: Iterable[str], address: str, boot_id: str, now: float) -> Host:
     """Write down that a host is alive and what it has (`facts`: Facts, or a struct or dict with its fields). What
     administrators decided about it stays."""
-    told: dict[str, Any] = {"facts": msgspec.convert(facts, Facts, from_attributes=True), "can": sorted(can),
-                            "address": address, "boot_id": boot_id, "seen_at": now}
-    known = await find(tx, name)
+    told = {"facts": facts, "can": can, "address": address, "boot_id": boot_id}
+    return await see_again(tx, await find(tx, name), name, told, now)
+
+
+async def see_again(tx: Connection, known: Host | None, name: str, told: dict[str, Any], now: float) -> Host:
+    """The same for a host that was just looked up: one that tells no news costs a statement that is built already."""
+    told |= {"facts": msgspec.convert(told["facts"], Facts, from_attributes=True), "can": sorted(told["can"])}
     if known is None:
-        return await _add(tx, name, told)
+        return await _add(tx, name, told | {"seen_at": now})
     changed = {key: value for key, value in told.items() if getattr(known, key) != value}
     if changed:
         await db.update(tx, hosts.update().where(hosts.c.name == name).values(**changed))
-    return msgspec.structs.replace(known, **told)
+    await tx.execute(SEEN, {"wanted": name, "now": now})
+    return msgspec.structs.replace(known, **told, seen_at=now)
 
 
 async def _add(tx: Connection, name: str, told: dict[str, Any]) -> Host:
@@ -117,7 +129,7 @@ async def _add(tx: Connection, name: str, told: dict[str, Any]) -> Host:
 
 
 async def find(conn: Connection, name: str) -> Host | None:
-    return await db.one(conn, sa.select(hosts).where(hosts.c.name == name), Host)
+    return await db.one(conn, NAMED, Host, wanted=name)
 
 
 async def find_by(conn: Connection, id_or_number: str | int) -> Host | None:
@@ -158,6 +170,10 @@ async def page(conn: Connection, *, limit: int | None = None, after: Host | None
     if zone is not None:
         query = query.where(hosts.c.zone == zone)
     return await db.many(conn, query.order_by(hosts.c.number).limit(limit), Host)
+
+
+async def ids(conn: Connection) -> set[str]:
+    return set(await db.scalars(conn, sa.select(hosts.c.id)))
 
 
 async def every(conn: Connection) -> list[Host]:

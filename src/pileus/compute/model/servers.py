@@ -69,12 +69,14 @@ class ServerFault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """What a resize or a migration can still be taken back to."""
+    """What a resize or a migration can still be taken back to. `profiles` are those of ports that are promised
+    anything: they tell who on the old host gives it."""
 
     migration_id: str
     flavor: FlavorCopy
     host: str
     state: State
+    profiles: dict[str, dict[str, Any]] = {}
 
 
 class Shelved(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,6 +245,25 @@ async def find(conn: Connection, server_id: str) -> Server | None:
 
 async def on_host(conn: Connection, host: str) -> list[Seen]:
     return await _seen(conn, _seen_query().where(servers.c.host == host, servers.c.alive))
+
+
+class Brief(msgspec.Struct, frozen=True, kw_only=True):
+    """What is compared with the guests that a host tells of."""
+
+    id: str
+    state: State
+    generation: int
+    saga: str | None
+
+
+_BRIEF: sa.Select[Any] = sa.select(
+    *(servers.c[name] for name in ("id", "state", "generation")), sagas.c.name.label("saga")).select_from(
+        servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id)).where(
+            servers.c.host == sa.bindparam("wanted"), servers.c.alive)
+
+
+async def briefs(conn: Connection, host: str) -> list[Brief]:
+    return await db.many(conn, _BRIEF, Brief, wanted=host)
 
 
 async def alive_among(conn: Connection, server_ids: list[str]) -> set[str]:

@@ -90,6 +90,9 @@ TASKS: dict[str, tuple[str | None, str | None]] = {
     "soft_delete": ("soft-deleting", None),
     "restore": ("restoring", None),
 }
+# What is done to a server that changes none of what it may be asked for: anything else waits its turn behind them.
+IN_LINE = ("compute.attach_interface", "compute.detach_interface", "compute.attach_volume", "compute.detach_volume",
+           "compute.grow_volume")
 NAMED_BY_FIELD = {"compute.power_server": "wanted"}         # the task is in a field of the saga
 BOOT_TASKS = {"accept": "scheduling", "find_candidates": "scheduling", "choose_host": "scheduling",
               "claim": "scheduling", "bind_host": None, "make_ports": "networking",

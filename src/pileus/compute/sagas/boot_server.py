@@ -6,18 +6,20 @@ the next host. What is not of the host (ports, volumes) stays the server's meanw
 
 from __future__ import annotations
 
-from pileus.compute import guest_spec, nics, scheduling, volumes
+from pileus.compute import guest_spec, nics, port_needs, scheduling, volumes
+from pileus.compute.faults import PolicyOfNetwork
 from pileus.compute.messages import EnsureDisks, EnsureGuest, EnsureImage, EnsureNoGuest, RunGuest
 from pileus.compute.model import hosts, servers
 from pileus.compute.model.servers import Power, Server, ServerFault, State
 from pileus.compute.nics import NicWish
+from pileus.compute.port_needs import PortNeed, Share
 from pileus.compute.runtime import Compute
 from pileus.compute.sagas import placing
-from pileus.compute.sagas.hosts import HostRefused, ask, ask_if_alive
+from pileus.compute.sagas.hosts import ask, ask_if_alive
 from pileus.compute.volumes import VolumeWish
-from pileus.kit.bus import Failed, Message, NobodyThere
+from pileus.kit.bus import Message
 from pileus.kit.client import Refused
-from pileus.kit.saga import Abort, Onward, Saga, Turn, Wait, saga, step
+from pileus.kit.saga import Abort, Saga, Turn, Wait, saga, step
 from pileus.kit.saga_engine import SUPERSEDED
 
 
@@ -30,26 +32,17 @@ class BootServer(Saga, kw_only=True):
     volumes: list[VolumeWish] = []
     candidates: dict[str, dict[str, float]] = {}  # provider id -> what is free of each resource class
     choices: list[str] = []                      # hosts, the best first
+    needs: list[PortNeed] = []                   # of ports that were given
+    share: Share | None = None                   # what was chosen for them
     host: str = ""
     at_host: bool = False                        # what is left to do is the host's, until it waits for ports
     waiting_since: float = 0.0
     refusals: dict[str, str] = {}                # host -> why it did not take the server
     keeps: bool = False                          # there are ports and volumes from an attempt that went before
 
-    def _tries_another(self, compute: Compute) -> bool:
-        """Whether what is undone is undone to go on elsewhere."""
-        return self.host in self.refusals and len(self.refusals) < compute.scheduler.max_attempts
-
     async def _ask(self, turn: Turn, message: Message, seconds: float = 60.0) -> None:
-        """Of the host. What it refuses, or fails to do at each try, another one may do, unless it was asked for."""
-        try:
+        async with placing.at_host(turn, self):
             await ask(turn.services, message, host=self.host, seconds=seconds)
-        except (HostRefused, Failed, NobodyThere) as error:
-            if self.asked_host is None and (isinstance(error, HostRefused) or turn.is_last_try):
-                self.refusals[self.host] = str(error)
-                await turn.save()
-            raise
-        self.refusals.pop(self.host, None)
 
     async def _server(self, turn: Turn) -> Server:
         async with turn.services.db.read() as reader:
@@ -73,7 +66,9 @@ class BootServer(Saga, kw_only=True):
 
     @step
     async def find_candidates(self, turn: Turn) -> None:
-        self.candidates = await scheduling.candidates(turn.services, await self._server(turn), self.asked_host)
+        self.needs = await port_needs.of_ports(turn.services, [wish.port_id for wish in self.wishes if wish.given])
+        self.candidates = await scheduling.candidates(turn.services, await self._server(turn), self.asked_host,
+                                                      needs=self.needs)
 
     @find_candidates.undo
     async def remove_all(self, turn: Turn) -> None:
@@ -91,21 +86,12 @@ class BootServer(Saga, kw_only=True):
 
     @step
     async def claim(self, turn: Turn) -> None:
-        try:
-            await placing.claim(turn, self, await self._server(turn), self.server_id, self.asked_host,
-                                tuple(self.refusals))
-        except Abort as error:
-            if not self.refusals:
-                raise
-            raise Abort(f"{list(self.refusals.values())[-1]} No other host takes it: {error}") from error
+        self.at_host = False
+        await placing.claim_another(turn, self, await self._server(turn), self.server_id)
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
-        await placing.release(turn, self.server_id, self.server_id)
-        if self._tries_another(turn.services):
-            self.choices = [host for host in self.choices if host not in self.refusals]
-            self.host, self.at_host, self.waiting_since = "", False, 0.0
-            raise Onward()
+        await placing.give_up_host(turn, self, self.server_id, self.server_id)
 
     @step(local=True)
     async def bind_host(self, turn: Turn) -> None:
@@ -124,11 +110,14 @@ class BootServer(Saga, kw_only=True):
     async def make_ports(self, turn: Turn) -> None:
         """Ids were chosen before their ports: nothing can be orphaned."""
         try:
-            found = await nics.ensure(turn.services, await self._server(turn), self.wishes, self.host)
+            found = await nics.ensure(turn.services, await self._server(turn), self.wishes, self.host,
+                                      port_needs.profiles_of(self.needs, self.share))
         except Refused as error:
             if error.status in (400, 403, 404, 409):
                 raise Abort(error.message) from error
             raise
+        except PolicyOfNetwork as error:
+            raise Abort(str(error)) from error
         async with turn.services.db.write() as tx:
             await self._remember(turn.services, tx, found)
 
@@ -142,7 +131,7 @@ class BootServer(Saga, kw_only=True):
     @make_ports.undo
     async def unmake_ports(self, turn: Turn) -> None:
         """For another attempt they stay, with their addresses, and are on no host."""
-        if self._tries_another(turn.services):
+        if placing.tries_another(turn.services, self):
             self.keeps = True
             await nics.leave_host(turn.services, await self._server(turn))
         else:
@@ -165,7 +154,7 @@ class BootServer(Saga, kw_only=True):
     @attach_volumes.undo
     async def release_volumes(self, turn: Turn) -> None:
         """For another attempt they stay reserved, and are served to nobody."""
-        if self._tries_another(turn.services):
+        if placing.tries_another(turn.services, self):
             self.keeps = True
             await volumes.leave_host(turn.services, self.server_id)
         else:

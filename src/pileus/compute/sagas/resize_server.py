@@ -1,5 +1,7 @@
 """Resize and cold migration: a stopped guest moves to where its new flavor fits, and can be taken back until confirmed.
 
+Where the new host refuses, the guest is what it was until the next best one is asked.
+
 The server keeps its claim on the old host all the time; what the new one gives is claimed by the migration. Confirming
 exchanges the two.
 """
@@ -8,11 +10,12 @@ from __future__ import annotations
 
 import msgspec
 
-from pileus.compute import guest_spec, nics, scheduling, volumes
+from pileus.compute import guest_spec, nics, port_needs, scheduling, volumes
 from pileus.compute.messages import EnsureNoGuest, FetchGuest
 from pileus.compute.model import migrations, servers
 from pileus.compute.model.servers import FlavorCopy, Moved, Server
 from pileus.compute.model.states import Power, State
+from pileus.compute.port_needs import PortNeed, Share
 from pileus.compute.sagas import guests, placing
 from pileus.compute.sagas.hosts import ask, ask_if_alive
 from pileus.kit.saga import Saga, Turn, saga, step
@@ -37,8 +40,11 @@ class ResizeServer(Saga, kw_only=True):
     asked_host: str | None = None
     candidates: dict[str, dict[str, float]] = {}
     choices: list[str] = []
+    needs: list[PortNeed] = []
+    share: Share | None = None
     host: str = ""
     waiting_since: float = 0.0
+    refusals: dict[str, str] = {}     # host -> why it did not take the server
 
     @property
     def _moves(self) -> bool:
@@ -59,7 +65,9 @@ class ResizeServer(Saga, kw_only=True):
 
     @step
     async def find_candidates(self, turn: Turn) -> None:
-        self.candidates = await scheduling.candidates(turn.services, await self._wanted(turn), self.asked_host)
+        wanted = await self._wanted(turn)
+        self.needs = await port_needs.of_ports(turn.services, [nic.port_id for nic in wanted.nics])
+        self.candidates = await scheduling.candidates(turn.services, wanted, self.asked_host, needs=self.needs)
 
     def _tried(self) -> tuple[str, ...]:
         return (self.source,) if self.elsewhere else ()
@@ -70,11 +78,11 @@ class ResizeServer(Saga, kw_only=True):
 
     @step
     async def claim(self, turn: Turn) -> None:
-        await placing.claim(turn, self, await self._wanted(turn), self.migration_id, self.asked_host, self._tried())
+        await placing.claim_another(turn, self, await self._wanted(turn), self.migration_id, self._tried())
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
-        await placing.release(turn, self.server_id, self.migration_id)
+        await placing.give_up_host(turn, self, self.server_id, self.migration_id)
 
     @step(local=True)
     async def note_host(self, turn: Turn) -> None:
@@ -93,7 +101,9 @@ class ResizeServer(Saga, kw_only=True):
         """The old host keeps its own until the move is confirmed."""
         if self._moves:
             spec = await guest_spec.build(turn.services, await self._wanted(turn))
-            await ask(turn.services, FetchGuest(spec=spec, source=self.source), host=self.host, seconds=FETCH_SECONDS)
+            async with placing.at_host(turn, self):
+                await ask(turn.services, FetchGuest(spec=spec, source=self.source), host=self.host,
+                          seconds=FETCH_SECONDS)
 
     @move_disks.undo
     async def remove_disks(self, turn: Turn) -> None:
@@ -103,13 +113,16 @@ class ResizeServer(Saga, kw_only=True):
 
     @step
     async def move_ports(self, turn: Turn) -> None:
-        if self._moves:
-            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.host)
+        """Also where the host stays the same: it may give what the ports are promised in another way."""
+        if self._moves or self.needs:
+            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.host,
+                            port_needs.profiles_of(self.needs, self.share))
 
     @move_ports.undo
     async def move_ports_back(self, turn: Turn) -> None:
-        if self._moves:
-            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.source)
+        if self._moves or self.needs:
+            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.source,
+                            port_needs.profiles_of(self.needs, None))
 
     @step
     async def move_volumes(self, turn: Turn) -> None:
@@ -124,7 +137,8 @@ class ResizeServer(Saga, kw_only=True):
     @step(local=True)
     async def write_down(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
-        moved = Moved(migration_id=self.migration_id, flavor=self.old_flavor, host=self.source, state=self.state)
+        moved = Moved(migration_id=self.migration_id, flavor=self.old_flavor, host=self.source, state=self.state,
+                      profiles=port_needs.profiles_of(self.needs, None))
         await servers.change(turn.tx, server, turn.services.clock(), host=self.host, place=None, moved=moved,
                              **guests.fields(as_flavor(server, self.flavor), FLAVOR_FIELDS))
 
@@ -136,7 +150,9 @@ class ResizeServer(Saga, kw_only=True):
 
     @step(timeout=600)
     async def define_guest(self, turn: Turn) -> None:
-        await guests.define(turn.services, await guests.server_of(turn, self.server_id))
+        server = await guests.server_of(turn, self.server_id)
+        async with placing.at_host(turn, self):
+            await guests.define(turn.services, server)
 
     @define_guest.undo
     async def stop_new(self, turn: Turn) -> None:
@@ -150,7 +166,9 @@ class ResizeServer(Saga, kw_only=True):
 
     @step
     async def run_guest(self, turn: Turn) -> None:
-        await guests.bring_to(turn.services, await guests.server_of(turn, self.server_id), self.state)
+        server = await guests.server_of(turn, self.server_id)
+        async with placing.at_host(turn, self):
+            await guests.bring_to(turn.services, server, self.state)
 
     @step(local=True)
     async def mark(self, turn: Turn) -> None:
@@ -207,8 +225,9 @@ class RevertResize(Saga, kw_only=True):
 
     @step
     async def move_ports(self, turn: Turn) -> None:
-        if self.host != self.moved.host:
-            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.moved.host)
+        if self.host != self.moved.host or self.moved.profiles:
+            await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.moved.host,
+                            self.moved.profiles)
 
     @step
     async def move_volumes(self, turn: Turn) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pileus.compute import guest_spec, nics, scheduling, volumes
+from pileus.compute import guest_spec, nics, port_needs, scheduling, volumes
 from pileus.compute.messages import EnsureImage, EnsureNoGuest
-from pileus.compute.model import servers
+from pileus.compute.model import hosts, servers
 from pileus.compute.model.servers import ImageFacts, Shelved
 from pileus.compute.model.states import Power, State
+from pileus.compute.port_needs import PortNeed, Share
 from pileus.compute.sagas import guests, images, placing
 from pileus.compute.sagas.hosts import ask, ask_if_alive
 from pileus.compute.sagas.images import NewImage
 from pileus.kit.saga import Saga, Turn, saga, step
+from pileus.kit.saga_engine import SUPERSEDED
 
 
 @saga("compute.shelve_server")
@@ -90,8 +92,11 @@ class UnshelveServer(Saga, kw_only=True):
     asked_host: str | None = None
     candidates: dict[str, dict[str, float]] = {}
     choices: list[str] = []
+    needs: list[PortNeed] = []
+    share: Share | None = None
     host: str = ""
     waiting_since: float = 0.0
+    refusals: dict[str, str] = {}     # host -> why it did not take the server
 
     @step(local=True)
     async def accept(self, turn: Turn) -> None:
@@ -104,7 +109,8 @@ class UnshelveServer(Saga, kw_only=True):
     @step
     async def find_candidates(self, turn: Turn) -> None:
         server = await guests.server_of(turn, self.server_id)
-        self.candidates = await scheduling.candidates(turn.services, server, self.asked_host)
+        self.needs = await port_needs.of_ports(turn.services, [nic.port_id for nic in server.nics])
+        self.candidates = await scheduling.candidates(turn.services, server, self.asked_host, needs=self.needs)
 
     @step
     async def choose_host(self, turn: Turn) -> None:
@@ -112,11 +118,11 @@ class UnshelveServer(Saga, kw_only=True):
 
     @step
     async def claim(self, turn: Turn) -> None:
-        await placing.claim(turn, self, await guests.server_of(turn, self.server_id), self.server_id, self.asked_host)
+        await placing.claim_another(turn, self, await guests.server_of(turn, self.server_id), self.server_id)
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
-        await placing.release(turn, self.server_id, self.server_id)
+        await placing.give_up_host(turn, self, self.server_id, self.server_id)
 
     @step(local=True)
     async def bind_host(self, turn: Turn) -> None:
@@ -127,10 +133,13 @@ class UnshelveServer(Saga, kw_only=True):
     async def unbind_host(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
         await servers.change(turn.tx, server, turn.services.clock(), host=None)
+        if self.host in self.refusals and turn.why != SUPERSEDED:
+            await hosts.note_build(turn.tx, self.host, failed=True)
 
     @step
     async def bind_ports(self, turn: Turn) -> None:
-        await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.host)
+        await nics.move(turn.services, await guests.server_of(turn, self.server_id), self.host,
+                        port_needs.profiles_of(self.needs, self.share))
 
     @bind_ports.undo
     async def leave_ports(self, turn: Turn) -> None:
@@ -152,11 +161,14 @@ class UnshelveServer(Saga, kw_only=True):
     async def fetch_image(self, turn: Turn) -> None:
         facts = await self._image(turn)
         if facts is not None:
-            await ask(turn.services, EnsureImage(image=guest_spec.as_image(facts)), host=self.host, seconds=590)
+            async with placing.at_host(turn, self):
+                await ask(turn.services, EnsureImage(image=guest_spec.as_image(facts)), host=self.host, seconds=590)
 
     @step(timeout=600)
     async def define_guest(self, turn: Turn) -> None:
-        await guests.define(turn.services, await guests.server_of(turn, self.server_id), image=await self._image(turn))
+        server, image = await guests.server_of(turn, self.server_id), await self._image(turn)
+        async with placing.at_host(turn, self):
+            await guests.define(turn.services, server, image=image)
 
     @define_guest.undo
     async def remove_guest(self, turn: Turn) -> None:
@@ -169,13 +181,16 @@ class UnshelveServer(Saga, kw_only=True):
 
     @step
     async def run_guest(self, turn: Turn) -> None:
-        await guests.bring_to(turn.services, await guests.server_of(turn, self.server_id), self.state)
+        server = await guests.server_of(turn, self.server_id)
+        async with placing.at_host(turn, self):
+            await guests.bring_to(turn.services, server, self.state)
 
     @step(local=True, pivot=True)
     async def mark(self, turn: Turn) -> None:
         server = await servers.get(turn.tx, self.server_id)
         await servers.change(turn.tx, server, turn.services.clock(), state=self.state,
                              power=guests.POWERS[self.state], shelved=None, fault=None)
+        await hosts.note_build(turn.tx, self.host, failed=False)
 
     @step
     async def remove_image(self, turn: Turn) -> None:

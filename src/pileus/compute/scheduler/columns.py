@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,10 @@ from pileus.compute.model.hosts import Facts, version_number
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 Vector = NDArray[np.float64]
+
+
+MOST_MASKS = 64                               # answers that are kept
+SPARE = 64                                    # values
 
 
 class HostState(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,63 +71,116 @@ ATTRIBUTES: dict[str, Callable[[HostState], Any]] = {
 }
 
 
+class _Coded:
+    """For each host the place of its value among the distinct ones."""
+
+    def __init__(self, hosts: Sequence[HostState], read: Callable[[HostState], Any]):
+        self.read, self.places = read, dict[Any, int]()
+        self.distinct: list[Any] = []
+        self.codes: Rows = np.array([self._place(read(host)) for host in hosts], np.int64)
+
+    def _place(self, value: Any) -> int:
+        name = value if isinstance(value, Hashable) else repr(value)
+        place = self.places.setdefault(name, len(self.distinct))
+        if place == len(self.distinct):
+            self.distinct.append(value)
+        return place
+
+    def put(self, row: int, host: HostState) -> bool:
+        """Whether that is another value than before."""
+        place = self._place(self.read(host))
+        changed = bool(self.codes[row] != place)
+        self.codes[row] = place
+        return changed
+
+
 class Columns:
-    """Rows are hosts, in the order given."""
+    """Rows are hosts, in the order given. `put` keeps what was made already in step with hosts that changed."""
 
     def __init__(self, hosts: Sequence[HostState]):
-        self.hosts = hosts
-        self._numbers: dict[str, Vector] = {}
+        self.hosts = list(hosts)
+        self._numbers: dict[str, tuple[Vector, Callable[[HostState], float]]] = {}
         self._plain: dict[str, NDArray[Any]] = {}
-        self._masks: dict[Hashable, Mask] = {}
+        self._masks: dict[tuple[Hashable, str], tuple[Mask, Callable[[Any], bool]]] = {}
         self._rows: dict[str, int] = {}
-        self._coded: dict[Hashable, tuple[Rows, list[Any]]] = {}
+        self._coded: dict[Hashable, _Coded] = {}
+        self._offered: Vector | None = None
 
     def __len__(self) -> int:
         return len(self.hosts)
 
+    def put(self, changed: Mapping[int, HostState]) -> None:
+        """Have these hosts, which are the same ones, at their rows."""
+        for row, host in changed.items():
+            self.hosts[row] = host
+        for numbers, read in self._numbers.values():
+            for row, host in changed.items():
+                numbers[row] = read(host)
+        moved: dict[Hashable, list[int]] = {}
+        for key, coded in self._coded.items():
+            moved[key] = [row for row, host in changed.items() if coded.put(row, host)]
+        for (key, _), (mask, passes) in self._masks.items():
+            coded = self._coded[key]
+            for row in moved[key]:
+                mask[row] = passes(coded.distinct[coded.codes[row]])
+        self._plain = {path: values for path, values in self._plain.items()
+                       if self._put_numbers(values, self._coded[path], moved[path])}
+        for key in [key for key, coded in self._coded.items() if len(coded.distinct) > 2 * len(self) + SPARE]:
+            del self._coded[key]                          # values that no host has any more are let go of
+            self._plain.pop(str(key), None)
+            self._masks = {name: mask for name, mask in self._masks.items() if name[0] != key}
+
+    @staticmethod
+    def _put_numbers(values: NDArray[Any], coded: _Coded, rows: list[int]) -> bool:
+        """False where the column has to be made anew: for words, and for numbers of another kind."""
+        for row in rows:
+            value = coded.distinct[coded.codes[row]]
+            if values.dtype.kind not in "if" or not isinstance(value, int if values.dtype.kind == "i" else int | float):
+                return False
+            values[row] = value
+        return True
+
+    def offer(self, names: Collection[str] | None) -> None:
+        """Which hosts placement offers for the server in question; None: those that say so themselves."""
+        self._offered = None if names is None else np.array([host.provider_id in names for host in self.hosts], float)
+
     def number(self, field: str) -> Vector:
         """A field of HostState."""
-        if field not in self._numbers:
-            self._numbers[field] = np.array([float(getattr(host, field)) for host in self.hosts])
-        return self._numbers[field]
+        if field == "offered" and self._offered is not None:
+            return self._offered
+        return self.made_of(field, lambda host: float(getattr(host, field)))
 
     def free(self, resource_class: str) -> Vector:
-        key = f"free {resource_class}"
-        if key not in self._numbers:
-            self._numbers[key] = np.array([host.free.get(resource_class, 0.0) for host in self.hosts])
-        return self._numbers[key]
+        return self.made_of(f"free {resource_class}", lambda host: host.free.get(resource_class, 0.0))
+
+    def made_of(self, name: str, read: Callable[[HostState], float]) -> Vector:
+        """A number that is made of several fields; `name` says which."""
+        if name not in self._numbers:
+            self._numbers[name] = np.array([read(host) for host in self.hosts], np.float64), read
+        return self._numbers[name][0]
 
     def version(self) -> Vector:
-        if "version" not in self._numbers:
-            self._numbers["version"] = self.plain("hypervisor_version").astype(np.float64)
-        return self._numbers["version"]
+        return self.made_of("version", lambda host: float(version_number(host.facts.hypervisor_version)))
 
     def plain(self, path: str) -> NDArray[Any]:
         """What each host is under the name of an attribute, or of a part of one (cpu_info.arch): numbers where all
         are numbers, else words; one that is not known is empty."""
         if path not in self._plain:
             codes, distinct = self.coded(path, lambda host: attribute(host, path))
-            if not all(isinstance(value, int | float) for value in distinct):
+            there = np.flatnonzero(np.bincount(codes))
+            if not all(isinstance(distinct[place], int | float) for place in there):
                 distinct = ["" if value is None else str(value) for value in distinct]
+            else:
+                distinct = [value if isinstance(value, int | float) else 0 for value in distinct]
             self._plain[path] = np.array(distinct)[codes]
         return self._plain[path]
 
     def coded(self, key: Hashable, read: Callable[[HostState], Any]) -> tuple[Rows, list[Any]]:
         """Many hosts share few values: for each host the place of its value among the distinct ones. `read` says
-        what is under `key`."""
+        what is under `key`. Values that no host has any more may still be among them."""
         if key not in self._coded:
-            places: dict[Any, int] = {}
-            distinct: list[Any] = []
-            codes = np.zeros(len(self.hosts), np.int64)
-            for row, host in enumerate(self.hosts):
-                value = read(host)
-                name = value if isinstance(value, Hashable) else repr(value)
-                place = places.setdefault(name, len(distinct))
-                if place == len(distinct):
-                    distinct.append(value)
-                codes[row] = place
-            self._coded[key] = codes, distinct
-        return self._coded[key]
+            self._coded[key] = _Coded(self.hosts, read)
+        return self._coded[key].codes, self._coded[key].distinct
 
     def where(self, key: Hashable, read: Callable[[HostState], Any], passes: Callable[[Any], bool],
               *, asked: str = "") -> Mask:
@@ -131,11 +188,13 @@ class Columns:
         answer is kept."""
         name = (key, asked)
         if asked and name in self._masks:
-            return self._masks[name]
+            return self._masks[name][0]
         codes, distinct = self.coded(key, read)
         mask = np.array([passes(value) for value in distinct], dtype=np.bool_)[codes]
         if asked:
-            self._masks[name] = mask
+            while len(self._masks) >= MOST_MASKS:
+                del self._masks[next(iter(self._masks))]
+            self._masks[name] = mask, passes
         return mask
 
     def with_metadata(self, key: str, passes: Callable[[tuple[str, ...]], bool]) -> Mask:
@@ -143,8 +202,8 @@ class Columns:
         return self.where(("metadata", key), lambda host: host.metadata.get(key, ()), passes)
 
     def metadata_keys(self) -> set[str]:
-        _, distinct = self.coded("metadata keys", lambda host: frozenset(host.metadata))
-        return set().union(*distinct)
+        codes, distinct = self.coded("metadata keys", lambda host: frozenset(host.metadata))
+        return set().union(*(distinct[place] for place in np.flatnonzero(np.bincount(codes))))
 
     def named(self, names: Iterable[str]) -> Mask:
         self._rows = self._rows or {host.name: row for row, host in enumerate(self.hosts)}
@@ -164,3 +223,20 @@ def attribute(host: HostState, path: str) -> Any:
     for part in rest:
         found = found.get(part) if isinstance(found, dict) else None
     return found
+
+
+class Kept:
+    """The columns of all hosts, kept from one decision to the next: only rows of hosts that changed are made anew."""
+
+    def __init__(self) -> None:
+        self.columns = Columns(())
+
+    def in_step(self, states: Sequence[HostState]) -> Columns:
+        """Good until the next call, in which hosts may have changed."""
+        before = self.columns.hosts
+        if [host.name for host in before] == [host.name for host in states]:
+            self.columns.put({row: new for row, (old, new) in enumerate(zip(before, states, strict=True))
+                              if old != new})
+        else:
+            self.columns = Columns(states)
+        return self.columns

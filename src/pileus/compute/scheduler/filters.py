@@ -9,11 +9,11 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from pileus.compute.scheduler import properties, questions
+from pileus.compute.scheduler import properties, questions, topology
 from pileus.compute.scheduler.columns import Columns, Mask, Rows, attribute
 from pileus.compute.scheduler.wishes import Wish
 
-UNITS = {"VCPU": "vCPUs", "MEMORY_MB": "MiB of memory", "DISK_GB": "GiB of disk"}
+UNITS = {"VCPU": "vCPUs", "PCPU": "processors set aside", "MEMORY_MB": "MiB of memory", "DISK_GB": "GiB of disk"}
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -53,7 +53,8 @@ def zone(hosts: Columns, wish: Wish) -> Mask | None:
 
 
 def zone_why(hosts: Columns, rows: Rows, wish: Wish) -> str:
-    there = sorted({hosts.hosts[int(row)].zone for row in rows})
+    codes, zones = hosts.coded("zone", lambda host: host.zone)
+    there = sorted(zones[place] for place in np.flatnonzero(np.bincount(codes[rows])))
     return f"availability zone {wish.zone} was asked for; {hosts.names(rows)} are in {', '.join(there)}."
 
 
@@ -199,6 +200,8 @@ def offered(hosts: Columns, wish: Wish) -> Mask | None:
 
 
 def offered_why(hosts: Columns, rows: Rows, wish: Wish) -> str:
+    if wish.ports:
+        return f"{hosts.names(rows)} cannot guarantee what ports are promised: {'; '.join(wish.ports)}."
     asked = [*wish.required, *(f"no {name}" for name in wish.forbidden)]
     if asked:
         return f"{hosts.names(rows)} have not the traits asked for: {', '.join(asked)}."
@@ -226,6 +229,8 @@ FILTERS = (
     Filter("RetryFilter", not_tried, not_tried_why),
     Filter("NumInstancesFilter", few_servers, few_servers_why),
     Filter("IoOpsFilter", few_io_ops, few_io_ops_why),
+    Filter("PciPassthroughFilter", topology.devices, topology.devices_why),
+    Filter("NUMATopologyFilter", topology.held, topology.held_why),
     Filter("ResourceFilter", room, room_why),
     Filter("PlacementFilter", offered, offered_why),
 )

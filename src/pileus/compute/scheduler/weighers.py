@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pileus.compute.scheduler import topology
 from pileus.compute.scheduler.columns import Columns, Rows, Vector
 from pileus.compute.scheduler.wishes import Wish
 
@@ -30,6 +31,8 @@ WEIGHERS: dict[str, tuple[Weigher, float]] = {
     "io_ops": (lambda hosts, wish: hosts.number("io_ops"), -1.0),
     "num_instances": (lambda hosts, wish: hosts.number("servers"), -0.1),
     "hypervisor_version": (lambda hosts, wish: hosts.version(), 1.0),
+    # Hosts with devices are left to those that want some, and hosts with many to those that want many.
+    "pci": (lambda hosts, wish: -topology.free_devices(hosts), 1.0),
     "group": (_group, 10.0),
     "failed_builds": (lambda hosts, wish: hosts.number("failed_builds"), -1000.0),
 }

@@ -21,10 +21,20 @@ class GroupWish(msgspec.Struct, frozen=True, kw_only=True):
         return self.policy != "anti-affinity" or self.hosts.get(host, 0) < self.most_per_host
 
 
+class NodeWish(msgspec.Struct, frozen=True, kw_only=True):
+    """A NUMA node of the guest, which one of the host's is to hold."""
+
+    shared: int = 0                           # processors
+    dedicated: int = 0
+    memory_mb: int
+    page_kb: int = 0                          # 0: as usual, -1: any large size
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What a server asks of its host, and what administrators ask of its kind."""
 
     resources: dict[str, int]
+    nodes: tuple[NodeWish, ...] = ()          # none where it is all the same on which of the host's it runs
     zone: str | None = None
     host: str | None = None
     different_from: tuple[str, ...] = ()      # hosts, by the hint different_host
@@ -40,6 +50,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     properties: dict[str, str] = {}           # of the image
     required: tuple[str, ...] = ()            # traits
     forbidden: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()               # what each of its ports is promised, in words
     most_servers: int = 0                     # per host, unless an aggregate says otherwise; 0: as many as fit
     most_io_ops: int = 0
     isolated_hosts: frozenset[str] = frozenset()

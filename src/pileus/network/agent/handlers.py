@@ -12,6 +12,7 @@ from pileus.kit.bus import Bus, Failed, Handlers, NobodyThere
 from pileus.kit.clock import Clock, SystemClock
 from pileus.network.engine.base import EngineFailed, Report
 from pileus.network.engine.records import Snapshot, State, Status
+from pileus.network.guarantees import Guarantees
 from pileus.network.messages import AGENT, ApplySlice, HostSeen, PortsReported
 
 log = logging.getLogger(__name__)
@@ -39,9 +40,10 @@ class Pace:
 class Agent:
     """Keeps nothing that is needed after a restart: it asks for its slice and reads the rest from the kernel."""
 
-    def __init__(self, host: str, underlay_ip: str, engine: HostEngine, bus: Bus, *,
-                 clock: Clock | None = None, pace: Pace | None = None):
+    def __init__(self, host: str, underlay_ip: str, engine: HostEngine, bus: Bus, *,        # noqa: PLR0913
+                 has: Guarantees | None = None, clock: Clock | None = None, pace: Pace | None = None):
         self.host, self.underlay_ip, self.engine, self.bus = host, underlay_ip, engine, bus
+        self.has = has or Guarantees()
         self.clock, self.pace = clock or SystemClock(), pace or Pace()
         self.started_at = self.clock()
         self.wanted: Snapshot | None = None
@@ -63,7 +65,7 @@ class Agent:
 
     async def say_hello(self) -> None:
         await self.bus.cast(HostSeen(host=self.host, underlay_ip=self.underlay_ip, started_at=self.started_at,
-                                     seq=self.done, error=self.error))
+                                     seq=self.done, error=self.error, has=self.has))
 
     async def _beat(self) -> None:
         while True:

@@ -14,7 +14,7 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import PROJECT_MEMBER, Rule
 from pileus.kit.routes import Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import dhcp, faults, legs, pool_choice
+from pileus.network import dhcp, faults, legs, pool_choice, segments
 from pileus.network.addresses import default_gateway, default_pools, network_of
 from pileus.network.api.listing import Query
 from pileus.network.api.quotas import Whose, whose
@@ -79,7 +79,7 @@ async def _make(ctx: Ctx, tx: Connection, project_id: str) -> AutoTopology:
     for resource in ("network", "subnet", "router", "port"):
         await quotas.must_have_room(tx, project_id, config.quotas, resource)
     own = {"project_id": project_id, "created_at": now, "updated_at": now}
-    vni = (await networks.free_vnis(tx, config.first_vni, config.last_vni, 1))[0]
+    vni = await segments.vni(tx, config, project_id)
     network = Network(id=new_uuid(), name=f"{NAME}_network", mtu=config.overlay_mtu, segmentation_id=vni,
                       segment=segment_of("vxlan", None, vni), **own)
     await db.add(tx, networks.networks, network)

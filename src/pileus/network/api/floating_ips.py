@@ -50,6 +50,7 @@ from pileus.network.model import (
 from pileus.network.model.port_forwardings import PortForwarding
 from pileus.network.model.ports import FLOATING_IP, Port
 from pileus.network.model.routers import FloatingIp, interfaces
+from pileus.network.model.sides import sides
 from pileus.network.model.subnets import addresses
 from pileus.network.new_ports import NewPort, add_ports
 from pileus.network.sagas.tell_compute import tell_compute
@@ -93,22 +94,24 @@ class FloatingIpView(msgspec.Struct, kw_only=True):
     dns_name: str
     dns_domain: str
     qos_policy_id: str | None
+    qos_network_policy_id: str | None
     port_details: dict[str, Any] | None
     port_forwardings: list[dict[str, Any]] = []
 
 
 async def views(conn: Connection, rows: Sequence[FloatingIp]) -> list[FloatingIpView]:
-    tags = await base.tags_of(conn, [row.id for row in rows])
+    beside = await sides(conn, [row.id for row in rows], policies_of={row.floating_network_id for row in rows})
     behind = await ports.by_ids(conn, {row.port_id for row in rows if row.port_id})
     forwarded = await port_forwardings.of_floating_ips(conn, [r.id for r in rows if r.router_id and not r.port_id])
     found = []
     for row in rows:
-        shown, port = standard(row, tags[row.id]), behind.get(row.port_id or "")
+        shown, port = standard(row, beside.tags[row.id]), behind.get(row.port_id or "")
         del shown["name"]
         found.append(FloatingIpView(
             **shown, floating_network_id=row.floating_network_id, floating_ip_address=row.floating_ip_address,
             port_id=row.port_id, fixed_ip_address=row.fixed_ip_address, router_id=row.router_id, status=row.status,
             dns_name=row.dns_name, dns_domain=row.dns_domain, qos_policy_id=row.qos_policy_id,
+            qos_network_policy_id=beside.policies.get(row.floating_network_id),
             port_details=None if port is None else {
                 "name": port.name, "network_id": port.network_id, "mac_address": port.mac_address,
                 "admin_state_up": port.admin_state_up, "status": port.status, "device_id": port.device_id,

@@ -149,7 +149,9 @@ async def _address(tx: Connection, port: Port, asked: str | None) -> str:
         if (ip := canonical(asked)) not in have:
             raise local_ip_faults.AddressNotOfPort(port_id=port.id, ip=asked)
         return str(ip)
-    if len(have) != 1:
+    if not have:
+        raise local_ip_faults.NoAddress(port_id=port.id)
+    if len(have) > 1:
         raise local_ip_faults.AddressNotSaid(port_id=port.id, count=len(have))
     return have[0]
 

@@ -16,11 +16,11 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import faults, subnet_rules
+from pileus.network import faults, promises, segments, subnet_rules
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import GRANTED_SHOW, MEMBER, PROVIDER
-from pileus.network.api.qos import must_have
+from pileus.network.api.qos import may_change, must_have
 from pileus.network.api.shapes import (
     Changed,
     MaybeBool,
@@ -37,13 +37,13 @@ from pileus.network.api.shapes import (
 )
 from pileus.network.model import base, networks, qos, quotas, rbac, routers, security_groups
 from pileus.network.model.networks import Network
-from pileus.network.model.ports import DHCP, ROUTER_GATEWAY, ports
+from pileus.network.model.ports import DHCP, ROUTER_GATEWAY, Port, ports, with_allocations
 from pileus.network.model.sides import sides
 from pileus.network.model.subnets import addresses, of_network, subnets
 
 routes = Routes()
-MAX_VLAN = 4094
-MaybeInt = Annotated[int, msgspec.Meta(ge=0, le=16777215)] | None | UnsetType
+MaybeNumber = (Annotated[int, msgspec.Meta(ge=0, le=16777215)]
+               | Annotated[str, msgspec.Meta(pattern="^[0-9]{1,8}$")] | None | UnsetType)
 Mtu = Annotated[int, msgspec.Meta(ge=0, le=65535)] | None | UnsetType
 
 
@@ -60,7 +60,7 @@ class NetworkUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     qos_policy_id: str | None | UnsetType = UNSET
     network_type: str | None | UnsetType = msgspec.field(name="provider:network_type", default=UNSET)
     physical_network: str | None | UnsetType = msgspec.field(name="provider:physical_network", default=UNSET)
-    segmentation_id: MaybeInt = msgspec.field(name="provider:segmentation_id", default=UNSET)
+    segmentation_id: MaybeNumber = msgspec.field(name="provider:segmentation_id", default=UNSET)
 
 
 class NetworkCreate(NetworkUpdate, kw_only=True, forbid_unknown_fields=True):
@@ -172,9 +172,7 @@ async def create_networks(ctx: Ctx, body: list[NetworkCreate]) -> list[NetworkVi
         rows = [_row(ctx, each, project_id, now) for each, project_id in zip(body, owners, strict=True)]
         rows = [row if each.qos_policy_id is not UNSET else msgspec.structs.replace(
             row, qos_policy_id=usual[row.project_id]) for row, each in zip(rows, body, strict=True)]
-        bare = [row for row in rows if row.network_type == "vxlan" and row.segmentation_id is None]
-        vnis = iter(await networks.free_vnis(tx, config.first_vni, config.last_vni, len(bare)) if bare else [])
-        rows = [_numbered(row, vnis) for row in rows]
+        rows = await segments.numbered(tx, config, rows)
         for row in rows:
             await _must_be_free(tx, row)
         try:
@@ -204,18 +202,9 @@ def _row(ctx: Ctx, body: NetworkCreate, project_id: str, now: float) -> Network:
     config = app(ctx).config
     kind = body.network_type or ("flat" if body.physical_network else "vxlan")
     physical, number = body.physical_network or None, body.segmentation_id
-    number = None if number is UNSET else number
-    if kind not in ("vxlan", "flat"):
-        raise faults.InvalidInput(reason=f"network_type value '{kind}' not supported")
-    if kind == "flat" and (physical is None or number is not None):
-        raise faults.InvalidInput(reason="a flat network needs physical_network and no segmentation_id")
-    if kind == "flat" and physical not in config.physical_networks:
-        raise faults.InvalidInput(reason=f"physical_network '{physical}' unknown for flat provider network")
-    if kind == "vxlan" and physical is not None:
-        raise faults.InvalidInput(reason="provider:physical_network specified for vxlan network")
-    if kind == "vxlan" and number == 0:
-        raise faults.InvalidInput(reason="segmentation_id 0 is no VXLAN number")
-    most = config.underlay_mtu if kind == "flat" else config.overlay_mtu
+    number = None if number is UNSET or number is None else int(number)
+    segments.must_be_sound(config, kind, physical, number)
+    most = config.overlay_mtu if kind == "vxlan" else config.underlay_mtu
     values = texts(given(body))
     for name in ("network_type", "physical_network", "segmentation_id", "mtu", "id", "availability_zone_hints"):
         values.pop(name, None)
@@ -232,13 +221,6 @@ def _mtu(asked: int | None | UnsetType, most: int) -> int:
     return asked
 
 
-def _numbered(row: Network, vnis: Any) -> Network:
-    if row.network_type == "vxlan" and row.segmentation_id is None:
-        row = msgspec.structs.replace(row, segmentation_id=next(vnis))
-    return msgspec.structs.replace(
-        row, segment=networks.segment_of(row.network_type, row.physical_network, row.segmentation_id))
-
-
 async def _must_be_free(tx: Connection, row: Network) -> None:
     query = sa.select(networks.networks.c.id).where(networks.networks.c.segment == row.segment)
     if await db.scalar(tx, query) is not None:
@@ -252,18 +234,30 @@ async def update_network(ctx: Ctx, network: Network, body: NetworkUpdate) -> Net
     values = texts(given(body))
     if "mtu" in values:
         config = app(ctx).config
-        most = config.underlay_mtu if network.network_type == "flat" else config.overlay_mtu
+        most = config.overlay_mtu if network.network_type == "vxlan" else config.underlay_mtu
         values["mtu"] = _mtu(values["mtu"], most)
     for name in ("network_type", "physical_network", "segmentation_id"):
-        if name in values and values.pop(name) != getattr(network, name):
+        if name in values and str(values.pop(name)) != str(getattr(network, name)):
             raise faults.InvalidInput(reason="Plugin does not support updating the following provider network "
                                              f"attributes: {name}")
+    if body.qos_policy_id in (UNSET, network.qos_policy_id):
+        return await _update(ctx, network, values)
+    async with ctx.db.read() as reader:
+        await may_change(ctx, reader, network.qos_policy_id, body.qos_policy_id or None)
+        follow = await with_allocations(reader, network.id)
+    async with promises.kept(ctx, network, [(port, body.qos_policy_id or None) for port in follow]) as profiles:
+        return await _update(ctx, network, values, [(port, profiles[port.id]) for port in follow])
+
+
+async def _update(ctx: Ctx, network: Network, values: dict[str, Any],
+                  profiles: Sequence[tuple[Port, dict[str, Any]]] = ()) -> NetworkView:
     async with ctx.db.write() as tx:
         await _may_become(tx, network, values)
         if "mtu" in values:
             versions = {subnet.ip_version for subnet in await of_network(tx, network.id)}
             subnet_rules.check_mtu(values["mtu"], sorted(versions))
-        await must_have(ctx, tx, [body.qos_policy_id])
+        for port, profile in profiles:
+            await base.change(tx, ports, port, ctx.clock(), profile=profile)
         row = await base.change(tx, networks.networks, network, ctx.clock(), **values) if values else network
         if values.keys() & {"shared", "external"}:
             await _settle_sharing(tx, row, ctx.clock())

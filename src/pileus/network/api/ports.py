@@ -16,7 +16,7 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes
 from pileus.kit.web import Ctx
-from pileus.network import binding, faults
+from pileus.network import binding, faults, promises
 from pileus.network.allocation import Wanted
 from pileus.network.api import listing
 from pileus.network.api.listing import Query
@@ -35,12 +35,13 @@ from pileus.network.api.port_shapes import (
     views,
     visible,
 )
-from pileus.network.api.qos import must_have
+from pileus.network.api.qos import may_change, must_have
 from pileus.network.api.shapes import app, check_revision, given, must_allow, owner, texts
 from pileus.network.api.trunks import follow, must_be_untied
 from pileus.network.model import (
     base,
     local_ips,
+    ndp_proxies,
     networks,
     port_forwardings,
     ports,
@@ -56,7 +57,7 @@ from pileus.network.new_ports import MadePort, NewPort, add_ports, readdress
 from pileus.network.sagas.tell_compute import tell_compute
 
 routes = Routes()
-BOUND = ("host", "device_id", "device_owner")      # what making a port again changes
+BOUND = ("host", "device_id", "device_owner", "profile")      # what making a port again changes
 
 
 @routes.get("/v2.0/ports", envelope="ports", policy=Rule("get_port", NETWORK_OWNER_READER))
@@ -255,11 +256,19 @@ async def _must_have_groups(ctx: Ctx, tx: Connection, asked: Sequence[Sequence[s
 async def update_port(ctx: Ctx, seen: Seen, body: PortUpdate) -> PortView:
     check_revision(ctx, seen.port)
     _may_set(ctx, body, seen, "update_port")
+    if body.qos_policy_id in (UNSET, seen.port.qos_policy_id):
+        return await _update(ctx, seen, body, {})
+    async with ctx.db.read() as reader:
+        await may_change(ctx, reader, seen.port.qos_policy_id, body.qos_policy_id or None)
+    async with promises.kept(ctx, seen.network, [(seen.port, body.qos_policy_id or seen.network.qos_policy_id)]) as new:
+        return await _update(ctx, seen, body, {"profile": new[seen.port.id]})
+
+
+async def _update(ctx: Ctx, seen: Seen, body: PortUpdate, more: dict[str, Any]) -> PortView:
     port, now = seen.port, ctx.clock()
-    values = _checked(texts(given(body)))
+    values = _checked(texts(more | given(body)))
     fixed_ips, groups = values.pop("fixed_ips", None), values.pop("security_groups", UNSET)
     async with ctx.db.write() as tx:
-        await must_have(ctx, tx, [body.qos_policy_id])
         if groups is not UNSET:
             await _must_have_groups(ctx, tx, [groups or []])
         _trusting(port, values)
@@ -301,6 +310,9 @@ def _changes(ctx: Ctx, seen: Seen, values: dict[str, Any]) -> dict[str, Any]:
     host = values.pop("host", UNSET)
     values = {name: value for name, value in values.items() if value != getattr(seen.port, name)}
     if host is not UNSET and (host or "") != seen.port.host:
+        if "profile" not in values and binding.ALLOCATION in seen.port.profile:        # which was the other host's
+            values["profile"] = {name: value for name, value in seen.port.profile.items()
+                                 if name != binding.ALLOCATION}
         after = msgspec.structs.replace(seen.port, **values)
         values |= binding.bound(app(ctx).judge, after, seen.network, host or "")
     return values
@@ -316,6 +328,7 @@ async def _new_mac(tx: Connection, port: Port, mac: str) -> None:
 async def _new_addresses(tx: Connection, port: Port, fixed_ips: list[Wanted]) -> None:
     kept = {address.ip for address in await readdress(tx, port, fixed_ips)}
     await local_ips.readdressed(tx, port.id, kept)
+    await ndp_proxies.readdressed(tx, port.id, kept)
     for floating in await routers.floating_ips_of(tx, [port.id]):
         if floating.fixed_ip_address not in kept:
             await routers.dissociate(tx, floating.port_id or "", floating.fixed_ip_address)

@@ -16,7 +16,7 @@ from pileus.kit.ids import new_uuid
 from pileus.kit.policy import ADMIN, ANYONE, Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
-from pileus.network import faults, policy_faults
+from pileus.network import faults, policy_faults, promises
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.policies import GRANTED_SHOW
@@ -180,6 +180,16 @@ async def delete_policy(ctx: Ctx, policy: QosPolicy) -> None:
         raise policy_faults.QosPolicyInUse(policy_id=policy.id) from error
 
 
+async def may_change(ctx: Ctx, conn: Connection, before: str | None, after: str | None) -> None:
+    """Whoever gives something another policy must see the new one; and the old one, which somebody else may have
+    given it for good."""
+    await must_have(ctx, conn, [after])
+    try:
+        await must_have(ctx, conn, [before])
+    except policy_faults.QosPolicyNotFound:
+        raise policy_faults.QosPolicyKept(policy_id=before) from None
+
+
 async def must_have(ctx: Ctx, tx: Connection, ids: Iterable[str | None | UnsetType]) -> None:
     """The policies that something is to obey, which its owner must see."""
     for policy_id in sorted({each for each in ids if isinstance(each, str)}):
@@ -246,6 +256,7 @@ async def _make(ctx: Ctx, policy: QosPolicy, kind: str, body: AnyUpdate) -> dict
         same = sa.select(c.id).where(c.policy_id == policy.id, c.kind == kind, c.direction == row.direction)
         if await db.scalar(tx, same) is not None:
             raise policy_faults.QosRuleConflict(policy_id=policy.id, kind=kind)
+        await promises.must_not_be_promised(tx, row)
         await _must_fit(tx, row)
         try:
             await db.add(tx, qos.rules, row)
@@ -273,6 +284,7 @@ async def _must_fit(tx: Connection, rule: QosRule) -> None:
 async def _change(ctx: Ctx, rule: QosRule, body: AnyUpdate) -> dict[str, Any]:
     values = _values(body)
     async with ctx.db.write() as tx:
+        await promises.must_not_be_promised(tx, rule)
         await _must_fit(tx, msgspec.structs.replace(rule, **values))
         try:
             row = await base.change(tx, qos.rules, rule, ctx.clock(), **values)
@@ -328,6 +340,7 @@ def _of(kind: str, update: type[AnyUpdate]) -> None:
 
 async def _remove(ctx: Ctx, rule: QosRule) -> None:
     async with ctx.db.write() as tx:
+        await promises.must_not_be_promised(tx, rule)
         await base.remove(tx, qos.rules, rule.id)
         await base.bump(tx, qos.policies, rule.policy_id, ctx.clock())
         app(ctx).changed(tx)

@@ -18,6 +18,7 @@ from pileus.kit.web import Ctx
 from pileus.network import faults, legs, subnet_rules
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
+from pileus.network.api.ndp_proxies import settle_router
 from pileus.network.api.policies import MEMBER, READER
 from pileus.network.api.qos import must_have
 from pileus.network.api.shapes import (
@@ -36,7 +37,17 @@ from pileus.network.api.shapes import (
     texts,
 )
 from pileus.network.legs import GatewayAsked
-from pileus.network.model import base, networks, ports, quotas, rbac, routers, security_groups, subnets
+from pileus.network.model import (
+    base,
+    followed_protocols,
+    networks,
+    ports,
+    quotas,
+    rbac,
+    routers,
+    security_groups,
+    subnets,
+)
 from pileus.network.model.ports import Port
 from pileus.network.model.routers import Router
 from pileus.network.model.subnets import HostRoute, Subnet
@@ -50,6 +61,7 @@ class RouterUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     routes: list[HostRoute] | None | UnsetType = UNSET
     distributed: bool | UnsetType = UNSET
     ha: bool | UnsetType = UNSET
+    enable_ndp_proxy: bool | None | UnsetType = UNSET
 
 
 class RouterCreate(RouterUpdate, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +85,8 @@ class RouterView(Standard, kw_only=True):
     availability_zones: list[str] = []
     availability_zone_hints: list[str] = []
     flavor_id: None = None
+    enable_ndp_proxy: bool
+    conntrack_helpers: list[dict[str, Any]] = []
     distributed: bool | UnsetType = UNSET
     ha: bool | UnsetType = UNSET
 
@@ -89,7 +103,7 @@ class InterfaceView(msgspec.Struct, kw_only=True):
 
 
 async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[RouterView]:
-    tags = await base.tags_of(conn, [row.id for row in rows])
+    sides = await followed_protocols.sides_of(conn, [row.id for row in rows])
     held = await subnets.addresses_of(conn, [row.gateway_port_id for row in rows if row.gateway_port_id])
     found = []
     for row in rows:
@@ -99,9 +113,11 @@ async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[Rout
                 {"subnet_id": a.subnet_id, "ip_address": a.ip} for a in held[row.gateway_port_id]],
                 "qos_policy_id": row.qos_policy_id}
         found.append(RouterView(
-            **standard(row, tags[row.id]), admin_state_up=row.admin_state_up, status=row.status,
+            **standard(row, sides[row.id].tags), admin_state_up=row.admin_state_up, status=row.status,
             external_gateway_info=gateway, enable_snat=row.enable_snat, routes=row.routes,
-            availability_zones=["nova"] if row.host else []))
+            conntrack_helpers=[{"protocol": protocol, "port": port, "helper": name}
+                               for protocol, port, name in sides[row.id].followed],
+            enable_ndp_proxy=bool(row.enable_ndp_proxy), availability_zones=["nova"] if row.host else []))
     return found
 
 
@@ -161,6 +177,10 @@ async def create_routers(ctx: Ctx, body: list[RouterCreate]) -> list[RouterView]
                 values = await legs.set_gateway(tx, row, each.external_gateway_info, config.mac_prefix, now)
                 await db.update(tx, routers.routers.update().where(routers.routers.c.id == row.id).values(**values))
                 row = msgspec.structs.replace(row, **values)
+            if each.enable_ndp_proxy:
+                after = msgspec.structs.replace(row, enable_ndp_proxy=True)
+                await settle_router(tx, row, after, asked=True)
+                row = await base.change(tx, routers.routers, row, now, enable_ndp_proxy=True)
             made.append(row)
         app(ctx).changed(tx)
         return await views(ctx, tx, made)
@@ -188,7 +208,11 @@ async def update_router(ctx: Ctx, router: Router, body: RouterUpdate) -> RouterV
             if asked is not None:
                 await _must_see(ctx, tx, asked)
             values |= await legs.set_gateway(tx, router, asked, app(ctx).config.mac_prefix, now)
-        after = msgspec.structs.replace(router, **{k: v for k, v in values.items() if k.startswith("gateway_")})
+        after = msgspec.structs.replace(router, **{k: v for k, v in values.items() if k.startswith("gateway_")
+                                                   or k == "enable_ndp_proxy"})
+        answers = await settle_router(tx, router, after, asked=body.enable_ndp_proxy is True)
+        if answers != router.enable_ndp_proxy:
+            values["enable_ndp_proxy"] = answers
         if "routes" in values:
             values["routes"] = subnet_rules.host_routes(values["routes"] or [])
             await legs.check_routes(tx, after, values["routes"])

@@ -35,7 +35,7 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.model import address_groups, base, quotas, rbac
+from pileus.network.model import address_groups, base, quotas, rbac, statefulness
 from pileus.network.model import security_groups as groups
 from pileus.network.model.security_groups import Rule, SecurityGroup
 from pileus.network.model.sides import shared_at_all, sides
@@ -44,7 +44,7 @@ routes = Routes()
 
 
 class GroupCreate(Created, kw_only=True, forbid_unknown_fields=True):
-    stateful: bool = True
+    stateful: bool | UnsetType = UNSET
 
 
 class GroupUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
@@ -199,7 +199,8 @@ async def create_groups(ctx: Ctx, body: list[GroupCreate]) -> list[GroupView]:
                 raise faults.DefaultGroupExists()
             group = SecurityGroup(
                 id=new_uuid(), project_id=project_id, name=each.name, description=each.description or "",
-                created_at=now, updated_at=now, stateful=each.stateful)
+                created_at=now, updated_at=now, stateful=each.stateful if each.stateful is not UNSET
+                else await statefulness.of_project(tx, project_id))
             await db.add(tx, groups.security_groups, group)
             first = await groups.first_rules(tx, group, now)
             await quotas.must_have_room(tx, project_id, app(ctx).config.quotas, "security_group_rule", len(first))

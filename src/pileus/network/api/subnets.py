@@ -172,7 +172,7 @@ async def create_subnets(ctx: Ctx, body: list[SubnetCreate]) -> list[SubnetView]
         for each, project_id in zip(body, owners, strict=True):
             network = await networks.lock(tx, each.network_id)
             await _may_add_to(ctx, tx, network)
-            row = await _row(tx, each, project_id, now)
+            row = await _row(ctx, tx, each, project_id, now)
             subnet_rules.check_mtu(network.mtu, [row.ip_version])
             await db.add(tx, subnets.subnets, row)
             if row.is_auto:
@@ -193,9 +193,9 @@ async def _may_add_to(ctx: Ctx, tx: Connection, network: Network) -> None:
         raise faults.NetworkNotFound(network_id=network.id)
 
 
-async def _row(tx: Connection, body: SubnetCreate, project_id: str, now: float) -> Subnet:
+async def _row(ctx: Ctx, tx: Connection, body: SubnetCreate, project_id: str, now: float) -> Subnet:
     asked = None if body.ip_version is None else int(body.ip_version)
-    pool = await _pool(tx, body, project_id)
+    pool = await _pool(ctx, tx, body, project_id)
     cidr = body.cidr
     if pool is not None:
         length = None if body.prefixlen is None else int(body.prefixlen)
@@ -246,13 +246,14 @@ def _gateway(body: SubnetCreate, net: Net) -> str | None:
     return subnet_rules.gateway_in(net, body.gateway_ip) if body.gateway_ip else None
 
 
-async def _pool(tx: Connection, body: SubnetCreate, project_id: str) -> SubnetPool | None:
+async def _pool(ctx: Ctx, tx: Connection, body: SubnetCreate, project_id: str) -> SubnetPool | None:
     if body.use_default_subnetpool and body.subnetpool_id is None:
         return await pool_choice.default_pool(tx, int(body.ip_version or 4))
     if body.subnetpool_id is None:
         return None
     pool = await pool_choice.locked(tx, body.subnetpool_id)
-    if pool.project_id != project_id and not await rbac.is_given(tx, "subnetpool", pool.id, project_id):
+    mine = sees_all(ctx) or pool.project_id == project_id
+    if not mine and not await rbac.is_given(tx, "subnetpool", pool.id, project_id):
         raise faults.SubnetPoolNotFound(subnetpool_id=body.subnetpool_id)
     return pool
 

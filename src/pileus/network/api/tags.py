@@ -15,14 +15,26 @@ from pileus.kit.web import Ctx
 from pileus.network import faults
 from pileus.network.api.policies import MEMBER, READER
 from pileus.network.api.shapes import MANY_TAGS, Tag
-from pileus.network.model import address_groups, base, networks, ports, qos, routers, security_groups, subnets, trunks
+from pileus.network.model import (
+    address_groups,
+    base,
+    networks,
+    ports,
+    qos,
+    routers,
+    security_groups,
+    segment_ranges,
+    subnets,
+    trunks,
+)
 
 routes = Routes()
 TAGGED: dict[str, sa.Table] = {
     "networks": networks.networks, "subnets": subnets.subnets, "ports": ports.ports, "routers": routers.routers,
     "floatingips": routers.floating_ips, "security-groups": security_groups.security_groups,
     "security-group-rules": security_groups.rules, "subnetpools": subnets.pools,
-    "address-groups": address_groups.address_groups, "policies": qos.policies, "trunks": trunks.trunks}
+    "address-groups": address_groups.address_groups, "policies": qos.policies, "trunks": trunks.trunks,
+    "network-segment-ranges": segment_ranges.ranges}
 TAGGED |= {name.replace("-", "_"): table for name, table in TAGGED.items() if "-" in name}
 
 

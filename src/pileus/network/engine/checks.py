@@ -12,7 +12,7 @@ from pileus.network.engine.records import FloatingIp, Host, HostRoute, Port, Rec
 ID = re.compile(r"[0-9a-z][0-9a-z-]{10,63}")
 MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,199}")
-MAX_VNI = (1 << 24) - 1
+MAX_VNI, MAX_VLAN = (1 << 24) - 1, 4094
 T = TypeVar("T")
 
 
@@ -24,6 +24,8 @@ def refusals(records: Records) -> Iterator[Refusal]:
     for network in records.networks:
         if network.physical is None and not (network.vni and 0 < network.vni <= MAX_VNI):
             yield Refusal(kind="networks", id=network.id, reason="it has neither a VXLAN number nor a physical network")
+        if network.vlan is not None and (network.physical is None or not 0 < network.vlan <= MAX_VLAN):
+            yield Refusal(kind="networks", id=network.id, reason=f"it has no VLAN {network.vlan}")
         if not 68 <= network.mtu <= 65535:
             yield Refusal(kind="networks", id=network.id, reason=f"{network.mtu} is no MTU")
     yield from _readable("hosts", records.hosts, _host)

@@ -10,7 +10,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Network(Record, frozen=True, kw_only=True):
-    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge.
+    """An overlay network has a `vni`; one that exists outside the cloud has `physical`, the name of its bridge,
+    and where its frames are tagged there, its `vlan`.
     Hosts in `without_dhcp` do not answer DHCP. `dns_domains` are those that its ports' names are in, the first the
     one that guests are told."""
 
@@ -20,6 +21,7 @@ class Network(Record, frozen=True, kw_only=True):
     mtu: int = 1450
     external: bool = False
     physical: str | None = None
+    vlan: int | None = None
     without_dhcp: tuple[str, ...] = ()
     dns_domains: tuple[str, ...] = ()
 
@@ -137,7 +139,18 @@ class Gateway(Record, frozen=True, kw_only=True):
     fixed_ips: tuple[FixedIp, ...]
 
 
+class Followed(Record, frozen=True, kw_only=True):
+    """A router reads along with a protocol (ftp, tftp) at this port, whose connections open others."""
+
+    name: str
+    protocol: str
+    port: int
+
+
 class Router(Record, frozen=True, kw_only=True):
+    """`proxied` are guests' IPv6 addresses for which it answers at its gateway: only these are reached from there then.
+    None: it answers for nobody, and who is outside needs a route to reach anybody."""
+
     id: str
     revision: int = 0
     admin_up: bool = True
@@ -148,6 +161,8 @@ class Router(Record, frozen=True, kw_only=True):
     host: str | None = None
     project_id: str = ""
     qos: Qos | None = None
+    proxied: tuple[str, ...] | None = None
+    followed: tuple[Followed, ...] = ()
 
 
 class Forwarding(Record, frozen=True, kw_only=True):
@@ -307,6 +322,8 @@ class RouterSlice(Record, frozen=True, kw_only=True):
     floating_ips: tuple[FloatingIp, ...] = ()
     meters: tuple[Meter, ...] = ()
     qos: Qos | None = None
+    proxied: tuple[str, ...] | None = None
+    followed: tuple[Followed, ...] = ()
 
 
 class GroupSlice(Record, frozen=True, kw_only=True):

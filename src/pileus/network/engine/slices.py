@@ -83,7 +83,9 @@ class _Index:
         return {network_id for network_id in wanted if network_id in self.networks}
 
     def has_overlay(self, network_id: str) -> bool:
-        return network_id in self.networks and self.networks[network_id].physical is None
+        """Whether hosts have a bridge of their own for it; else routers are at the physical network's."""
+        network = self.networks.get(network_id)
+        return network is not None and (network.physical is None or network.vlan is not None)
 
 
 def render(records: Records) -> dict[str, Slice]:
@@ -158,6 +160,8 @@ def _router(index: _Index, router: Router) -> RouterSlice:
         floating_ips=tuple(index.floating_of[router.id]),
         meters=tuple(meter for meter in index.meters if meter.project_id in (None, router.project_id)),
         qos=router.qos,
+        proxied=router.proxied,
+        followed=router.followed,
     )
 
 
@@ -198,7 +202,7 @@ def _gateway(index: _Index, gateway: Gateway) -> GatewayLeg | None:
         addresses=_with_prefix(index, ((fixed.subnet_id, fixed.ip) for fixed in gateway.fixed_ips)),
         nexthops=tuple(sorted(nexthop for nexthop in nexthops if nexthop is not None)),
         mtu=network.mtu,
-        physical=network.physical,
+        physical=network.physical if network.vlan is None else None,
         network_id=network.id,
         scope4=_scope(subnets, 4),
         scope6=_scope(subnets, 6),

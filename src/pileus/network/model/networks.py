@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -36,7 +34,6 @@ exclusions = sa.Table(
     sa.Column("network_id", sa.String(36), sa.ForeignKey("network.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("host", sa.String(255), primary_key=True),
 )
-TRIES = 8
 
 
 class Network(Row, frozen=True, kw_only=True):
@@ -102,29 +99,3 @@ async def inside(conn: Connection, network_ids: Iterable[str]) -> dict[str, Insi
             if scope_id is not None:
                 found[network_id].scopes[version] = scope_id
     return found
-
-
-async def free_vnis(conn: Connection, first: int, last: int, count: int) -> list[int]:
-    """Numbers no network has; drawn at random, so that two who ask at once hardly get the same."""
-    size = last - first + 1
-    for _ in range(TRIES):
-        drawn = random.sample(range(first, last + 1), min(size, count + 8))
-        taken = await _taken(conn, drawn)
-        free = [number for number in drawn if number not in taken]
-        if len(free) >= count:
-            return free[:count]
-    query = sa.select(networks.c.segmentation_id).where(networks.c.network_type == "vxlan")
-    used = set(await db.scalars(conn, query))
-    free = []
-    for number in range(first, last + 1):
-        if number not in used:
-            free.append(number)
-            if len(free) == count:
-                return free
-    raise faults.NoNetworkAvailable()
-
-
-async def _taken(conn: Connection, numbers: list[int]) -> set[Any]:
-    segments = [segment_of("vxlan", None, number) for number in numbers]
-    query = sa.select(networks.c.segmentation_id).where(networks.c.segment.in_(segments))
-    return set(await db.scalars(conn, query))

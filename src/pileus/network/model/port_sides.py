@@ -95,3 +95,18 @@ def _least(port_ids: list[str]) -> sa.Select[Any, Any, Any, Any, Any]:
             networks, networks.c.id == ports.c.network_id).join(rules, rules.c.policy_id == obeyed).where(
                 ports.c.id.in_(port_ids), rules.c.kind.in_((LEAST_BANDWIDTH, LEAST_PACKETS)),
                 ~ports.c.device_owner.like("network:%"))
+
+
+async def minima_of(conn: Connection, policy_id: str | None, physical: str | None) -> list[Least]:
+    """What a policy promises to a port on such a network."""
+    found = await rows(conn, sa.select(rules.c.kind, rules.c.direction, rules.c.most).where(
+        rules.c.policy_id == policy_id, rules.c.kind.in_((LEAST_BANDWIDTH, LEAST_PACKETS))))
+    return [Least(kind, direction, most, physical or "") for kind, direction, most in found]
+
+
+async def is_promised(conn: Connection, policy_id: str) -> bool:
+    """Whether ports of servers on hosts obey the policy."""
+    obeyed = sa.func.coalesce(ports.c.qos_policy_id, networks.c.qos_policy_id)
+    found = await rows(conn, sa.select(ports.c.id).join(networks, networks.c.id == ports.c.network_id).where(
+        obeyed == policy_id, ports.c.host != "", ports.c.device_owner.like("compute:%")).limit(1))
+    return bool(found)

@@ -138,3 +138,10 @@ async def free_macs(conn: Connection, prefix: str, network_ids: list[str]) -> li
 async def has_mac(conn: Connection, network_id: str, mac: str) -> bool:
     query = sa.select(ports.c.id).where(ports.c.network_id == network_id, ports.c.mac_address == mac)
     return await db.scalar(conn, query) is not None
+
+
+async def with_allocations(conn: Connection, network_id: str) -> list[Port]:
+    """Servers' ports that obey the network's policy, and were given something of their hosts."""
+    query = sa.select(ports).where(ports.c.network_id == network_id, ports.c.qos_policy_id.is_(None),
+                                   ports.c.host != "", ports.c.device_owner.like("compute:%"))
+    return [port for port in await db.many(conn, query, Port) if port.profile.get("allocation")]

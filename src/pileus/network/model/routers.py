@@ -23,6 +23,7 @@ routers = sa.Table(
     sa.Column("routes", Json, nullable=False),
     sa.Column("host", sa.String(255), index=True),
     sa.Column("qos_policy_id", sa.String(36), sa.ForeignKey("qos_policy.id"), index=True),
+    sa.Column("enable_ndp_proxy", sa.Boolean),
 )
 interfaces = sa.Table(
     "router_interface", metadata,
@@ -57,6 +58,7 @@ class Router(Row, frozen=True, kw_only=True):
     routes: list[HostRoute] = []
     host: str | None = None
     qos_policy_id: str | None = None
+    enable_ndp_proxy: bool | None = None
 
 
 class FloatingIp(Row, frozen=True, kw_only=True):

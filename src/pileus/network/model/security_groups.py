@@ -14,7 +14,7 @@ from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.network import faults
 from pileus.network.group_rules import normalized
-from pileus.network.model import default_rules
+from pileus.network.model import default_rules, statefulness
 from pileus.network.model.base import Row, chunks, metadata, standard_columns
 from pileus.network.model.ports import port_groups
 
@@ -98,7 +98,8 @@ async def project(tx: Connection, project_id: str, now: float) -> str:
     if found is not None:
         return found
     group = SecurityGroup(id=new_uuid(), project_id=project_id, name="default", description="Default security group",
-                          created_at=now, updated_at=now, default_of=project_id)
+                          created_at=now, updated_at=now, default_of=project_id,
+                          stateful=await statefulness.of_project(tx, project_id))
     try:
         await tx.execute(projects.insert().values(id=project_id, default_group_id=group.id))
         await db.add(tx, security_groups, group)

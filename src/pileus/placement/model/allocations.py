@@ -39,6 +39,20 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     check_generation: bool = True
 
 
+async def roots_by_consumer(conn: Connection, after: str, most: int) -> dict[str, list[str]]:
+    """Of so many consumers behind one, in the order of their ids."""
+    c = allocations.c
+    page = sa.select(c.consumer_id).where(c.consumer_id > after).distinct().order_by(c.consumer_id)
+    page = page.limit(most).subquery()
+    query = sa.select(c.consumer_id, provider_table.c.root_id).distinct().select_from(
+        allocations.join(page, page.c.consumer_id == c.consumer_id).join(
+            provider_table, provider_table.c.id == c.provider_id)).order_by(c.consumer_id)
+    found: dict[str, list[str]] = {}
+    for row in await conn.execute(query):
+        found.setdefault(row.consumer_id, []).append(row.root_id)
+    return found
+
+
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -32,6 +33,7 @@ from pileus.volume.model.tables import groups as table
 from pileus.volume.times import iso
 
 routes = Routes()
+Shown = TypeVar("Shown")
 GROUP = Target(groups.get_consistent, missing=GroupNotFound)
 SNAPSHOT = Target(groups.get_consistent_snapshot, missing=GroupSnapshotNotFound)
 LIST, SHOW = Rule("group:get_all", PROJECT_READER), Rule("group:get", PROJECT_READER)
@@ -69,24 +71,28 @@ def _snapshot_view(row: GroupSnapshot) -> ConsistencySnapshotView:
                                    consistencygroup_id=row.group_id, created_at=iso(row.created_at))
 
 
-async def _page(ctx: Ctx, query: Query, among: sa.Table, kind: type[Any]) -> listing.Found:
+async def _page(ctx: Ctx, query: Query, among: sa.Table, kind: type[Any],
+                show: Callable[[Any], Shown]) -> Page[Shown]:
     wanted = listed(ctx, query, filters={"name", "status", "id"}, sortable=SORTABLE)
     wanted.clauses.append(among.c.group_type_id.in_(
         sa.select(group_types.c.id).where(group_types.c.name == groups.DEFAULT_NAME)))
     async with ctx.db.read() as reader:
-        return await listing.page(reader, among, wanted, kind)
+        found = await listing.page(reader, among, wanted, kind)
+    return Page([show(row) for row in found.rows], found.next_marker)
+
+
+def _brief(row: Group | GroupSnapshot) -> Brief:
+    return Brief(id=row.id, name=row.name)
 
 
 @routes.get("/v3/consistencygroups", envelope="consistencygroups", policy=LIST)
 async def list_groups(ctx: Ctx, query: Query) -> Page[Brief]:
-    found = await _page(ctx, query, table, Group)
-    return Page([Brief(id=row.id, name=row.name) for row in found.rows], found.next_marker)
+    return await _page(ctx, query, table, Group, _brief)
 
 
 @routes.get("/v3/consistencygroups/detail", envelope="consistencygroups", policy=LIST)
 async def list_groups_detail(ctx: Ctx, query: Query) -> Page[ConsistencyGroupView]:
-    found = await _page(ctx, query, table, Group)
-    return Page([_view(row) for row in found.rows], found.next_marker)
+    return await _page(ctx, query, table, Group, _view)
 
 
 @routes.get("/v3/consistencygroups/{group_id}", envelope="consistencygroup", target=GROUP, policy=SHOW)
@@ -163,14 +169,12 @@ async def delete_group(ctx: Ctx, row: Group, body: Deletion) -> None:
 
 @routes.get("/v3/cgsnapshots", envelope="cgsnapshots", policy=LIST_SNAPSHOTS)
 async def list_snapshots(ctx: Ctx, query: Query) -> Page[Brief]:
-    found = await _page(ctx, query, snapshot_table, GroupSnapshot)
-    return Page([Brief(id=row.id, name=row.name) for row in found.rows], found.next_marker)
+    return await _page(ctx, query, snapshot_table, GroupSnapshot, _brief)
 
 
 @routes.get("/v3/cgsnapshots/detail", envelope="cgsnapshots", policy=LIST_SNAPSHOTS)
 async def list_snapshots_detail(ctx: Ctx, query: Query) -> Page[ConsistencySnapshotView]:
-    found = await _page(ctx, query, snapshot_table, GroupSnapshot)
-    return Page([_snapshot_view(row) for row in found.rows], found.next_marker)
+    return await _page(ctx, query, snapshot_table, GroupSnapshot, _snapshot_view)
 
 
 @routes.get("/v3/cgsnapshots/{group_snapshot_id}", envelope="cgsnapshot", target=SNAPSHOT, policy=SHOW_SNAPSHOT)

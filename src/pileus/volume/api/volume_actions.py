@@ -19,7 +19,8 @@ from pileus.volume.api.volumes import VOLUME
 from pileus.volume.faults import Invalid, MetadataNotFound
 from pileus.volume.model import quotas, snapshots, types, volumes
 from pileus.volume.model.volumes import Seen, Status
-from pileus.volume.sagas.change_volume import ExtendVolume, Move, Reimage, Revert, Upload
+from pileus.volume.sagas.change_volume import ExtendVolume, Reimage, Revert, Upload
+from pileus.volume.sagas.move_volume import Move
 from pileus.volume.times import iso, iso_or_none
 
 routes = Routes()

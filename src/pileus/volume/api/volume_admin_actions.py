@@ -13,10 +13,10 @@ from pileus.volume import attaching, scheduler
 from pileus.volume.api.values import start, truth
 from pileus.volume.api.volumes import FORCE, VOLUME, start_deletion
 from pileus.volume.faults import HostNotFound, Invalid
-from pileus.volume.model import attachments, services, snapshots, volumes
+from pileus.volume.model import attachments, services, volumes
 from pileus.volume.model.attachments import AttachStatus
 from pileus.volume.model.volumes import Seen, Status
-from pileus.volume.sagas.change_volume import Move
+from pileus.volume.sagas.move_volume import Move
 
 routes = Routes()
 ACTION = "/v3/volumes/{volume_id}/action"
@@ -102,8 +102,8 @@ async def migrate_volume(ctx: Ctx, seen: Seen, body: MigrateTo) -> None:
             raise HostNotFound(host=body.host)
         if body.host == volume.host:
             raise Invalid(reason="Invalid host: Destination host must be different from current host.")
-        if volume.status != Status.AVAILABLE or await snapshots.of_volume(tx, volume.id):
-            raise Invalid(reason="Invalid volume: a volume that is attached or has snapshots cannot be migrated.")
+        if await volumes.has_snapshots(tx, volume.id):
+            raise Invalid(reason="Invalid volume: a volume that has snapshots cannot be migrated.")
         await volumes.change(tx, volume, ctx.clock(), status=Status.MAINTENANCE, migration_status="migrating")
         await start(ctx, tx, Move(volume_id=volume.id, type_id=volume.type_id, status=volume.status,
                                   asked_pool=body.host), volume.id)

@@ -33,21 +33,31 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return "Key(…)"
 
 
-class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
-    read_only: bool = False
-    encrypted: bool = False              # inside: what is served is plain
-    limits: dict[str, int] = {}          # total_iops_sec, read_iops_sec, write_bytes_sec …; 0 is no limit
-
-
 class Export(msgspec.Struct, frozen=True, kw_only=True):
     """Where a volume is to be had: an NBD server's socket, and the export's name there."""
 
     socket: str
     name: str
+    in_step: bool = False                # what it is mirrored to has all of it
 
     @property
     def uri(self) -> str:
         return f"nbd+unix:///{self.name}?socket={self.socket}"
+
+
+class Mirror(msgspec.Struct, frozen=True, kw_only=True):
+    """An export as large as the volume that gets what the volume holds, and what is written to it meanwhile."""
+
+    to: Export
+    alone: bool = False                  # once in step, for good: all is there, and nothing is written here any more
+
+
+class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
+    read_only: bool = False
+    encrypted: bool = False              # inside: what is served is plain
+    limits: dict[str, int] = {}          # total_iops_sec, write_bytes_sec_max …: what `qos.limits_of` makes
+    aside: bool = False                  # for another back end, not at the socket where servers look for the volume
+    mirror: Mirror | None = None
 
 
 class HeldVolume(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +87,7 @@ class VolumeDriver(Protocol):
     """
 
     kind: ClassVar[str]
+    name: str
 
     async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None, key: Key | None = None) -> None:
         """Have the volume, empty or with the content of its origin. One with a key is encrypted, and a little smaller
@@ -106,7 +117,9 @@ class VolumeDriver(Protocol):
 
     async def export(self, volume_id: str, options: ExportOptions | None, key: Key | None = None) -> Export | None:
         """Have it served, as `options` say; None ends that. It is served on when this process ends; already served
-        otherwise: that changes. Raises VolumeFailed."""
+        otherwise: that changes, and who uses it comes back to the same socket, which back ends of a node share. Asked
+        again while it is mirrored, it tells when that is in step. Raises VolumeFailed: also for one that is written to
+        elsewhere alone, unless asked for just that."""
         ...
 
     def read(self, volume_id: str, snapshot_id: str | None = None) -> AsyncIterator[tuple[int, bytes]]:

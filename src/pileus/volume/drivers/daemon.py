@@ -14,60 +14,85 @@ import msgspec
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from pileus.volume.drivers.base import Export, ExportOptions, Key
+from pileus.volume.drivers.layers import LIMITS, Command, bare, layers, let_in, nbd_export
 from pileus.volume.drivers.qcow2 import secret_object
 
-DISK, SOCKET, MONITOR, STATE, PID = "disk.qcow2", "nbd", "qmp", "export.json", "pid"
-START_SECONDS, ANSWER_SECONDS, QUIT_SECONDS = 30.0, 60.0, 10.0
+DISK, SOCKET, MONITOR, STATE, PID, AWAY = "disk.qcow2", "nbd", "qmp", "export.json", "pid", "away"
+START_SECONDS, ANSWER_SECONDS, QUIT_SECONDS, LOOK_SECONDS = 30.0, 60.0, 10.0, 0.01
 SOCKET_PATH_MOST = 107                 # what a unix socket's address has room for
-# Names of a throttle group's limits, by the words of volume types.
-_LIMITS = {"total_iops_sec": "iops-total", "read_iops_sec": "iops-read", "write_iops_sec": "iops-write",
-           "total_bytes_sec": "bps-total", "read_bytes_sec": "bps-read", "write_bytes_sec": "bps-write"}
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 
 class DaemonFailed(Exception):
-    """The daemon did not start, does not answer or refused; the message says why."""
+    """The daemon did not start, does not answer or refused; the message says why. `unsettled`: it may have done it."""
+
+    def __init__(self, reason: str, *, unsettled: bool = False) -> None:
+        super().__init__(reason)
+        self.unsettled = unsettled
 
 
 class Daemon:
-    """The daemon of the volume in `folder`; every call finds it anew, so there is nothing to lose."""
+    """The daemon of the volume in `folder`; every call finds it anew, so there is nothing to lose. `public` is the
+    socket where servers look for the volume; `run` a folder of this node, where that of the volume is shared."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, public: Path | None = None, run: Path | None = None):
+        self.folder, self.public, self.run = folder, public, run or folder
 
     @property
     def socket(self) -> Path:
-        return self.folder / SOCKET
+        return self.run / SOCKET
 
     def wanted(self) -> ExportOptions | None:
         """As what it was started; None: it was not."""
         try:
-            return msgspec.json.decode((self.folder / STATE).read_bytes(), type=ExportOptions)
+            return msgspec.json.decode((self.run / STATE).read_bytes(), type=ExportOptions)
         except FileNotFoundError:
             return None
 
     def pid(self) -> int | None:
         """Of the daemon that lives. The pid file alone says nothing: the number may be somebody else's by now."""
         try:
-            pid = int((self.folder / PID).read_text())
+            pid = int((self.run / PID).read_text())
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
-        return pid if str(self.folder / PID).encode() in command.split(b"\0") else None
+        return pid if str(self.run / PID).encode() in command.split(b"\0") else None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether what the disk holds is the past: it is written to at another back end alone."""
+        return (self.folder / AWAY).exists()
+
+    def set_away(self, away: bool) -> None:
+        (self.folder / AWAY).touch() if away else (self.folder / AWAY).unlink(missing_ok=True)
 
     async def ensure(self, options: ExportOptions, export_name: str, key: Key | None = None) -> Export:
-        """The state file is written before the daemon is started, and goes after it ended."""
-        export = Export(socket=str(self.socket), name=export_name)
-        if self.pid() is not None and self.wanted() == options:
-            return export
-        await self.end()
-        if len(str(self.socket)) > SOCKET_PATH_MOST:
-            raise DaemonFailed(f"the path of its socket is too long: {self.socket}")
-        fresh = self.folder / f"{STATE}.new"
+        public = None if options.aside else self.public
+        export = Export(socket=str(public or self.socket), name=export_name)
+        if self.is_away:
+            if options.mirror is None:
+                raise DaemonFailed("another back end has it by now")
+        elif self.pid() is None or not _same(self.wanted(), options):
+            await self.start(options, export_name, key)
+        if public is not None and not self.is_away:
+            _link(public, self.socket)
+        return export
+
+    def note(self, options: ExportOptions) -> None:
+        fresh = self.run / f"{STATE}.new"
         fresh.write_bytes(msgspec.json.encode(options))
-        fresh.replace(self.folder / STATE)
+        fresh.replace(self.run / STATE)
+
+    async def start(self, options: ExportOptions, export_name: str, key: Key | None) -> None:
+        """The state file is written before the daemon is started, and goes after it ended."""
+        await self._end_process()
+        for path in filter(None, (self.socket, self.public)):
+            if len(str(path)) > SOCKET_PATH_MOST:
+                raise DaemonFailed(f"the path of its socket is too long: {path}")
+        self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.note(msgspec.structs.replace(options, mirror=None))
         for name in (SOCKET, MONITOR, PID):
-            (self.folder / name).unlink(missing_ok=True)
+            (self.run / name).unlink(missing_ok=True)
         # Not by the loop's own way of starting programs: the daemon would inherit the pipe and never end it.
         try:
             with secret_object(key if options.encrypted else None) as (secret, inherit):
@@ -79,52 +104,62 @@ class Daemon:
             raise DaemonFailed(f"qemu-storage-daemon did not start within {START_SECONDS:.0f} s") from error
         if done.returncode:
             raise DaemonFailed(" ".join(done.stderr.decode(errors="replace").split())[-500:])
-        return export
 
     def _command(self, options: ExportOptions, export_name: str, secret: list[str]) -> list[str]:
         file = {"driver": "qcow2", "node-name": "disk", "read-only": options.read_only, "discard": "unmap",
                 "file": {"driver": "file", "filename": str(self.folder / DISK), "discard": "unmap",
                          "cache": {"direct": False}}}
-        limits = {_LIMITS[name]: value for name, value in options.limits.items() if name in _LIMITS and value > 0}
-        command = ["qemu-storage-daemon", "--daemonize", "--pidfile", str(self.folder / PID), *secret,
+        limits = {LIMITS[name]: value for name, value in options.limits.items() if name in LIMITS and value > 0}
+        command = ["qemu-storage-daemon", "--daemonize", "--pidfile", str(self.run / PID), *secret,
                    "--blockdev", msgspec.json.encode(file).decode()]
         if limits:
             group = {"qom-type": "throttle-group", "id": "limits", "limits": limits}
             command += ["--object", msgspec.json.encode(group).decode()]
-        for layer in _layers(options):
+        for layer in layers(options):
             command += ["--blockdev", msgspec.json.encode(layer).decode()]
         server = {"addr": {"type": "unix", "path": str(self.socket)}, "max-connections": 0}
         return [*command, "--nbd-server", msgspec.json.encode(server).decode(),
-                "--export", msgspec.json.encode(_export(export_name, options)).decode(),
-                "--chardev", f"socket,id=monitor,path={self.folder / MONITOR},server=on,wait=off",
+                "--export", msgspec.json.encode(nbd_export(export_name, options)).decode(),
+                "--chardev", f"socket,id=monitor,path={self.run / MONITOR},server=on,wait=off",
                 "--monitor", "chardev=monitor"]
 
-    async def execute(self, *commands: tuple[str, dict[str, Any]]) -> list[Any]:
+    async def execute(self, *commands: Command) -> list[Any]:
         client = QMPClient("pileus")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await client.connect(str(self.folder / MONITOR))
+                await client.connect(str(self.run / MONITOR))
                 return [await client.execute(name, arguments) for name, arguments in commands]
         except (ExecuteError, QMPError, OSError, TimeoutError) as error:
             raise DaemonFailed(f"{commands[0][0]}: {error or type(error).__name__}") from error
         finally:
             await client.disconnect()
 
-    async def change(self, command: tuple[str, dict[str, Any]], export_name: str, *, unserved: bool = False) -> None:
+    async def change(self, command: Command, export_name: str, *, unserved: bool = False) -> None:
         """Do this to the disk. What QEMU does only to one that is `unserved`, or that is no layer of another, is done
         while clients are cut off: they come back by themselves, and see what has changed."""
         options = self.wanted() or ExportOptions()
-        layers = _layers(options)
-        if not layers and not unserved:
+        if not layers(options) and not unserved:
             await self.execute(command)
             return
-        await self.execute(
-            ("block-export-del", {"id": "volume", "mode": "hard"}),
-            *(("blockdev-del", {"node-name": layer["node-name"]}) for layer in reversed(layers)), command,
-            *(("blockdev-add", layer) for layer in layers), ("block-export-add", _export(export_name, options)))
+        await self.cut_off()
+        await self.execute(*bare(options), command, *let_in(options, export_name))
+
+    async def cut_off(self) -> None:
+        """Clients are gone when this returns, and what they were about to ask."""
+        await self.execute(("block-export-del", {"id": "volume", "mode": "hard"}))
+        for _ in range(int(ANSWER_SECONDS / LOOK_SECONDS)):
+            if not (await self.execute(("query-block-exports", {})))[0]:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+        raise DaemonFailed("its clients do not go")
 
     async def end(self) -> None:
         """Flushed and gone. Not there: do nothing."""
+        await self._end_process()
+        if self.public is not None and self.public.is_symlink() and self.public.readlink() == self.socket:
+            self.public.unlink()
+
+    async def _end_process(self) -> None:
         pid = self.pid()
         if pid is not None:
             try:
@@ -133,7 +168,7 @@ class Daemon:
                 descriptor = -1
             if descriptor >= 0:
                 await self._end(descriptor)
-        (self.folder / STATE).unlink(missing_ok=True)
+        (self.run / STATE).unlink(missing_ok=True)
 
     @staticmethod
     async def _end(descriptor: int) -> None:
@@ -155,18 +190,19 @@ class Daemon:
             os.close(descriptor)
 
 
-def _layers(options: ExportOptions) -> list[dict[str, Any]]:
-    """What lies over the disk, the lowest first."""
-    found: list[dict[str, Any]] = []
-    if options.encrypted:
-        found.append({"driver": "luks", "node-name": "plain", "file": "disk", "key-secret": "key",
-                      "read-only": options.read_only})
-    if any(options.limits.get(name) for name in _LIMITS):
-        found.append({"driver": "throttle", "node-name": "limited", "throttle-group": "limits",
-                      "file": found[-1]["node-name"] if found else "disk", "read-only": options.read_only})
-    return found
+def _same(now: ExportOptions | None, wanted: ExportOptions) -> bool:
+    """Whether a daemon that runs as `now` can do what is wanted. One that mirrors stops that only by ending."""
+    if now is None or msgspec.structs.replace(now, mirror=None) != msgspec.structs.replace(wanted, mirror=None):
+        return False
+    return now.mirror is None or wanted.mirror is not None and now.mirror.to.socket == wanted.mirror.to.socket
 
 
-def _export(name: str, options: ExportOptions) -> dict[str, Any]:
-    node = [{"node-name": "disk"}, *_layers(options)][-1]["node-name"]
-    return {"type": "nbd", "id": "volume", "node-name": node, "name": name, "writable": not options.read_only}
+def _link(public: Path, socket: Path) -> None:
+    """In one step from what was there before: clients of it come back to this socket."""
+    if public.is_symlink() and public.readlink() == socket:
+        return
+    public.parent.mkdir(parents=True, exist_ok=True)
+    fresh = public.with_name(f"{public.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(socket)
+    fresh.replace(public)

@@ -5,18 +5,30 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 
-from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Key, Origin, VolumeFailed
+from pileus.volume.drivers.base import (
+    BackEndFacts,
+    Export,
+    ExportOptions,
+    HeldVolume,
+    Key,
+    Mirror,
+    Origin,
+    VolumeFailed,
+)
 
 BLOCK = 1 << 16
 GIB = 1 << 30
 SUFFIX = ".volume"
 Blocks = dict[int, bytes]               # number of a block -> what is in it, if that is not all zeros
+
+_DRIVERS: weakref.WeakValueDictionary[Path, FakeDriver] = weakref.WeakValueDictionary()      # whom mirrors write to
 
 
 class FakeVolume(msgspec.Struct, kw_only=True):
@@ -25,6 +37,7 @@ class FakeVolume(msgspec.Struct, kw_only=True):
     snapshots: dict[str, Blocks] = {}
     encrypted: bool = False
     export: ExportOptions | None = None
+    away: bool = False                      # written to at another back end alone
 
 
 class FakeDriver:
@@ -32,12 +45,15 @@ class FakeDriver:
 
     kind: ClassVar[str] = "fake"
 
-    def __init__(self, name: str, folder: Path, *, total_gb: float = 1 << 20, over_subscription: float = 1.0):
+    def __init__(self, name: str, folder: Path, *, sockets: Path | None = None, total_gb: float = 1 << 20,
+                 over_subscription: float = 1.0):
+        self.sockets = sockets or folder
         self.name, self.folder, self.total_gb, self.over_subscription = name, folder, total_gb, over_subscription
         self.fail: Callable[[str, str], str | None] = lambda what, volume_id: None
         folder.mkdir(parents=True, exist_ok=True)
         self.known = {path.stem: msgspec.msgpack.decode(path.read_bytes(), type=FakeVolume)
                          for path in folder.glob(f"*{SUFFIX}")}
+        _DRIVERS[folder] = self
 
     def _check(self, what: str, volume_id: str) -> None:
         if (reason := self.fail(what, volume_id)) is not None:
@@ -105,9 +121,24 @@ class FakeDriver:
             return None
         volume = self._get("exported", volume_id)
         self._must_have(volume, volume_id, key, options is not None and options.encrypted)
+        if volume.away and options is not None and options.mirror is None:
+            raise VolumeFailed(volume_id, "exported", "another back end has it by now")
+        in_step = options is not None and options.mirror is not None and self._mirror(volume, volume_id, options.mirror)
         volume.export = options
         self._keep(volume_id)
-        return Export(socket=f"{self.folder}/{volume_id}.nbd", name=volume_id) if options is not None else None
+        place = self.folder if options is not None and options.aside else self.sockets
+        return Export(socket=f"{place}/{volume_id}.nbd", name=volume_id, in_step=in_step) if options else None
+
+    @staticmethod
+    def _mirror(volume: FakeVolume, volume_id: str, mirror: Mirror) -> bool:
+        """In step when asked again, as with what takes a while."""
+        begun = volume.export is not None and volume.export.mirror is not None
+        if begun and not volume.away:
+            other = _DRIVERS[Path(mirror.to.socket).parent]
+            other.known[volume_id].blocks = dict(volume.blocks)
+            other._keep(volume_id)
+            volume.away = mirror.alone
+        return begun
 
     async def read(self, volume_id: str, snapshot_id: str | None = None) -> AsyncIterator[tuple[int, bytes]]:
         blocks = self._content("read", volume_id, snapshot_id)

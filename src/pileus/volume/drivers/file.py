@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from pileus.volume.drivers import qcow2
+from pileus.volume.drivers import mirroring, qcow2
 from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Key, Origin, VolumeFailed
 from pileus.volume.drivers.daemon import DISK, Daemon, DaemonFailed
 from pileus.volume.drivers.qcow2 import QemuImageFailed
@@ -28,9 +28,17 @@ FORMATS = qcow2.IMAGE_FORMATS | dict.fromkeys(("iso", "ami", "ari", "aki", "luks
 class FileDriver:
     kind: ClassVar[str] = "file"
 
-    def __init__(self, name: str, folder: Path, *, over_subscription: float = 1.0):
+    def __init__(self, name: str, folder: Path, *, sockets: Path | None = None, over_subscription: float = 1.0):
+        """`sockets`: a folder that the back ends of a node share, where servers find whoever serves a volume."""
         self.name, self.folder, self.over_subscription = name, folder.absolute(), over_subscription
+        self.sockets = (sockets or folder / ".sockets").absolute()
+        self._prepare()
+
+    def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._tidy()
+
+    def _tidy(self) -> None:
         for half in (*self.folder.glob(f"*{NEW}"), *self.folder.glob(f"*{SCRATCH}")):
             shutil.rmtree(half) if half.is_dir() else half.unlink()
 
@@ -46,12 +54,14 @@ class FileDriver:
         return disk
 
     def _daemon(self, volume_id: str) -> Daemon:
-        return Daemon(self._place(volume_id))
+        return Daemon(self._place(volume_id), self.sockets / volume_id)
 
     async def _do(self, volume_id: str, wanted: str, work: Awaitable[T]) -> T:
         try:
             return await work
         except (QemuImageFailed, DaemonFailed, OSError) as error:
+            if isinstance(error, DaemonFailed) and error.unsettled:
+                raise
             raise VolumeFailed(volume_id, wanted, str(error)) from error
 
     async def ensure(self, volume_id: str, size_gb: int, origin: Origin | None = None, key: Key | None = None) -> None:
@@ -140,7 +150,12 @@ class FileDriver:
             await self._do(volume_id, "served no longer", self._daemon(volume_id).end())
             return None
         self._disk(volume_id, "exported")
-        return await self._do(volume_id, "exported", self._daemon(volume_id).ensure(options, volume_id, key))
+        return await self._do(volume_id, "exported", self._export(volume_id, options, key))
+
+    async def _export(self, volume_id: str, options: ExportOptions, key: Key | None) -> Export:
+        daemon = self._daemon(volume_id)
+        export = await daemon.ensure(options, volume_id, key)
+        return export if options.mirror is None else await mirroring.follow(daemon, export, options, key)
 
     async def read(self, volume_id: str, snapshot_id: str | None = None) -> AsyncIterator[tuple[int, bytes]]:
         disk = self._disk(volume_id, "read")
@@ -209,10 +224,13 @@ class FileDriver:
             if not disk.parent.name.endswith(NEW):
                 head = qcow2.header(disk)
                 found.append(HeldVolume(id=disk.parent.name, size_gb=-(-head.size // GIB), snapshots=head.snapshots,
-                                        served=Daemon(disk.parent).wanted() is not None))
+                                        served=self._daemon(disk.parent.name).wanted() is not None))
         return found
 
     async def facts(self) -> BackEndFacts:
+        return await asyncio.to_thread(self._facts)
+
+    def _facts(self) -> BackEndFacts:
         space = os.statvfs(self.folder)
         return BackEndFacts(
             name=self.name, driver=self.kind, protocol="nbd", over_subscription=self.over_subscription,

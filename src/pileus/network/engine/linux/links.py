@@ -17,7 +17,7 @@ NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
 IFF_UP = 1
-NUD_STATIC, NUD_PERMANENT, NTF_SELF, NTF_MASTER = 0x40, 0x80, 0x02, 0x04
+NUD_STATIC, NUD_PERMANENT, NTF_SELF, NTF_MASTER, NTF_PROXY = 0x40, 0x80, 0x02, 0x04, 0x08
 PROTOCOL = 80             # of the routes we own
 NO_MAC = "00:00:00:00:00:00"
 NO_AUTOCONF = nl.nested(26, nl.nested(socket.AF_INET6, nl.u8(8, 1)))
@@ -182,6 +182,23 @@ class Links(nl.Netlink):
     def delete_forwarding(self, entry: Forwarding) -> None:
         self.request(DELNEIGH, 0, _neighbour(entry), f"delete {entry}")
 
+    def proxied(self, index: int) -> set[str]:
+        """IPv6 addresses for which the link answers though others have them."""
+        found = set()
+        query = struct.pack("=BxxxiHBB", socket.AF_INET6, index, 0, NTF_PROXY, 0)
+        for body in self.dump(GETNEIGH, query, "list proxied addresses"):
+            _, owner, _, flags, _ = struct.unpack_from("=BxxxiHBB", body)
+            parts = dict(nl.attributes(body, 12))
+            if owner == index and flags & NTF_PROXY and 1 in parts:
+                found.add(str(ip_address(bytes(parts[1]))))
+        return found
+
+    def add_proxied(self, index: int, ip: str) -> None:
+        self.request(NEWNEIGH, nl.CREATE | nl.REPLACE, _proxied(index, ip), f"answer for {ip}")
+
+    def delete_proxied(self, index: int, ip: str) -> None:
+        self.request(DELNEIGH, 0, _proxied(index, ip), f"answer for {ip} no more")
+
     def addresses(self, index: int) -> set[str]:
         """Addresses of the link with their prefix lengths, link-local ones left out."""
         found = set()
@@ -228,6 +245,11 @@ def _neighbour(entry: Forwarding) -> bytes:
     state, flags = (NUD_STATIC, NTF_MASTER) if bridge else (NUD_PERMANENT, NTF_SELF)
     body = struct.pack("=BxxxiHBB", AF_BRIDGE, entry.index, state, flags, 0) + nl.attribute(2, packed_mac(entry.mac))
     return body if entry.destination is None else body + nl.attribute(1, ip_address(entry.destination).packed)
+
+
+def _proxied(index: int, ip: str) -> bytes:
+    body = struct.pack("=BxxxiHBB", socket.AF_INET6, index, NUD_PERMANENT, NTF_PROXY, 0)
+    return body + nl.attribute(1, ip_address(ip).packed)
 
 
 def _address(index: int, address: str) -> bytes:

@@ -11,6 +11,7 @@ from pileus.network.engine.linux.advertise import Advertiser
 from pileus.network.engine.linux.announce import announce
 from pileus.network.engine.linux.conntrack import Conntrack
 from pileus.network.engine.linux.dhcp import METADATA
+from pileus.network.engine.linux.followed import settle_followed
 from pileus.network.engine.linux.links import Link, Links, Route
 from pileus.network.engine.linux.metadata import Answer, Listener
 from pileus.network.engine.linux.meters import settle_meters
@@ -93,7 +94,7 @@ def compile_translation(router: RouterSlice) -> tuple[str, str]:
         + "\n    ".join(after) + "\n  }\n"
         "  chain to_router {\n    type filter hook input priority filter; policy accept;\n"
         f'    iifname "qg-*" ip daddr {METADATA} drop\n  }}\n{router_limits(router)}}}\n')
-    body += scope_walls(router)
+    body += scope_walls(router) + proxy_wall(router)
     generation = "generation_" + hashlib.sha256(body.encode()).hexdigest()[:16]
     text = "".join(f"add table {family} {names.TABLE}\ndelete table {family} {names.TABLE}\n"
                    for family in ("ip", "inet")) + body
@@ -116,6 +117,17 @@ def scope_walls(router: RouterSlice) -> str:
         return ""
     return (f"table inet {names.TABLE} {{\n  chain scopes {{\n    type filter hook forward priority 5; policy accept;\n"
             f"    ct state established,related accept\n    ct status dnat accept\n{''.join(lines)}  }}\n}}\n")
+
+
+def proxy_wall(router: RouterSlice) -> str:
+    """Where the router answers for guests, only these are reached from outside."""
+    if router.proxied is None:
+        return ""
+    let_in = f"    ip6 daddr {{ {', '.join(router.proxied)} }} accept\n" if router.proxied else ""
+    return (f"table inet {names.TABLE} {{\n  chain proxied {{\n"
+            "    type filter hook forward priority 6; policy accept;\n"
+            f'    meta nfproto != ipv6 accept\n    iifname != "qg-*" accept\n'
+            f"    ct state established,related accept\n{let_in}    counter drop\n  }}\n}}\n")
 
 
 def _pairs(name: str, pairs: list[tuple[str, str]]) -> str:
@@ -187,7 +199,8 @@ class RouterSpace:
             changes += self._routes(links, router)
         finally:
             links.close()
-        return changes + self._translation(router) + settle_meters(self.namespace, router)
+        changes += self._translation(router) + settle_meters(self.namespace, router)
+        return changes + settle_followed(self.namespace, router)
 
     def _gateway_link(self, gateway: GatewayLeg, physical: Mapping[str, PhysicalBridge]) -> list[str]:
         place = physical.get(gateway.physical or "")
@@ -246,9 +259,23 @@ class RouterSpace:
         before = links.addresses(link.index)
         wanted = {*gateway.addresses, *floating}
         changes += settle_addresses(links, link, wanted)
+        changes += self._proxied(links, link, router.proxied)
         fresh = sorted(wanted - before)
         if fresh or changes:
             announce(self.namespace, name, gateway.mac, [a.split("/")[0] for a in fresh or wanted if ":" not in a])
+        return changes
+
+    def _proxied(self, links: Links, link: Link, wanted: tuple[str, ...] | None) -> list[str]:
+        if wanted is not None:
+            namespaces.write_settings(self.namespace, {f"ipv6/conf/{link.name}/proxy_ndp": "1",
+                                                       f"ipv6/neigh/{link.name}/proxy_delay": "0"})
+        there, changes = links.proxied(link.index), []
+        for ip in sorted(there - set(wanted or ())):
+            links.delete_proxied(link.index, ip)
+            changes.append(f"{ip} answered for no more")
+        for ip in sorted(set(wanted or ()) - there):
+            links.add_proxied(link.index, ip)
+            changes.append(f"{ip} answered for")
         return changes
 
     def _routes(self, links: Links, router: RouterSlice) -> list[str]:

@@ -30,7 +30,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class Steer(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """Frames that come in at `link`: those tagged with `vlan` leave at `to` without the tag. With `tags`, all leave
-    there with it. Links by index."""
+    there with it. Links by index. `to` 0: instead of leaving somewhere, frames go on as they are then, and where a tag
+    is taken off, those without it go nowhere."""
 
     link: int
     vlan: int
@@ -72,7 +73,7 @@ EXIT = _instruction(0x95)
 
 def program(steer: Steer) -> bytes:
     """The instructions; r1 is the frame's context."""
-    leave = _move(1, steer.to) + _move(2, 0) + _call(REDIRECT) + EXIT
+    leave = _move(1, steer.to) + _move(2, 0) + _call(REDIRECT) + EXIT if steer.to else _move(0, NEXT) + EXIT
     if steer.tags:
         protocol = struct.unpack("=H", b"\x81\x00")[0]
         body = _move(2, protocol) + _move(3, steer.vlan) + _call(VLAN_PUSH)
@@ -81,7 +82,8 @@ def program(steer: Steer) -> bytes:
     skipped = len(take) // 8
     return (_copy(6, 1) + _load(2, 6, VLAN_PRESENT) + _skip_if(2, 0, 3 + skipped, equal=True)
             + _load(2, 6, VLAN_TCI) + _instruction(0x57, 2, value=0xFFF)
-            + _skip_if(2, steer.vlan, skipped, equal=False) + take + _move(0, NEXT) + EXIT)
+            + _skip_if(2, steer.vlan, skipped, equal=False) + take
+            + _move(0, NEXT if steer.to else DROP) + EXIT)
 
 
 def _loaded(instructions: bytes) -> int:

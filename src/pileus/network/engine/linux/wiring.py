@@ -12,7 +12,7 @@ from pileus.network.engine.linux.dhcp6 import wants_six
 from pileus.network.engine.linux.links import NO_MAC, Forwarding, Link, Links
 from pileus.network.engine.linux.netlink import NetlinkFailed
 from pileus.network.engine.linux.steering import Steer, Steering
-from pileus.network.engine.records import Neighbour, NetworkSlice, Port, RouterSlice, Slice
+from pileus.network.engine.records import Neighbour, Network, NetworkSlice, Port, RouterSlice, Slice
 
 BATCH = 32                # requests between two turns for others in the loop
 
@@ -175,7 +175,7 @@ class Wiring:
             place = self.physical.get(record.physical)
             if place is None:
                 raise EngineFailed(f"host {self.host} has no bridge of physical network {record.physical}")
-            await self._physical(present, record.id, place, record.mtu)
+            await self._physical(present, record, place)
         elif record.vni is not None:
             await self._tunnel(present, record.id, record.vni, (underlay_ip, record.mtu))
         if serves(network):
@@ -194,14 +194,19 @@ class Wiring:
         await self._port(present[name], self.bridges[network_id], mtu, quiet=True)
         self.tunnels[network_id] = present[name].index
 
-    async def _physical(self, present: dict[str, Link], network_id: str, place: PhysicalBridge, mtu: int) -> None:
-        name, far = names.link(names.PHYSICAL, network_id), names.far_end(self.host, network_id)
+    async def _physical(self, present: dict[str, Link], record: Network, place: PhysicalBridge) -> None:
+        name, far = names.link(names.PHYSICAL, record.id), names.far_end(self.host, record.id)
         if name not in present:
             clear_far_end(place, far)
-            self.links.add_veth(name, mtu, far, place.namespace)
+            self.links.add_veth(name, record.mtu, far, place.namespace)
             await self._turn(f"link {name} added")
             present[name] = self._made(name)
-        await self._port(present[name], self.bridges[network_id], mtu, quiet=False)
+        if record.vlan is not None:
+            untagged = {Steer(link=present[name].index, vlan=record.vlan, to=0)}
+            changed = any(self.steering.settle(present[name].index, untagged))
+            if tag_far_end(place, far, record.vlan) or changed:
+                await self._turn(f"VLAN {record.vlan} of {name} steered")
+        await self._port(present[name], self.bridges[record.id], record.mtu, quiet=False)
         if join_far_end(place, far):
             await self._turn(f"link {far} joined to {place.bridge}")
 
@@ -375,6 +380,17 @@ def clear_far_end(place: PhysicalBridge, name: str) -> None:
             raise
     finally:
         links.close()
+
+
+def tag_far_end(place: PhysicalBridge, name: str, vlan: int) -> bool:
+    """What comes to the physical network's bridge through this link is tagged; true if it was not so."""
+    links, steering = Links(place.namespace), Steering(place.namespace)
+    try:
+        index = links.one(name).index
+        return any(steering.settle(index, {Steer(link=index, vlan=vlan, to=0, tags=True)}))
+    finally:
+        links.close()
+        steering.close()
 
 
 def join_far_end(place: PhysicalBridge, name: str) -> bool:

@@ -1,0 +1,111 @@
+"""4 KiB requests of a real guest to its volume, and of the same guest to a plain disk of its host.
+
+python -m benchmarks.volume_io FOLDER IMAGE [rounds]
+
+Boots IMAGE (guest-image/*.qcow2 of a state folder: Linux with an agent) with two more disks below FOLDER: a QCOW2 file
+that its QEMU opens, and a volume that a storage daemon serves. The guest reads and writes both by turns, past its own
+cache, one request at a time, 64 in a row at random places that were written before. Prints requests a second, and exits
+with 1 when the volume has less than 80 % of the plain disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import random
+import statistics
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, GuestVolume, Image
+from pileus.compute.drivers.guest_folder import AGENT, GuestFolder
+from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
+from pileus.volume.drivers.base import ExportOptions
+from pileus.volume.drivers.file import FileDriver
+
+BAR, RUNS, IN_A_ROW, BLOCKS, MOST_SECONDS = 0.8, 40, 64, 32_768, 300.0
+FIND = "cd /sys/block; for d in vd*; do s=$(cat $d/size); n=$(cat $d/serial); case $n in volume) v=$d;; " \
+       "ephemeral*) p=$d;; esac; done; "
+
+
+async def ticks() -> AsyncIterator[None]:
+    """Ten a second, for as long as anything here takes."""
+    for _ in range(int(MOST_SECONDS * 10)):
+        yield
+        await asyncio.sleep(0.1)
+
+
+async def in_guest(folder: GuestFolder, script: str) -> str:
+    reader, writer = await asyncio.open_connection(sock=folder.connect(AGENT))
+
+    async def ask(command: str, **arguments: Any) -> Any:
+        writer.write(msgspec.json.encode({"execute": command, "arguments": arguments}) + b"\n")
+        return json.loads(await reader.readline())["return"]
+
+    try:
+        pid = (await ask("guest-exec", path="/bin/sh", arg=["-c", script], **{"capture-output": True}))["pid"]
+        async for _ in ticks():
+            found = await ask("guest-exec-status", pid=pid)
+            if found["exited"]:
+                return base64.b64decode(found.get("out-data", "")).decode()
+        raise TimeoutError(script)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def rate(folder: GuestFolder, disk: str, way: str) -> float:
+    """Requests a second, as the guest's clock tells."""
+    words = "if=$d of=/dev/null iflag=direct skip=" if way == "read" else "if=/dev/zero of=$d oflag=direct seek="
+    places = " ".join(str(random.randrange(BLOCKS - IN_A_ROW)) for _ in range(RUNS))
+    script = f"{FIND} d=/dev/${disk}; read b _ < /proc/uptime; for n in {places}; do dd bs=4096 count={IN_A_ROW} " \
+             f"conv=notrunc {words}$n 2> /dev/null || echo failed; done; read e _ < /proc/uptime; echo $b $e"
+    begin, end = (await in_guest(folder, script)).split()
+    return RUNS * IN_A_ROW / (float(end) - float(begin))
+
+
+async def main(folder: Path, image: Path, rounds: int) -> int:
+    driver, volumes = QemuDriver(QemuSettings(instances=folder / "instances", hostname="host-1")), FileDriver(
+        "here", folder / "volumes")
+    await volumes.ensure("volume", 1)
+    export = await volumes.export("volume", ExportOptions())
+    assert export is not None
+    spec = GuestSpec(id=str(uuid.uuid4()), name="web", vcpus=1, memory_mb=128,
+                     image=Image(id="linux", disk_format="qcow2", path=str(image)),
+                     disks=(Disk(kind=DiskKind.ROOT, size_mb=1024, boot_order=0),
+                            Disk(kind=DiskKind.EPHEMERAL, size_mb=1024)),
+                     volumes=(GuestVolume(volume_id="volume", socket=export.socket, export=export.name),))
+    guest = GuestFolder(folder / "instances" / spec.id)
+    shares: dict[str, list[float]] = {"read": [], "write": []}
+    try:
+        await driver.ensure(spec)
+        await driver.run(spec.id)
+        async with asyncio.timeout(MOST_SECONDS):
+            async for _ in ticks():
+                if b"login:" in await driver.console_log(spec.id):
+                    break
+        for disk in ("p", "v"):
+            await in_guest(guest, f"{FIND} dd if=/dev/zero of=/dev/${disk} bs=1M count={BLOCKS // 256} conv=fsync")
+        for _ in range(rounds):
+            for way, found in shares.items():
+                plain, volume = await rate(guest, "p", way), await rate(guest, "v", way)
+                found.append(volume / plain)
+                print(f"{way:5} plain disk {plain:6.0f}/s   volume {volume:6.0f}/s   {found[-1]:4.0%}", flush=True)
+    finally:
+        await driver.remove(spec.id)
+        await driver.close()
+        await volumes.remove("volume")
+    medians = {way: statistics.median(found) for way, found in shares.items()}
+    print("   ".join(f"{way} {share:.0%}" for way, share in medians.items()), f"  (median; bar {BAR:.0%})")
+    return 0 if min(medians.values()) >= BAR else 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute(),
+                              int(sys.argv[3]) if len(sys.argv) > 3 else 5)))
