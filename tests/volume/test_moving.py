@@ -124,3 +124,13 @@ async def test_used_at_a_socket_that_no_other_back_end_has(world):
     found = await shown(world, volume_id)
     assert (found["status"], found["migration_status"]) == ("in-use", "error")
     assert [name for name, _ in world.held(volume_id)] == ["one"]
+
+
+async def test_a_move_under_guests_that_do_not_come_back(make_world):
+    world = await make_world(move_attached=False)
+    volume_id = await world.volume()
+    await attached(world, volume_id)
+    await world.action(f"/volumes/{volume_id}", "os-migrate_volume", {"host": "node@two#two"}, **ADMIN)
+    found = await shown(world, volume_id)
+    assert (found["status"], found["migration_status"]) == ("in-use", "error")
+    assert [name for name, _ in world.held(volume_id)] == ["one"]

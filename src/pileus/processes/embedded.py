@@ -66,7 +66,8 @@ def settings_of(state: StateFolder, choices: Choices) -> Settings:
         network=replace(found.network, engine="fake" if choices.driver == "fake" else found.network.engine),
         image=replace(found.image, directory=str(state.images)),
         volume=replace(found.volume, directory=str(state.volumes),
-                       driver="fake" if choices.driver == "fake" else found.volume.driver))
+                       driver="fake" if choices.driver == "fake" else found.volume.driver,
+                       move_attached=found.volume.move_attached and choices.driver != "libvirt"))
 
 
 def keep_what_is_here() -> None:

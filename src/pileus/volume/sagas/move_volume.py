@@ -74,6 +74,8 @@ class Move(Saga, kw_only=True):
                 raise Abort(f"Retype requires migration but is not allowed. {verdict.refused}")
             if await volumes.has_snapshots(turn.tx, volume.id):
                 raise Abort("A volume that has snapshots cannot move to another back end.")
+            if self.used and not turn.services.config.move_attached:
+                raise Abort("It can move when it is detached: the guests here do not come back to a volume that moved.")
             within = [pool for pool in verdict.pools if not self.used or _node(pool) == _node(self.old_pool)]
             if not within:
                 raise Abort("A volume that is attached can move only to another back end of its node.")
