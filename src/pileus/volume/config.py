@@ -21,8 +21,8 @@ class VolumeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         "mounted by the cloud where it may, or beforehand by the operator, at nfs-1, nfs-2 … in the directory.")] = []
     nfs_options: Annotated[str, doc("How NFS shares are mounted.")] = "vers=4.2,noresvport"
     move_attached: Annotated[bool, doc(
-        "Whether volumes that servers use may go to other back ends. Guests have to come back to a socket whose server\n"
-        "changed: QEMU's do, libvirt's do not, and with that driver it is false.")] = True
+        "Whether volumes that servers use may go to other back ends. Guests have to come back to a socket that\n"
+        "another daemon serves: QEMU's do, libvirt's do not, and with that driver it is false.")] = True
     default_type: Annotated[str, doc("Name of the volume type of volumes that ask for none.")] = "__DEFAULT__"
     zone: Annotated[str, doc("Availability zone of the back ends.")] = "nova"
     over_subscription: Annotated[float, msgspec.Meta(ge=1), doc(
