@@ -92,7 +92,8 @@ async def test_users_are_listed_shown_and_log_in(world, admin, tree, make_domain
     shown = await world.ask(admin, "GET", f"/v3/users/{alice['id']}")
     assert shown.json()["user"]["name"] == "alice"
     assert (await world.post_auth("alice", "secret", domain="people")).status_code == 201
-    for user, password in (("alice", "wrong"), ("alice", ""), ("bob", "secret"), ("nobody", "secret"), ("nobody", "")):
+    for user, password in (("alice", "wrong"), ("alice", ""), ("alice", "a\u0007b"), ("bob", "secret"),
+                           ("nobody", "secret"), ("nobody", "")):
         assert (await world.post_auth(user, password, domain="people")).status_code == 401, (user, password)
 
 
@@ -220,6 +221,87 @@ async def test_nothing_is_written_to_a_directory(world, admin, tree, make_domain
         answer = await world.ask(admin, method, path, body)
         assert answer.status_code == 403, (method, path, answer.text)
         assert "LDAP does not support write operations" in answer.json()["error"]["message"]
+
+
+WRITABLE = {f"{kind}_allow_{what}": True for kind in ("user", "group") for what in ("create", "update", "delete")}
+
+
+async def test_users_are_written_to_a_directory(world, admin, tree, make_domain):
+    domain_id = await make_domain(tree.options(**WRITABLE))
+    body = {"name": "dave", "domain_id": domain_id, "password": "first", "email": "dave@cloud.test"}
+    dave = await world.make(admin, "users", **body)
+    assert dave["id"] == public_id(domain_id, "user", "dave") and dave["email"] == "dave@cloud.test"
+    assert (await world.ask(admin, "POST", "/v3/users", {"user": body})).status_code == 409
+    token = (await world.post_auth("dave", "first", domain="people")).headers["x-subject-token"]
+    place = f"uid=dave,ou=people,{tree.root}"
+    tree.admin.search(place, "(objectClass=*)", attributes=["userPassword", "mail"])
+    (entry,) = tree.admin.response
+    assert entry["attributes"]["userPassword"][0].startswith("{SSHA}"), "kept as the server hashes"
+
+    path = f"/v3/users/{dave['id']}"
+    changed = await world.ask(admin, "PATCH", path, {"user": {"password": "second", "email": "d@cloud.test"}})
+    assert changed.status_code == 200 and changed.json()["user"]["email"] == "d@cloud.test"
+    assert (await world.see(admin, token)).status_code == 404
+    assert [(await world.post_auth("dave", each, domain="people")).status_code for each in ("first", "second")] \
+        == [401, 201]
+    own = [await world.ask("", "POST", f"{path}/password", {"user": {"original_password": old, "password": new}})
+           for old, new in (("first", "third"), ("second", "second"), ("second", "third"))]
+    assert [answer.status_code for answer in own] == [401, 400, 204]
+    for enabled, status in ((False, 401), (True, 201)):
+        assert (await world.ask(admin, "PATCH", path, {"user": {"enabled": enabled}})).status_code == 200
+        assert (await world.post_auth("dave", "third", domain="people")).status_code == status
+    for wrong, why in (({"name": "david"}, "by their names"), ({"shoes": "red"}, "no place for shoes"),
+                       ({"password": "a\u0007b"}, "no password with")):
+        answer = await world.ask(admin, "PATCH", path, {"user": wrong})
+        assert answer.status_code == 400 and why in answer.json()["error"]["message"], answer.text
+
+    assert (await world.ask(admin, "DELETE", path)).status_code == 204
+    assert (await world.ask(admin, "GET", path)).status_code == 404
+    assert await users_of(world, admin, domain_id) == {}
+    assert not tree.admin.search(f"ou=people,{tree.root}", "(uid=dave)") or not tree.admin.response
+
+
+async def test_groups_are_written_to_a_directory(world, admin, tree, make_domain):
+    domain_id = await make_domain(tree.options(**WRITABLE, use_dumb_member=True))
+    alice = await world.make(admin, "users", name="alice", domain_id=domain_id, password="secret")
+    team = await world.make(admin, "groups", name="pilots", domain_id=domain_id, description="They fly")
+    assert team["id"] == public_id(domain_id, "group", "pilots") and team["description"] == "They fly"
+    again = await world.ask(admin, "POST", "/v3/groups", {"group": {"name": "pilots", "domain_id": domain_id}})
+    assert again.status_code == 409
+    place = f"/v3/groups/{team['id']}"
+    members = f"{place}/users/{alice['id']}"
+    assert [(await world.ask(admin, method, members)).status_code
+            for method in ("HEAD", "DELETE", "PUT", "PUT", "HEAD")] == [404, 404, 204, 204, 204]
+    tree.admin.search(f"cn=pilots,ou=teams,{tree.root}", "(objectClass=*)", attributes=["member"])
+    assert f"uid=alice,ou=people,{tree.root}" in tree.admin.response[0]["attributes"]["member"]
+    answer = await world.ask(admin, "PATCH", place, {"group": {"description": "They land"}})
+    assert answer.json()["group"]["description"] == "They land"
+    assert (await world.ask(admin, "DELETE", members)).status_code == 204
+    assert (await world.ask(admin, "PUT", members)).status_code == 204
+    assert (await world.ask(admin, "DELETE", f"/v3/users/{alice['id']}")).status_code == 204
+    assert (await world.ask(admin, "GET", f"{place}/users")).json()["users"] == []
+    assert (await world.ask(admin, "DELETE", place)).status_code == 204
+    assert not tree.admin.search(f"ou=teams,{tree.root}", "(cn=pilots)") or not tree.admin.response
+
+    bare = await make_domain(tree.options(**WRITABLE), "bare")
+    answer = await world.ask(admin, "POST", "/v3/groups", {"group": {"name": "nobody", "domain_id": bare}})
+    assert answer.status_code == 400 and "does not take it" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("options", [
+    {"user_enabled_mask": 2, "user_enabled_default": "512"}, {"user_enabled_invert": True},
+    {"user_enabled_emulation": True}, {"user_id_attribute": "uid", "user_name_attribute": "displayName"}])
+async def test_ways_to_enable(world, admin, tree, make_domain, options):
+    domain_id = await make_domain(tree.options(**WRITABLE, **options))
+    erin = await world.make(admin, "users", name="erin", domain_id=domain_id, password="secret")
+    assert erin["enabled"]
+    assert (erin["id"] == public_id(domain_id, "user", "erin")) == ("user_name_attribute" not in options)
+    seen = []
+    for enabled in (False, False, True):
+        answer = await world.ask(admin, "PATCH", f"/v3/users/{erin['id']}", {"user": {"enabled": enabled}})
+        assert answer.status_code == 200, answer.text
+        seen.append((await users_of(world, admin, domain_id))["erin"]["enabled"])
+    assert seen == [False, False, True]
 
 
 async def test_pages_of_a_large_directory(world, admin, tree, make_domain):

@@ -20,6 +20,11 @@ from pileus.kit.faults import Unauthorized
 DAY = 86_400.0
 
 
+def must_differ(old: str, new: str) -> None:
+    if new == old:
+        raise InvalidBody(reason="The new password must be different from the original one.")
+
+
 class Compliance:
     def __init__(self, config: ComplianceConfig, passwords: Passwords, clock: Clock):
         self.config, self.passwords, self.clock = config, passwords, clock

@@ -12,6 +12,7 @@ from pileus.identity.api.fields import Id, Name64, Unset, same_or_refused
 from pileus.identity.api.listing import given, merged, narrowed, page, parsed, views
 from pileus.identity.api.users import check_references, domain_and_name, told
 from pileus.identity.api.views import group_view
+from pileus.identity.directory import changes
 from pileus.identity.faults import Duplicate, Missing
 from pileus.identity.model import users
 from pileus.identity.model.tables import groups as table
@@ -59,7 +60,10 @@ async def create_group(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     fields, extra = parsed(GroupCreate, body)
     domain_id = fields.domain_id or ctx.caller.domain_id or "default"
     ctx.must_allow("identity:create_group", {"target.group.domain_id": domain_id})
-    await ctx.app.directories.must_be_writable(domain_id)
+    directory = await ctx.app.directories.writable(domain_id, "group_allow_create")
+    if directory is not None:
+        values = {"name": fields.name, "description": fields.description or ""} | extra
+        return group_view(ctx, await changes.add_group(ctx.app, directory, values))
     group = Group(id=new_hex(), domain_id=domain_id, name=fields.name, description=fields.description or "",
                   extra=extra)
     try:
@@ -78,13 +82,15 @@ async def show_group(ctx: Ctx, group: Group) -> dict[str, Any]:
 
 @routes.patch("/v3/groups/{group_id}", envelope="group", target=GROUP, policy=Rule("identity:update_group", WRITE))
 async def update_group(ctx: Ctx, group: Group, body: dict[str, Any]) -> dict[str, Any]:
-    await ctx.app.directories.must_be_writable(group.domain_id)
+    directory = await ctx.app.directories.writable(group.domain_id, "group_allow_update")
     for name in ("id", "domain_id"):
         same_or_refused(body, name, getattr(group, name))
     fields, extra = parsed(GroupUpdate, {key: value for key, value in body.items() if key != "domain_id"})
     values = given(fields)
     if "description" in values:
         values["description"] = values["description"] or ""
+    if directory is not None:
+        return group_view(ctx, await changes.change_group(ctx.app, directory, group, values | extra))
     if extra:
         values["extra"] = merged(group.extra, extra)
     try:
@@ -96,7 +102,9 @@ async def update_group(ctx: Ctx, group: Group, body: dict[str, Any]) -> dict[str
 
 @routes.delete("/v3/groups/{group_id}", target=DELETED, policy=Rule("identity:delete_group", WRITE))
 async def delete_group(ctx: Ctx, group: Group) -> None:
-    await ctx.app.directories.must_be_writable(group.domain_id)
+    directory = await ctx.app.directories.writable(group.domain_id, "group_allow_delete")
+    if directory is not None:
+        await changes.remove_group(ctx.app, directory, group)
     async with ctx.db.write() as tx:
         await tx.execute(table.delete().where(table.c.id == group.id))
         await ctx.app.announce(tx, feed.EVERYTHING)
@@ -144,8 +152,10 @@ async def check_member(ctx: Ctx, group_id: str, user_id: str) -> None:
 @routes.put("/v3/groups/{group_id}/users/{user_id}", status=204, check=False,
             policy=Rule("identity:add_user_to_group", WRITE_MEMBER))
 async def add_member(ctx: Ctx, group_id: str, user_id: str) -> None:
-    group, _ = await _pair(ctx, "identity:add_user_to_group", group_id, user_id)
-    await ctx.app.directories.must_be_writable(group.domain_id)
+    group, user = await _pair(ctx, "identity:add_user_to_group", group_id, user_id)
+    directory = await ctx.app.directories.writable(group.domain_id, "group_allow_update")
+    if directory is not None:
+        await changes.join(ctx.app, directory, group, user)
     async with ctx.db.write() as tx:
         if not await users.is_member(tx, group_id, user_id):
             await tx.execute(memberships.insert().values(group_id=group_id, user_id=user_id))
@@ -155,8 +165,14 @@ async def add_member(ctx: Ctx, group_id: str, user_id: str) -> None:
 @routes.delete("/v3/groups/{group_id}/users/{user_id}", check=False,
                policy=Rule("identity:remove_user_from_group", WRITE_MEMBER))
 async def remove_member(ctx: Ctx, group_id: str, user_id: str) -> None:
-    group, _ = await _pair(ctx, "identity:remove_user_from_group", group_id, user_id)
-    await ctx.app.directories.must_be_writable(group.domain_id)
+    group, user = await _pair(ctx, "identity:remove_user_from_group", group_id, user_id)
+    directory = await ctx.app.directories.writable(group.domain_id, "group_allow_update")
+    if directory is not None:
+        await ctx.app.directories.refresh_members(group)
+        async with ctx.db.read() as reader:
+            if not await users.is_member(reader, group_id, user_id):
+                raise Missing(kind="user in group", id=user_id)
+        await changes.leave(ctx.app, directory, group, user)
     gone = memberships.delete().where(memberships.c.group_id == group_id, memberships.c.user_id == user_id)
     async with ctx.db.write() as tx:
         if not await db.update(tx, gone):

@@ -15,7 +15,8 @@ from pileus.identity.api.fields import Id, Name255, Options, Unset, same_or_refu
 from pileus.identity.api.listing import given, merged, narrowed, page, parsed, views
 from pileus.identity.api.projects import narrowed_projects
 from pileus.identity.api.views import group_view, project_view, user_view
-from pileus.identity.compliance import must_be_unlocked, with_user_options
+from pileus.identity.compliance import must_be_unlocked, must_differ, with_user_options
+from pileus.identity.directory import changes
 from pileus.identity.faults import Duplicate, InvalidBody, Missing, PasswordExpired
 from pileus.identity.model import projects, roles, users
 from pileus.identity.model.projects import Project
@@ -115,9 +116,14 @@ async def create_user(ctx: Ctx, body: dict[str, Any]) -> dict[str, Any]:
     fields, extra = parsed(UserCreate, body)
     domain_id = fields.domain_id or ctx.caller.domain_id or "default"
     ctx.must_allow("identity:create_user", {"target.user.domain_id": fields.domain_id} if fields.domain_id else {})
-    await ctx.app.directories.must_be_writable(domain_id)
+    directory = await ctx.app.directories.writable(domain_id, "user_allow_create")
     now = ctx.clock()
     options = with_user_options({}, fields.options)
+    if directory is not None:
+        values = {"name": fields.name, "enabled": fields.enabled, "default_project_id": fields.default_project_id}
+        async with ctx.db.read() as reader:
+            await check_references(reader, domain_id, fields.default_project_id)
+        return user_view(ctx, await changes.add_user(ctx.app, directory, values | extra, fields.password, options))
     secret = await ctx.app.compliance.set(fields.password, options) if fields.password else {}
     user = User(id=new_hex(), domain_id=domain_id, name=fields.name, enabled=fields.enabled, extra=extra,
                 default_project_id=fields.default_project_id, options=options, created_at=now, **secret)
@@ -148,7 +154,7 @@ async def show_user(ctx: Ctx, user: User) -> dict[str, Any]:
 
 @routes.patch("/v3/users/{user_id}", envelope="user", target=USER, policy=Rule("identity:update_user", WRITE))
 async def update_user(ctx: Ctx, user: User, body: dict[str, Any]) -> dict[str, Any]:
-    await ctx.app.directories.must_be_writable(user.domain_id)
+    directory = await ctx.app.directories.writable(user.domain_id, "user_allow_update")
     for name in ("id", "domain_id"):
         same_or_refused(body, name, getattr(user, name))
     fields, extra = parsed(UserUpdate, {key: value for key, value in body.items() if key != "domain_id"})
@@ -156,6 +162,12 @@ async def update_user(ctx: Ctx, user: User, body: dict[str, Any]) -> dict[str, A
     ends_tokens = values.get("enabled") is False or "password" in values
     if "options" in values:
         values["options"] = with_user_options(user.options, values["options"])
+    if directory is not None:
+        async with ctx.db.read() as reader:
+            await check_references(reader, user.domain_id, values.get("default_project_id"))
+        password, options = values.pop("password", None), values.pop("options", None)
+        return user_view(ctx, await changes.change_user(
+            ctx.app, directory, user, values | extra, password, options))
     if "password" in values:
         values |= await ctx.app.compliance.set(values.pop("password"), values.get("options", user.options))
     if extra:
@@ -176,7 +188,9 @@ async def update_user(ctx: Ctx, user: User, body: dict[str, Any]) -> dict[str, A
 
 @routes.delete("/v3/users/{user_id}", target=USER, policy=Rule("identity:delete_user", WRITE))
 async def delete_user(ctx: Ctx, user: User) -> None:
-    await ctx.app.directories.must_be_writable(user.domain_id)
+    directory = await ctx.app.directories.writable(user.domain_id, "user_allow_delete")
+    if directory is not None:
+        await changes.remove_user(ctx.app, directory, user)
     async with ctx.db.write() as tx:
         await tx.execute(table.delete().where(table.c.id == user.id))
         await ctx.app.announce(tx, f"user:{user.id}", revoke=True)
@@ -187,20 +201,22 @@ async def change_password(ctx: Ctx, user_id: str, body: PasswordChange) -> None:
     """Whoever knows the password may change it; no token is asked for, since it may have ended with the password."""
     async with ctx.db.read() as reader:
         user = await users.find(reader, user_id)
+    if user is not None and await ctx.app.directories.of(user.domain_id) is not None:
+        await changes.change_own_password(ctx.app, user, body.original_password, body.password)
+        return
     compliance = ctx.app.compliance
     with contextlib.suppress(PasswordExpired):
         await compliance.verify(ctx.db, user, body.original_password)
     if user is None or not user.enabled:
         raise Unauthorized()
     must_be_unlocked(user)
-    if body.password == body.original_password:
-        raise InvalidBody(reason="The new password must be different from the original one.")
+    must_differ(body.original_password, body.password)
     await compliance.must_be_new(ctx.db, user, body.password)
-    changes = await compliance.set(body.password, user.options, by_admin=False)
+    columns = await compliance.set(body.password, user.options, by_admin=False)
     async with ctx.db.write() as tx:
         await ctx.app.announce(tx, f"user:{user.id}", revoke=True)
         await compliance.remember(tx, user)
-        await db.change(tx, table, user, **changes)
+        await db.change(tx, table, user, **columns)
 
 
 @routes.get("/v3/users/{user_id}/groups", envelope="groups", target=USER,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from pileus.identity.directory import mirror
-from pileus.identity.directory.ldap import DirectoryFailed, Ldap, Person
+from pileus.identity.directory.ldap import DirectoryFailed, Ldap, Person, Team
 from pileus.identity.directory.options import IdentityOptions, LdapOptions
 from pileus.identity.faults import Missing, Refused
 from pileus.identity.feed import EVERYTHING
@@ -45,14 +45,19 @@ class Directory:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"ldap-{domain_id[:8]}")
         self._asked = 0
 
+    @property
+    def options(self) -> LdapOptions:
+        """Raises Unavailable."""
+        try:
+            return msgspec.convert(self.values, LdapOptions, strict=False)
+        except msgspec.ValidationError as error:
+            raise self._unavailable(f"its options are wrong: {error}") from error
+
     async def ask(self, question: Callable[[Ldap], T]) -> T:
         """Raises Unavailable when there is no answer in time."""
         if self._asked >= MOST_WAITING:
             raise self._unavailable("too many are waiting for it")
-        try:
-            options = msgspec.convert(self.values, LdapOptions, strict=False)
-        except msgspec.ValidationError as error:
-            raise self._unavailable(f"its options are wrong: {error}") from error
+        options = self.options
         self._asked += 1
         running = asyncio.get_running_loop().run_in_executor(self._threads, question, Ldap(options))
         running.add_done_callback(self._answered)
@@ -130,9 +135,12 @@ class Directories:
         known = self._known if self._known is not None else await self.all()
         return known.get(domain_id) if known and domain_id else None
 
-    async def must_be_writable(self, domain_id: str) -> None:
-        if await self.of(domain_id) is not None:
-            raise Refused(reason="LDAP does not support write operations.")
+    async def writable(self, domain_id: str, allowed_by: str) -> Directory | None:
+        """The domain's directory if it has one, with an option that allows the change. Raises Refused."""
+        directory = await self.of(domain_id)
+        if directory is not None and not getattr(directory.options, allowed_by):
+            raise Refused(reason=f"LDAP does not support write operations. ({allowed_by} is false for this domain.)")
+        return directory
 
     # -- logging in -------------------------------------------------------------------------
 
@@ -198,25 +206,40 @@ class Directories:
 
     async def refreshed_user(self, user: User) -> User:
         """As the directory has them now, groups included. Raises Missing for somebody it has no more."""
-        found = await self._entry(user.domain_id, user.id)
-        if found is None:
+        directory = await self.of(user.domain_id)
+        if directory is None or await self._entry(user.domain_id, user.id) is None:
             return user
-        directory, local_id = found
-        people = await directory.ask(lambda ldap: ldap.people(local_id=local_id))
-        if len(people) != 1:
+        person = await self.person(user)
+        if person is None:
             async with self.app.db.write() as tx:
                 await mirror.lost(tx, self.app, {user.id})
             raise Missing(kind="user", id=user.id)
-        return await self._up_to_date(directory, people[0])
+        return await self._up_to_date(directory, person)
+
+    async def person(self, user: User) -> Person | None:
+        """What the directory has of a user of its domain."""
+        found = await self._entry(user.domain_id, user.id)
+        if found is None:
+            return None
+        directory, local_id = found
+        people = await directory.ask(lambda ldap: ldap.people(local_id=local_id))
+        return people[0] if len(people) == 1 else None
+
+    async def team(self, group: Group) -> Team | None:
+        found = await self._entry(group.domain_id, group.id)
+        if found is None:
+            return None
+        directory, local_id = found
+        teams = await directory.ask(lambda ldap: ldap.teams(local_id=local_id))
+        return teams[0] if len(teams) == 1 else None
 
     async def refresh_members(self, group: Group) -> None:
         """Who is in a group of a directory."""
-        found = await self._entry(group.domain_id, group.id)
-        if found is None:
+        directory = await self.of(group.domain_id)
+        if directory is None or await self._entry(group.domain_id, group.id) is None:
             return
-        directory, local_id = found
-        teams = await directory.ask(lambda ldap: ldap.teams(local_id=local_id))
-        people = await directory.ask(lambda ldap: ldap.members(teams[0])) if len(teams) == 1 else []
+        team = await self.team(group)
+        people = await directory.ask(lambda ldap: ldap.members(team)) if team is not None else []
 
         async def write(tx: Connection) -> None:
             user_ids = await mirror.users_like(tx, self.app, directory.domain_id, people)

@@ -27,6 +27,7 @@ _ALIASES = {"never": ldap3.DEREF_NEVER, "searching": ldap3.DEREF_SEARCH, "findin
 _CHECKS = {"demand": ssl.CERT_REQUIRED, "allow": ssl.CERT_OPTIONAL, "never": ssl.CERT_NONE}
 _NO_ANSWER = (ldap_errors.LDAPCommunicationError, ldap_errors.LDAPStartTLSError, ldap_errors.LDAPInvalidServerError,
               ldap_errors.LDAPSSLConfigurationError, ldap_errors.LDAPInvalidPortError, OSError)
+NO_PASSWORD = ldap_errors.LDAPSASLPrepError                      # of characters that no password has, by RFC 4013
 _IN_CHAIN = ":1.2.840.113556.1.4.1941:"                          # members of members, on Active Directory
 Found = tuple[str, dict[str, list[str]]]                         # a name, and values by attribute in small letters
 SINGLE_LOOKUPS = 100                                             # members looked up one by one, not among all users
@@ -63,7 +64,7 @@ class Ldap:
     def people(self, *, local_id: str | None = None, name: str | None = None) -> list[Person]:
         """All users, or those of an id or a name."""
         o = self.options
-        with self._connected(o.user, o.password) as connection:
+        with self.connected(o.user, o.password) as connection:
             chosen = _equal((o.user_id_attribute, local_id), (o.user_name_attribute, name))
             wanted = _both(f"(objectClass={o.user_objectclass})", o.user_filter, *chosen)
             found = self._search(connection, o.users_dn, wanted, self._user_attributes())
@@ -73,7 +74,7 @@ class Ldap:
     def teams(self, *, local_id: str | None = None, name: str | None = None, of: Person | None = None) -> list[Team]:
         """All groups, or those of an id or a name, or those that somebody is in."""
         o = self.options
-        with self._connected(o.user, o.password) as connection:
+        with self.connected(o.user, o.password) as connection:
             chosen = _equal((o.group_id_attribute, local_id), (o.group_name_attribute, name))
             if of is not None:
                 nested = _IN_CHAIN if o.group_ad_nesting else ""
@@ -81,7 +82,7 @@ class Ldap:
                 chosen.append(f"({o.group_member_attribute}{nested}={escape_filter_chars(member)})")
             wanted = _both(f"(objectClass={o.group_objectclass})", o.group_filter, *chosen)
             attributes = [o.group_id_attribute, o.group_name_attribute, o.group_desc_attribute,
-                          *_mapped(o.group_additional_attribute_mapping), *([] if of else [o.group_member_attribute])]
+                          *mapped(o.group_additional_attribute_mapping), *([] if of else [o.group_member_attribute])]
             found = self._search(connection, o.groups_dn, wanted, attributes)
         return [team for dn, attributes in found if (team := self._team(dn, attributes))]
 
@@ -89,9 +90,9 @@ class Ldap:
         """Users of a group; what else is in it does not count."""
         if self.options.group_members_are_ids and len(team.members) <= SINGLE_LOOKUPS:
             return [person for member in team.members for person in self.people(local_id=member)]
-        wanted = set(team.members) if self.options.group_members_are_ids else {_plain(dn) for dn in team.members}
+        wanted = set(team.members) if self.options.group_members_are_ids else {plain(dn) for dn in team.members}
         by_id = self.options.group_members_are_ids
-        return [person for person in self.people() if (person.local_id if by_id else _plain(person.dn)) in wanted]
+        return [person for person in self.people() if (person.local_id if by_id else plain(person.dn)) in wanted]
 
     def proves(self, person: Person | None, password: str) -> bool:
         """Whether the directory takes this password. Nobody's is refused as slowly as a wrong one is, and an empty
@@ -100,28 +101,30 @@ class Ldap:
         if not password:
             return False
         try:
-            with self._connected(dn, password):
+            with self.connected(dn, password):
                 return person is not None
         except (ldap_errors.LDAPInvalidCredentialsResult, ldap_errors.LDAPInvalidDNSyntaxResult,
                 ldap_errors.LDAPNoSuchObjectResult, ldap_errors.LDAPUnwillingToPerformResult,
-                ldap_errors.LDAPInappropriateAuthenticationResult):
+                ldap_errors.LDAPInappropriateAuthenticationResult, NO_PASSWORD):
             return False
 
     # -- connections ------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _connected(self, user: str | None, password: str | None) -> Iterator[Any]:
+    def connected(self, user: str | None, password: str | None, *, writes: bool = False) -> Iterator[Any]:
         """Bound as `user`, at the first server that answers."""
-        connection = self._open(user, password)
+        connection = self._open(user, password, writes)
         try:
             yield connection
+        except NO_PASSWORD:
+            raise
         except ldap_errors.LDAPExceptionError as error:
             raise DirectoryFailed(f"{self.options.url}: {error}") from error
         finally:
             with contextlib.suppress(ldap_errors.LDAPExceptionError, OSError):
                 connection.unbind()
 
-    def _open(self, user: str | None, password: str | None) -> Any:
+    def _open(self, user: str | None, password: str | None, writes: bool) -> Any:
         urls = self.options.urls
         if self.options.randomize_urls:
             urls = random.sample(urls, len(urls))
@@ -129,7 +132,7 @@ class Ldap:
         for url in urls:
             try:
                 connection = ldap3.Connection(
-                    self._server(url), user=user, password=password, raise_exceptions=True, read_only=True,
+                    self._server(url), user=user, password=password, raise_exceptions=True, read_only=not writes,
                     receive_timeout=math.ceil(self.options.seconds), auto_referrals=bool(self.options.chase_referrals))
                 connection.open(read_server_info=False)
                 if self.options.use_tls:
@@ -178,7 +181,7 @@ class Ldap:
         o = self.options
         enabled = [] if o.user_enabled_emulation else [o.user_enabled_attribute]
         return [o.user_id_attribute, o.user_name_attribute, o.user_description_attribute, o.user_mail_attribute,
-                o.user_default_project_id_attribute or "", *enabled, *_mapped(o.user_additional_attribute_mapping)]
+                o.user_default_project_id_attribute or "", *enabled, *mapped(o.user_additional_attribute_mapping)]
 
     def _person(self, dn: str, found: dict[str, list[str]], enabled_dns: set[str] | None) -> Person | None:
         o = self.options
@@ -187,11 +190,11 @@ class Ldap:
             return None
         ignored = set(words(o.user_attribute_ignore))
         named = {"email": o.user_mail_attribute, "description": o.user_description_attribute} \
-            | {ours: theirs for theirs, ours in _mapped(o.user_additional_attribute_mapping).items()}
+            | {ours: theirs for theirs, ours in mapped(o.user_additional_attribute_mapping).items()}
         extra = {ours: value for ours, theirs in named.items()
                  if ours not in ignored and (value := _first(found, theirs)) is not None}
         project = None if "default_project_id" in ignored else _first(found, o.user_default_project_id_attribute)
-        enabled = self._is_enabled(found) if enabled_dns is None else _plain(dn) in enabled_dns
+        enabled = self._is_enabled(found) if enabled_dns is None else plain(dn) in enabled_dns
         return Person(dn=dn, local_id=local_id, name=name, enabled=enabled, extra=extra, default_project_id=project)
 
     def _is_enabled(self, found: dict[str, list[str]]) -> bool:
@@ -215,7 +218,7 @@ class Ldap:
             connection.search(base, "(objectClass=*)", search_scope=ldap3.BASE, attributes=[member])
         except ldap_errors.LDAPNoSuchObjectResult:
             return set()
-        return {_plain(dn) for entry in connection.response if entry.get("type") == "searchResEntry"
+        return {plain(dn) for entry in connection.response if entry.get("type") == "searchResEntry"
                 for dn in _texts(entry["raw_attributes"]).get(member.lower(), [])}
 
     def _team(self, dn: str, found: dict[str, list[str]]) -> Team | None:
@@ -224,7 +227,7 @@ class Ldap:
         if not local_id or not name:
             return None
         ignored = set(words(o.group_attribute_ignore))
-        extra = {ours: value for theirs, ours in _mapped(o.group_additional_attribute_mapping).items()
+        extra = {ours: value for theirs, ours in mapped(o.group_additional_attribute_mapping).items()
                  if ours not in ignored and (value := _first(found, theirs)) is not None}
         description = "" if "description" in ignored else _first(found, o.group_desc_attribute) or ""
         return Team(dn=dn, local_id=local_id, name=name, description=description, extra=extra,
@@ -250,13 +253,13 @@ def _both(*filters: str | None) -> str:
     return f"(&{''.join(given)})"
 
 
-def _mapped(pairs: list[str] | str) -> dict[str, str]:
+def mapped(pairs: list[str] | str) -> dict[str, str]:
     """`theirs:ours` as operators write it."""
     found = (pair.partition(":") for pair in words(pairs))
     return {theirs: ours for theirs, _, ours in found if ours}
 
 
-def _plain(dn: str) -> str:
+def plain(dn: str) -> str:
     """Names of one thing are written in many ways."""
     try:
         return safe_dn(dn).lower()

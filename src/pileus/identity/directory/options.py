@@ -10,7 +10,7 @@ DEFAULT_SECONDS = 5.0                  # for whoever leaves connection_timeout a
 
 
 class LdapOptions(msgspec.Struct, kw_only=True, frozen=True):
-    """How to read users and groups from a directory."""
+    """How to read users and groups from a directory, and which of them may be written there."""
 
     url: str = "ldap://localhost"
     randomize_urls: bool = False
@@ -40,6 +40,11 @@ class LdapOptions(msgspec.Struct, kw_only=True, frozen=True):
     user_enabled_emulation_dn: str | None = None
     user_enabled_emulation_use_group_config: bool = False
     user_additional_attribute_mapping: list[str] | str = []
+    user_allow_create: bool = False
+    user_allow_update: bool = False
+    user_allow_delete: bool = False
+    use_dumb_member: bool = False
+    dumb_member: str = "cn=dumb,dc=nonexistent"
     group_tree_dn: str | None = None
     group_filter: str | None = None
     group_objectclass: str = "groupOfNames"
@@ -51,6 +56,9 @@ class LdapOptions(msgspec.Struct, kw_only=True, frozen=True):
     group_attribute_ignore: list[str] | str = []
     group_additional_attribute_mapping: list[str] | str = []
     group_ad_nesting: bool = False
+    group_allow_create: bool = False
+    group_allow_update: bool = False
+    group_allow_delete: bool = False
     tls_cacertfile: str | None = None
     tls_cacertdir: str | None = None
     use_tls: bool = False
