@@ -204,7 +204,7 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
         cloud, f"{network}/security-group-rules", "security_group_rule", direction="ingress",
         security_group_id=ids["security_group"], protocol="tcp", port_range_min=1, port_range_max=2)
     ids["subnetpool"] = await made(cloud, f"{network}/subnetpools", "subnetpool", name="p", prefixes=["10.32.0.0/16"])
-    external = next(one["id"] for one in await cloud.ok("GET", f"{network}/networks") if one["router:external"])
+    (external,) = (one["id"] for one in await cloud.ok("GET", f"{network}/networks") if one["name"] == "public")
     ids["floatingip"] = await made(cloud, f"{network}/floatingips", "floatingip", floating_network_id=external)
     ids["agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=DHCP%20agent"))[0]["id"]
     ids["l3_agent"] = (await cloud.ok("GET", f"{network}/agents?agent_type=L3%20agent"))[0]["id"]
@@ -252,10 +252,12 @@ async def network_victims(cloud, mark: str) -> dict[str, str]:
 
 async def more_network_victims(cloud, network_id: str) -> dict[str, str]:
     network, ids = "/network/v2.0", dict[str, str]()
+    first = 16_000_000 + 10 * len(await cloud.ok("GET", f"{network}/network_segment_ranges"))
     ids["range"] = await made(cloud, f"{network}/network_segment_ranges", "network_segment_range",
-                              network_type="vxlan", minimum=16_000_000, maximum=16_000_009)
+                              network_type="vxlan", minimum=first, maximum=first + 9)
     key = "security_groups_default_statefulness"
-    ids["statefulness"] = await made(cloud, f"{network}/{key.replace('_', '-')}", key, stateful=True)
+    ids["statefulness"] = await made(cloud, f"{network}/{key.replace('_', '-')}", key, stateful=True,
+                                     project_id=uuid.uuid4().hex)
     ids["bound_port"] = await made(cloud, f"{network}/ports", "port", network_id=network_id, device_owner="compute:x",
                                    **{"binding:host_id": "here"})
     await cloud.ok("POST", f"{network}/ports/{ids['bound_port']}/bindings", {"binding": {"host": "somewhere"}})

@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     import ldap3
     from ldap3.core import exceptions as ldap_errors
     from ldap3.utils.conv import escape_filter_chars
-    from ldap3.utils.dn import safe_dn
+    from ldap3.utils.dn import escape_rdn, safe_dn
 
 _SCOPES = {"one": ldap3.LEVEL, "sub": ldap3.SUBTREE}
 _ALIASES = {"never": ldap3.DEREF_NEVER, "searching": ldap3.DEREF_SEARCH, "finding": ldap3.DEREF_BASE,

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pileus.identity.directory.ldap import NO_PASSWORD, Ldap, Person, Team, ldap3, ldap_errors, mapped
+from pileus.identity.directory.ldap import NO_PASSWORD, Ldap, Person, Team, escape_rdn, ldap3, ldap_errors, mapped
 from pileus.identity.directory.options import LdapOptions, words
 
 _PEOPLE = ("person", "organizationalperson", "inetorgperson")       # classes whose entries have to have cn and sn
@@ -200,7 +200,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _under(attribute: str, value: str, base: str) -> str:
-    return f"{attribute}={ldap3.utils.dn.escape_rdn(value)},{base}"
+    return f"{attribute}={escape_rdn(value)},{base}"
 
 
 def _user_places(o: LdapOptions) -> dict[str, str]:
