@@ -28,7 +28,8 @@ from pileus.placement.model.tables import allocations
 from tests.cloud_databases import cloud_databases
 from tests.compute.whole_cloud import PORT, SERVER, WholeCloud, whole_clouds
 
-pytestmark = pytest.mark.whole_cloud
+# What databases differ in, proofs of the same sagas without promises show.
+pytestmark = [pytest.mark.whole_cloud, pytest.mark.parametrize("database_kind", ["sqlite"])]
 POLICY = "90500000-0000-4000-8000-000000000001"
 BARE = "90470000-0000-4000-8000-000000000009"
 
