@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -73,11 +74,11 @@ def test_from_a_token_to_a_login_and_back(cloud: Cloud):
     assert address in str(cloud.openstack("server", "show", "web")["addresses"])
 
     def in_guest(*command: str) -> str:
-        """The client does not tell whether ssh got through, but what it says."""
+        """The client does not tell whether ssh got through, but what it says; and has a shell take its words apart."""
         options = ["StrictHostKeyChecking=no", f"UserKnownHostsFile={os.devnull}", "LogLevel=ERROR", "BatchMode=yes",
                    "ConnectTimeout=5"]
-        return cloud.inside("openstack", "server", "ssh", "web", "--", "-l", "cirros", "-i", str(key),
-                            *(word for option in options for word in ("-o", option)), *command).strip()
+        told = [*(word for option in options for word in ("-o", option)), *map(shlex.quote, command)]
+        return cloud.inside("openstack", "server", "ssh", "web", "--", "-l", "cirros", "-i", str(key), *told).strip()
     assert wait("the first login", lambda: in_guest("hostname"), LOGIN_SECONDS) == "web"
     assert in_guest("curl", "-s", "http://169.254.169.254/latest/meta-data/public-ipv4") == address
     assert in_guest("curl", "-s", "http://169.254.169.254/latest/meta-data/instance-id") == f"i-{made['id'][:8]}"

@@ -259,6 +259,11 @@ def mapped(pairs: list[str] | str) -> dict[str, str]:
     return {theirs: ours for theirs, _, ours in found if ours}
 
 
+def under(attribute: str, value: str, base: str) -> str:
+    """The name of an entry."""
+    return f"{attribute}={escape_rdn(value)},{base}"
+
+
 def plain(dn: str) -> str:
     """Names of one thing are written in many ways."""
     try:

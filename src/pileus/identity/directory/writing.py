@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pileus.identity.directory.ldap import NO_PASSWORD, Ldap, Person, Team, escape_rdn, ldap3, ldap_errors, mapped
+from pileus.identity.directory.ldap import NO_PASSWORD, Ldap, Person, Team, ldap3, ldap_errors, mapped, under
 from pileus.identity.directory.options import LdapOptions, words
 
 _PEOPLE = ("person", "organizationalperson", "inetorgperson")       # classes whose entries have to have cn and sn
@@ -36,7 +36,7 @@ class Writing:
         if self.ldap.people(name=name):
             raise AlreadyThere
         local_id = name if _same(o.user_id_attribute, o.user_name_attribute) else uuid.uuid4().hex
-        dn = _under(o.user_id_attribute, local_id, o.users_dn)
+        dn = under(o.user_id_attribute, local_id, o.users_dn)
         attributes = {o.user_id_attribute: [local_id], **_spelled(_user_places(o), values)}
         if o.user_objectclass.lower() in _PEOPLE:
             have = {attribute.lower() for attribute in attributes}
@@ -134,7 +134,7 @@ class Writing:
         if o.use_dumb_member:
             attributes[o.group_member_attribute] = [o.dumb_member]
         with self._connected() as connection:
-            connection.add(_under(o.group_id_attribute, local_id, o.groups_dn), o.group_objectclass,
+            connection.add(under(o.group_id_attribute, local_id, o.groups_dn), o.group_objectclass,
                            {key: found for key, found in attributes.items() if found})
         return self._team(local_id)
 
@@ -197,10 +197,6 @@ class Writing:
 
 def _same(one: str, other: str) -> bool:
     return one.lower() == other.lower()
-
-
-def _under(attribute: str, value: str, base: str) -> str:
-    return f"{attribute}={escape_rdn(value)},{base}"
 
 
 def _user_places(o: LdapOptions) -> dict[str, str]:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from qemu.qmp import ExecuteError, QMPClient, QMPError
+from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
+from qemu.qmp.qmp_client import GreetingError
 
 from pileus.volume.drivers.base import Export, ExportOptions, Key
 from pileus.volume.drivers.layers import LIMITS, Command, bare, layers, let_in, nbd_export
 from pileus.volume.drivers.qcow2 import secret_object
 
 DISK, SOCKET, MONITOR, STATE, PID, AWAY = "disk.qcow2", "nbd", "qmp", "export.json", "pid", "away"
+GREETINGS = 5                          # tries to be greeted
 START_SECONDS, ANSWER_SECONDS, QUIT_SECONDS, LOOK_SECONDS = 30.0, 60.0, 10.0, 0.01
 SOCKET_PATH_MOST = 107                 # what a unix socket's address has room for
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
@@ -127,12 +129,22 @@ class Daemon:
         client = QMPClient("pileus")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await client.connect(str(self.run / MONITOR))
+                await self._connect(client)
                 return [await client.execute(name, arguments) for name, arguments in commands]
         except (ExecuteError, QMPError, OSError, TimeoutError) as error:
             raise DaemonFailed(f"{commands[0][0]}: {error or type(error).__name__}") from error
         finally:
             await client.disconnect()
+
+    async def _connect(self, client: QMPClient) -> None:
+        """What happens just then, QEMU may tell before it greets, which no client understands: then once more."""
+        for left in reversed(range(GREETINGS)):
+            try:
+                await client.connect(str(self.run / MONITOR))
+                return
+            except ConnectError as error:
+                if not left or not isinstance(error.exc, GreetingError):
+                    raise
 
     async def change(self, command: Command, export_name: str, *, unserved: bool = False) -> None:
         """Do this to the disk. What QEMU does only to one that is `unserved`, or that is no layer of another, is done
