@@ -3,7 +3,7 @@
 import hashlib
 
 from pileus.network.engine.linux import names
-from pileus.network.engine.linux.nft import Nft
+from pileus.network.engine.linux.nft import settle_table
 from pileus.network.engine.records import Followed, RouterSlice
 
 TABLE = names.TABLE + "_followed"
@@ -23,13 +23,6 @@ def compile_followed(followed: tuple[Followed, ...]) -> tuple[str, str]:
 
 
 def settle_followed(namespace: str, router: RouterSlice) -> list[str]:
-    nft = Nft(namespace)
-    try:
-        text, generation = compile_followed(router.followed)
-        present = nft.chains("ip", TABLE)
-        if not router.followed and not present or generation in present:
-            return []
-        nft.run(text if router.followed else f"delete table ip {TABLE}\n")
-    finally:
-        nft.close()
-    return [f"protocols that router {router.id} follows replaced"]
+    text, generation = compile_followed(router.followed)
+    replaced = settle_table(namespace, "ip", TABLE, text, generation, wanted=bool(router.followed))
+    return [f"protocols that router {router.id} follows replaced"] if replaced else []

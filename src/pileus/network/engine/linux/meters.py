@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pileus.network.engine.linux import names
-from pileus.network.engine.linux.nft import Nft
+from pileus.network.engine.linux.nft import Nft, settle_table
 from pileus.network.engine.records import Meter, MeterRule, RouterSlice
 
 TABLE = names.TABLE + "_meters"
@@ -52,16 +52,9 @@ def _match(rule: MeterRule) -> str:
 
 def settle_meters(namespace: str, router: RouterSlice) -> list[str]:
     """Counters begin anew when labels or rules change."""
-    nft = Nft(namespace)
-    try:
-        text, generation = compile_meters(router.meters)
-        present = nft.chains("inet", TABLE)
-        if not router.meters and not present or generation in present:
-            return []
-        nft.run(text if router.meters else f"delete table inet {TABLE}\n")
-        return [f"meters of router {router.id} replaced"]
-    finally:
-        nft.close()
+    text, generation = compile_meters(router.meters)
+    replaced = settle_table(namespace, "inet", TABLE, text, generation, wanted=bool(router.meters))
+    return [f"meters of router {router.id} replaced"] if replaced else []
 
 
 class Reading(NamedTuple):

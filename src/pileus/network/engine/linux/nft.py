@@ -52,3 +52,17 @@ class Nft:
         listed: list[dict[str, Any]] = json.loads(self.run(f"list chains {family}") or '{"nftables": []}')["nftables"]
         chains = (entry["chain"] for entry in listed if "chain" in entry)
         return {chain["name"] for chain in chains if chain["table"] == table and chain["family"] == family}
+
+
+def settle_table(namespace: str, family: str, table: str, text: str, generation: str, *, wanted: bool) -> bool:
+    """Whether a table that only one transaction writes was replaced, or taken away: one of its chains has the
+    generation's name, so that what is right already is left alone."""
+    nft = Nft(namespace)
+    try:
+        present = nft.chains(family, table)
+        if not wanted and not present or generation in present:
+            return False
+        nft.run(text if wanted else f"delete table {family} {table}\n")
+        return True
+    finally:
+        nft.close()
