@@ -58,6 +58,7 @@ async def _claim(turn: Turn, saga: Placed, server: Server, host: str, consumer_i
     """Where several providers of the host are asked, what each gives is chosen and written down before it is claimed:
     asked again, placement might offer another way."""
     if saga.share is None or saga.host != host:
+        saga.share = None
         if not saga.needs and await scheduling.claim_plain(turn.services, server, host, consumer_id):
             return True
         saga.share = await scheduling.share(turn.services, server, host, saga.needs)
