@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pileus.identity.compliance import must_differ
 from pileus.identity.directory import mirror
 from pileus.identity.directory.directories import Directory
-from pileus.identity.directory.ldap import Ldap, Person, Team
+from pileus.identity.directory.ldap import Person, Team
 from pileus.identity.directory.writing import AlreadyThere, NotTaken, Writing
 from pileus.identity.faults import Duplicate, InvalidBody, Missing
 from pileus.identity.model import domain_options, users
@@ -26,18 +26,13 @@ T = TypeVar("T")
 
 async def _tell(directory: Directory, change: Callable[[Writing], T], kind: str, name: str = "") -> T:
     """Raises Duplicate, and InvalidBody with the reason why the directory does not take it."""
-    def told(ldap: Ldap) -> T | AlreadyThere | NotTaken:
-        try:
-            return change(Writing(ldap))
-        except (AlreadyThere, NotTaken) as error:
-            return error
-
-    answer = await directory.ask(told)
-    if isinstance(answer, AlreadyThere):
-        raise Duplicate(kind=kind, why=f"Duplicate entry found with name {name} at domain ID {directory.domain_id}.")
-    if isinstance(answer, NotTaken):
-        raise InvalidBody(reason=str(answer))
-    return answer
+    try:
+        return await directory.ask(lambda ldap: change(Writing(ldap)))
+    except AlreadyThere as error:
+        why = f"Duplicate entry found with name {name} at domain ID {directory.domain_id}."
+        raise Duplicate(kind=kind, why=why) from error
+    except NotTaken as error:
+        raise InvalidBody(reason=str(error)) from error
 
 
 # -- users ------------------------------------------------------------------------------------------------------
