@@ -32,18 +32,22 @@ def _own() -> str:
 
 @contextmanager
 def entered(namespace: str) -> Iterator[None]:
-    """The calling thread is in the namespace inside the block: no await in it, and nothing that starts a thread."""
+    """The calling thread is in the namespace inside the block: no await in it, and nothing that starts a thread. It
+    needs no right to stay where it is."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         there = os.open(path_of(namespace), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _set(there)
+            leaves = not os.path.sameopenfile(home, there)
+            if leaves:
+                _set(there)
         finally:
             os.close(there)
         try:
             yield
         finally:
-            _set(home)
+            if leaves:
+                _set(home)
     finally:
         os.close(home)
 
