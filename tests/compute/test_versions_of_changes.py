@@ -94,6 +94,7 @@ async def test_the_end_of_the_console_log(cloud):
     server_id = await cloud.server()
     whole = (await cloud.act(server_id, "os-getConsoleOutput", {}))["output"]
     assert whole.endswith("login:\n")
+    assert (await cloud.act(server_id, "os-getConsoleOutput", {"length": 2**70}))["output"] == whole
     end = (await cloud.act(server_id, "os-getConsoleOutput", {"length": 3}))["output"]
     assert whole.endswith(end) and len(end.split("\n")) == 3
 

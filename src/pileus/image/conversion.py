@@ -7,6 +7,7 @@ import resource
 from pathlib import Path
 
 from pileus.image.stores.base import StoreFull
+from pileus.kit.child import child
 
 # Our names of the formats that can be told apart, read and written, and qemu-img's.
 FORMATS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
@@ -22,21 +23,16 @@ async def convert(source: Path, was: str, target: Path, wanted: str) -> None:
     """Write `target`. `source` must have been inspected: it may refer to no other file. Raises NotConvertible and
     StoreFull."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            "qemu-img", "convert", "-q", "-f", FORMATS[was], "-O", FORMATS[wanted], str(source), str(target),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE)
+        async with asyncio.timeout(SECONDS), child(
+                "qemu-img", "convert", "-q", "-f", FORMATS[was], "-O", FORMATS[wanted], str(source), str(target),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE) as process:
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
+            _, told = await process.communicate()
     except FileNotFoundError as error:
         raise NotConvertible("qemu-img is not on this machine (Debian package qemu-utils)") from error
-    try:
-        resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
-        async with asyncio.timeout(SECONDS):
-            _, told = await process.communicate()
     except TimeoutError as error:
         raise NotConvertible(f"it takes longer than {SECONDS:.0f} s") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await asyncio.shield(process.wait())
     complaint = " ".join(told.decode(errors="replace").split())[-500:]
     if process.returncode:
         if "No space left on device" in complaint:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.kit.child import child
+
 UNDERLAY_BRIDGE = "underlay"
 UNDERLAY = "100.127.255"              # of the range that RFC 6598 sets aside; nobody outside the sandbox sees it
 MOST_HOSTS = 50
@@ -74,9 +76,9 @@ async def _ip(steps: list[str], namespace: str | None = None) -> None:
 async def _run(*command: str, given: bytes | None = None) -> bytes:
     """A program's output. One that is given nothing must not get a pipe: it may be gone before it is written to."""
     source = asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=source, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
-    out, err = await asyncio.wait_for(process.communicate(given), 30)
+    async with asyncio.timeout(30), child(
+            *command, stdin=source, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE) as process:
+        out, err = await process.communicate(given)
     if process.returncode:
         raise OSError(f"{' '.join(command)}: {err.decode().strip()}")
     return out

@@ -160,5 +160,5 @@ def _lines(length: int | str | None) -> int | None:
         found = -2
     if found < -1:
         raise BadRequest(reason=f"Invalid input for field/attribute length. Value: {length}.")
-    return found
+    return min(found, CONSOLE_BYTES)            # no log that is handed out has more lines than that
 

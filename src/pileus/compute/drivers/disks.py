@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.kit.child import child
+
 QEMU_IMG_SECONDS = 120
 RAW_FORMATS = frozenset({"raw", "iso", "ami", "aki", "ari"})
 QCOW2_MAGIC = b"QFI\xfb"
@@ -161,28 +163,17 @@ async def qemu_img(
 
     Raises BadDisk, with `failure` or else its own words, when it ends in no fine way.
     """
+    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     try:
-        process = await asyncio.create_subprocess_exec(
-            "qemu-img",
-            *arguments,
-            cwd=folder,
-            pass_fds=keep,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        async with (
+            asyncio.timeout(QEMU_IMG_SECONDS),
+            child("qemu-img", *arguments, cwd=folder, pass_fds=keep, stdin=none, stdout=pipe, stderr=pipe) as process,
+        ):
+            printed, complaint = await process.communicate()
     except FileNotFoundError as error:
         raise BadDisk("qemu-img is not on this host (Debian package qemu-utils)") from error
-    try:
-        async with asyncio.timeout(QEMU_IMG_SECONDS):
-            printed, complaint = await process.communicate()
-    except BaseException as error:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        if isinstance(error, TimeoutError):
-            raise BadDisk(f"qemu-img {arguments[0]} took longer than {QEMU_IMG_SECONDS} s") from error
-        raise
+    except TimeoutError as error:
+        raise BadDisk(f"qemu-img {arguments[0]} took longer than {QEMU_IMG_SECONDS} s") from error
     if process.returncode not in fine:
         raise BadDisk(
             failure or complaint.decode(errors="replace").strip()[-500:] or f"qemu-img ended with {process.returncode}"

@@ -14,6 +14,7 @@ from pileus.compute.drivers.disks import BadDisk
 from pileus.compute.drivers.guest_folder import GuestFolder
 from pileus.compute.drivers.qemu_launch import BadSpec
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
+from pileus.kit.child import child
 
 # A process that was killed just now may have left a child that has yet to become another program.
 LOCK_SECONDS = 2.0
@@ -71,9 +72,9 @@ def failing(guest_id: str, wanted: str) -> Iterator[None]:
 
 async def qemu_version(program: str) -> str:
     try:
-        process = await asyncio.create_subprocess_exec(program, "--version", stdout=asyncio.subprocess.PIPE)
+        async with child(program, "--version", stdout=asyncio.subprocess.PIPE) as process:
+            printed, _ = await process.communicate()
     except FileNotFoundError:
         return ""
-    printed, _ = await process.communicate()
     words = printed.decode(errors="replace").split()
     return words[3] if len(words) > 3 else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pileus.compute.drivers.hardware import Hardware, NetworkLimit
 from pileus.compute.drivers.qemu_launch import BadSpec
+from pileus.kit.child import child
 
 TABLE = "netdev guest_limits"
 LEAST_BURST = 32  # kilobytes; less than a few packets would let nothing through
@@ -50,12 +51,11 @@ async def forget_limits(tap: str, hardware: Hardware, namespace: Path | None) ->
 async def _told(namespace: Path | None, words: list[str], text: str = "") -> None:
     inside = ["nsenter", f"--net={namespace}", "--"] if namespace is not None else []
     try:
-        process = await asyncio.create_subprocess_exec(
-            *inside, *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE)  # fmt: skip
+        async with child(*inside, *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+                         stderr=asyncio.subprocess.PIPE) as process:  # fmt: skip
+            _, complaint = await process.communicate(text.encode())
     except FileNotFoundError as error:
         raise BadSpec(f"this host has no {words[0]} to limit network cards with") from error
-    _, complaint = await process.communicate(text.encode())
     if process.returncode:
         told = " ".join(complaint.decode(errors="replace").split())[-300:]
         raise BadSpec(f"this host cannot limit network cards: {told}")

@@ -6,11 +6,13 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
 from pileus.compute.drivers.base import Power
 from pileus.compute.drivers.qemu_process import QemuFailed
+from pileus.kit.child import child
 
 ANSWER_SECONDS = 120.0
 RUNNING, BLOCKED, PAUSED, SHUTTING_DOWN, OFF, CRASHED, SLEEPING = range(1, 8)
@@ -18,6 +20,7 @@ IO_ERROR, CRASHED_PAUSED, WATCHDOG = 5, 10, 4
 BAD_PAUSES = {IO_ERROR: "a disk of its host is full or failed", CRASHED_PAUSED: "its kernel panicked",
               WATCHDOG: "its watchdog ran out"}  # fmt: skip
 EVENT = re.compile(r"event 'lifecycle' for domain '(?P<name>[^']+)': (?P<what>\w+) ?(?P<how>.*)")
+NO_VIRSH = "virsh is not on this host (Debian package libvirt-clients)"
 
 
 class LibvirtFailed(QemuFailed):
@@ -36,14 +39,13 @@ class Virsh:
         self.uri = uri
 
     async def run(self, *words: str, seconds: float = ANSWER_SECONDS) -> str:
-        process = await self._started(*words)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds), self._virsh(*words) as process:
                 printed, complaint = await process.communicate()
+        except FileNotFoundError as error:
+            raise LibvirtFailed(NO_VIRSH) from error
         except TimeoutError as error:
             raise LibvirtFailed(f"libvirt did not answer {words[0]} within {seconds:.0f} s") from error
-        finally:
-            await _ended(process)
         if process.returncode:
             lines = [line.removeprefix("error: ") for line in complaint.decode(errors="replace").splitlines() if line]
             raise LibvirtFailed(" ".join(lines)[-500:] or f"virsh {words[0]} ended with {process.returncode}")
@@ -69,30 +71,20 @@ class Virsh:
 
     async def events(self) -> AsyncGenerator[tuple[str, str, str]]:
         """(domain, what happened, how), until libvirt ends or nobody listens any more."""
-        process = await self._started("event", "--event", "lifecycle", "--loop")
-        assert process.stdout is not None
         try:
-            async for line in process.stdout:
-                if match := EVENT.match(line.decode(errors="replace").strip()):
-                    yield match["name"], match["what"], match["how"]
-        finally:
-            await _ended(process)
-
-    async def _started(self, *words: str) -> asyncio.subprocess.Process:
-        try:
-            return await asyncio.create_subprocess_exec(
-                "virsh", "-q", "-c", self.uri, *words, stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=dict(os.environ) | {"LC_ALL": "C"},
-            )  # fmt: skip
+            async with self._virsh("event", "--event", "lifecycle", "--loop") as process:
+                assert process.stdout is not None
+                async for line in process.stdout:
+                    if match := EVENT.match(line.decode(errors="replace").strip()):
+                        yield match["name"], match["what"], match["how"]
         except FileNotFoundError as error:
-            raise LibvirtFailed("virsh is not on this host (Debian package libvirt-clients)") from error
+            raise LibvirtFailed(NO_VIRSH) from error
 
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    """With its pipes read to their ends, so that nothing of it is left in the loop."""
-    if process.returncode is None:
-        process.kill()
-        await process.communicate()
+    def _virsh(self, *words: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+        return child(
+            "virsh", "-q", "-c", self.uri, *words, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=dict(os.environ) | {"LC_ALL": "C"},
+        )  # fmt: skip
 
 
 def _state(state: int, reason: int) -> DomainState:

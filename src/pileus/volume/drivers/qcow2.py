@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.kit.child import child
 from pileus.volume.drivers.base import Key
 
 # Of images, by the names that clients and QEMU have for them.
@@ -69,16 +70,9 @@ def secret_object(key: Key | None) -> Iterator[tuple[list[str], tuple[int, ...]]
 
 async def run(*arguments: str, inherit: tuple[int, ...] = ()) -> bytes:
     """A program of QEMU's; what it printed. Raises QemuImageFailed."""
-    process = await asyncio.create_subprocess_exec(
-        *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        pass_fds=inherit)
-    try:
+    async with child(*arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+                     stderr=asyncio.subprocess.PIPE, pass_fds=inherit) as process:
         out, complaint = await process.communicate()
-    except BaseException:
-        if process.returncode is None:
-            process.kill()
-            await asyncio.shield(process.wait())
-        raise
     if process.returncode:
         raise QemuImageFailed(" ".join(complaint.decode(errors="replace").split())[-500:] or f"{arguments[0]} failed")
     return out

@@ -3,6 +3,7 @@
 import asyncio
 import os
 
+from pileus.kit.child import child
 from pileus.network.engine.base import EngineFailed
 
 SECONDS = 60.0
@@ -13,15 +14,9 @@ async def run(command: list[str], text: str = "") -> str:
     with os.fdopen(os.memfd_create("input"), "w+b") as given:     # no pipe that a program could close before it is read
         given.write(text.encode())
         given.seek(0)
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
-    try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(SECONDS), child(
+                *command, stdin=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE) as process:
             output, errors = await process.communicate()
-    except (TimeoutError, asyncio.CancelledError):
-        process.kill()
-        await process.wait()
-        raise
     if process.returncode:
         raise EngineFailed(f"{' '.join(command)}: {errors.decode(errors='replace').strip()}")
     return output.decode()

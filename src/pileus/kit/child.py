@@ -1,0 +1,43 @@
+"""Programs that end with whoever waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+
+@asynccontextmanager
+async def child(*command: str, **how: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program for the time of the block; `how` is that of asyncio.create_subprocess_exec, which raises OSError where
+    there is no such program.
+
+    When the block is left, however that happens, the program has ended: else it is killed. This holds for a caller who
+    is cancelled while the program is being started, too; uvloop would let go of it then.
+    """
+    starting = asyncio.ensure_future(asyncio.create_subprocess_exec(*command, **how))
+    try:
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.shield(asyncio.ensure_future(_started_for_nobody(starting)))
+        raise
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            await asyncio.shield(asyncio.ensure_future(_ended(process)))
+
+
+async def _started_for_nobody(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    try:
+        process = await starting
+    except OSError:
+        return                          # there is no such program: nothing was started
+    await _ended(process)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):  # it was faster
+        process.kill()
+    await process.communicate()         # its pipes are read to their ends: nothing of it is left in the loop
