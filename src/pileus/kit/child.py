@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -20,13 +20,13 @@ async def child(*command: str, **how: Any) -> AsyncIterator[asyncio.subprocess.P
     try:
         process = await asyncio.shield(starting)
     except asyncio.CancelledError:
-        await asyncio.shield(asyncio.ensure_future(_started_for_nobody(starting)))
+        await _surely(_started_for_nobody(starting))
         raise
     try:
         yield process
     finally:
         if process.returncode is None:
-            await asyncio.shield(asyncio.ensure_future(_ended(process)))
+            await _surely(_ended(process))
 
 
 async def _started_for_nobody(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
@@ -41,3 +41,16 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):  # it was faster
         process.kill()
     await process.communicate()         # its pipes are read to their ends: nothing of it is left in the loop
+
+
+async def _surely(work: Coroutine[Any, Any, None]) -> None:
+    """Done when this returns, even to a caller who is cancelled again meanwhile."""
+    task, again = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            again = error
+    task.result()
+    if again:
+        raise again
