@@ -28,7 +28,7 @@ from pileus.compute.config import ComputeConfig
 from pileus.compute.faults import envelope
 from pileus.compute.links import page_links
 from pileus.compute.model import tables
-from pileus.compute.versions import LEDGER
+from pileus.compute.versions import FLAVOR_NAMES, LEDGER
 from pileus.kit import faults
 from pileus.kit.bus import MemoryBus
 from pileus.kit.caller import Caller
@@ -43,7 +43,8 @@ SERVICE = Service(
     routes=Routes(flavors.routes, flavor_extras.routes, keypairs.routes, hypervisors.routes, services.routes,
                   hosts.routes, zones.routes, quotas.routes, limits.routes, usage.routes, servers.routes,
                   server_items.routes, server_actions.routes, shares.routes),
-    rules=(*limits.RULES, *servers.RULES, *server_items.RULES), envelope=envelope, page_links=page_links)
+    rules=(*limits.RULES, *servers.RULES, *server_items.RULES), envelope=envelope, page_links=page_links,
+    strict_queries=FLAVOR_NAMES)
 ROLES = {"admin": ("admin", "member", "reader"), "member": ("member", "reader"), "reader": ("reader",)}
 
 

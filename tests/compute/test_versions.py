@@ -53,6 +53,32 @@ async def test_access_to_a_public_flavor(cloud):
     assert (await cloud.refused("POST", "/flavors/one/action", body, version="2.7"))[0] == 409
 
 
+@covers(versions.FLAVOR_NAMES)
+async def test_flavors_by_name(cloud):
+    for name in ("m1.one", "m1.two", "c1.one"):
+        await flavor(cloud, name)
+    for version, query, found in (
+            ("2.74", "name=two", ["c1.one", "m1.one", "m1.two"]), ("2.102", "name=two", ["m1.two"]),
+            ("2.102", "name=^m1", ["m1.one", "m1.two"]), ("2.102", "name=one&limit=1", ["c1.one"]),
+            ("2.102", "name=one&limit=1&marker=c1.one", ["m1.one"]), ("2.102", "name=none", [])):
+        listed = (await cloud.ok("GET", f"/flavors/detail?{query}", version=version))["flavors"]
+        assert [each["name"] for each in listed] == found, query
+    for version, query in (("2.101", "name=two"), ("2.102", "name=("), ("2.102", "sort_key=rxtx_factor")):
+        assert (await cloud.refused("GET", f"/flavors?{query}", version=version))[0] == 400
+    assert await cloud.ok("GET", "/flavors?sort_key=rxtx_factor", version="2.101")
+
+
+@covers(versions.FLAVOR_NAMES)
+async def test_flavors_without_factors(cloud):
+    await flavor(cloud)
+    below, at = [set((await cloud.ok("GET", "/flavors/one", version=version))["flavor"])
+                 for version in ("2.101", "2.102")]
+    assert (below - at, at - below) == ({"rxtx_factor", "OS-FLV-DISABLED:disabled"}, set())
+    body = {"flavor": {"name": "two", "ram": 64, "vcpus": 1, "disk": 0, "rxtx_factor": 2}}
+    assert (await cloud.refused("POST", "/flavors", body, version="2.102"))[0] == 400
+    assert (await cloud.ok("POST", "/flavors", body, version="2.101"))["flavor"]["rxtx_factor"] == 2
+
+
 @covers(versions.FLAVOR_DESCRIPTION)
 async def test_description_of_flavors(cloud):
     await flavor(cloud)
@@ -262,6 +288,24 @@ async def test_pages_of_usage(cloud):
     below, at = [await cloud.ok("GET", url, version=version) for version in ("2.39", "2.40")]
     assert len(below["tenant_usage"]["server_usages"]) == 2 and "tenant_usage_links" not in below
     assert len(at["tenant_usage"]["server_usages"]) == 1 and "tenant_usage_links" in at
+
+
+@covers(versions.FLAVOR_NAMES)
+async def test_no_get_takes_unknown_parameters(cloud):
+    await flavor(cloud)
+    await seen(cloud, "n1")
+    await add_server(cloud, "a")
+    for path in ("/flavors/one", "/flavors/one/os-extra_specs", "/servers/id-a", "/servers/id-a/metadata",
+                 "/os-availability-zone"):
+        assert await cloud.ok("GET", f"{path}?odd=1", version="2.101")
+        assert (await cloud.refused("GET", f"{path}?odd=1", version="2.102"))[0] == 400, path
+
+
+@covers(versions.NO_VOLUMES_BOOT)
+async def test_a_second_name_of_servers(cloud):
+    """It was in no document: it is not here at any version."""
+    for version in ("2.102", "2.103"):
+        assert (await cloud.refused("GET", "/os-volumes_boot", version=version))[0] == 404
 
 
 @covers(versions.STRICT_QUERIES)

@@ -137,7 +137,37 @@ async def test_topology(cloud):
     assert await cloud.ok("GET", f"{URL}/topology", version="2.78") == {"nodes": [], "pagesize_kb": None}
 
 
+@pytest.mark.parametrize(("specs", "nodes", "page_kb"), [
+    ({"hw:numa_nodes": "2"}, [[[0, 1], [], 256], [[2, 3], [], 256]], None),
+    ({"hw:numa_nodes": "2", "hw:numa_cpus.0": "0", "hw:numa_mem.0": "128", "hw:numa_cpus.1": "1-3",
+      "hw:numa_mem.1": "384"}, [[[0], [], 128], [[1, 2, 3], [], 384]], None),
+    ({"hw:mem_page_size": "2MB"}, [[[0, 1, 2, 3], [], 512]], 2048),
+    ({"hw:mem_page_size": "large"}, [[[0, 1, 2, 3], [], 512]], None),
+    ({"hw:cpu_policy": "dedicated", "hw:cpu_threads": "2"}, [[[0, 1, 2, 3], [[0, 1], [2, 3]], 512]], None)])
+async def test_topology_of_nodes(cloud, specs, nodes, page_kb):
+    flavor = servers.FlavorCopy(id="1", name="numa", vcpus=4, memory_mb=512, disk_gb=1, extra_specs=specs)
+    await add_server(cloud, "two", flavor=flavor)
+    assert await cloud.ok("GET", "/servers/id-two/topology", version="2.78") == {"pagesize_kb": page_kb, "nodes": [
+        {"vcpu_set": cpus, "siblings": siblings, "memory_mb": memory} for cpus, siblings, memory in nodes]}
+
+
 # -- changing them ------------------------------------------------------------------------------
+
+
+@covers(versions.NEW_PIN)
+async def test_another_pin(cloud):
+    async def pin(zone, version="2.104"):
+        body = {"server": {"pinned_availability_zone": zone}}
+        answer = await cloud.call("PUT", URL, body, version=version, **MEMBER)
+        return answer.status_code if answer.is_error else answer.json()["server"]["pinned_availability_zone"]
+
+    assert await pin(None, "2.103") == 400
+    assert await pin("east") == "east"
+    assert await pin("nova") == 409                       # only by way of none
+    assert await pin(None) is None and await pin(None) is None
+    assert (await show(cloud, "2.104"))["OS-EXT-AZ:availability_zone"] == "nova"
+    assert await pin("east") == 409 and await pin("") == 400
+    assert await pin("nova") == "nova"
 
 
 @covers(versions.STRICT_QUERIES)
@@ -206,6 +236,14 @@ async def test_locking_for_a_reason(cloud):
 
 
 # -- finding them -------------------------------------------------------------------------------
+
+
+async def test_names_are_patterns(cloud):
+    await add_server(cloud, "other")
+    for pattern, found in (("n", ["one"]), ("^o", ["one", "other"]), ("(o|oo)%2Bx", []), ("", ["one", "other"])):
+        assert sorted(await names(cloud, f"name={pattern}", "2.1")) == found, pattern
+    for query in ("name=(", "ip=*", "ip6=("):
+        assert (await cloud.refused("GET", f"/servers?{query}", version="2.5"))[0] == 400
 
 
 @covers(versions.FILTER_IP6)

@@ -112,6 +112,21 @@ async def test_attachments(cloud):
     assert await cloud.status(volume) == "available" and cloud.in_guest(server) == [other]
 
 
+@covers(versions.ASYNC_ATTACH)
+async def test_who_attaches_does_not_wait(cloud):
+    server, volume = await cloud.server(), await cloud.volume()
+    path, body = f"/servers/{server}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume}}
+    answer = await cloud.compute("POST", path, body, "2.101")
+    assert (answer.status_code, answer.content) == (202, b"")
+    await cloud.settle()
+    assert cloud.in_guest(server) == [volume]
+    await cloud.ok("DELETE", f"{path}/{volume}")
+    assert (await cloud.compute("POST", path, body, "2.100")).status_code == 200
+    assert [await cloud.refused("GET", f"{path}?limit={bad}") for bad in ("-1", "x", "%C2%B2")] == [400] * 3
+    assert len((await cloud.ok("GET", f"{path}?limit={1 << 70}"))["volumeAttachments"]) == 1
+    assert (await cloud.ok("GET", f"{path}?offset=1"))["volumeAttachments"] == []
+
+
 @covers(versions.MULTIATTACH)
 async def test_volumes_of_several_servers_and_growing_ones(cloud):
     kind = {"volume_type": {"name": "many", "extra_specs": {"multiattach": "<is> True"}}}

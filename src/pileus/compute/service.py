@@ -60,13 +60,14 @@ from pileus.compute.sagas.resize_server import ConfirmResize, ResizeServer, Reve
 from pileus.compute.sagas.set_password import SetServerPassword
 from pileus.compute.sagas.shelve_server import ShelveServer, UnshelveServer
 from pileus.compute.sagas.snapshot_server import SnapshotServer
-from pileus.compute.versions import LEDGER
+from pileus.compute.versions import FLAVOR_NAMES, LEDGER
 from pileus.kit import operations
 from pileus.kit.routes import Routes
 from pileus.kit.service import Service
 
 SERVICE = Service(
-    name="compute", type="compute", ledger=LEDGER, metadata=metadata, migrations=migrations,
+    name="compute", type="compute", ledger=LEDGER, strict_queries=FLAVOR_NAMES,
+    metadata=metadata, migrations=migrations,
     routes=Routes(discovery.routes, servers.routes, server_create.routes, server_actions.routes, server_items.routes,
                   server_passwords.routes, server_images.routes, server_insides.routes, server_moves.routes,
                   server_rebuilds.routes, server_groups.routes, consoles.routes, interfaces.routes, flavors.routes,

@@ -12,7 +12,7 @@ import msgspec
 from pileus.kit.caller import Caller
 from pileus.kit.faults import Fault
 from pileus.kit.policy import Rule
-from pileus.kit.versions import ALWAYS, Window
+from pileus.kit.versions import ALWAYS, Version, Window
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
@@ -73,6 +73,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool
     media: tuple[str, ...]            # content types accepted for the body
     check: bool                       # False: the handler asks `ctx.must_allow` itself
+    strict: Version | None            # since when strange parameters are refused, if before Service.strict_queries
 
 
 class Options(TypedDict, total=False):
@@ -89,6 +90,7 @@ class Options(TypedDict, total=False):
     stream: bool
     media: tuple[str, ...]
     check: bool
+    strict: Version
 
 
 _JSON = ("application/json",)
@@ -113,7 +115,8 @@ class Routes:
                     if n not in _SPECIAL and (n not in in_path or n in taken)]
             reply = hints.get("return")
             defaults: Any = {"status": 200, "envelope": None, "bare_body": False, "bulk": None, "action": None,
-                             "target": None, "window": ALWAYS, "stream": False, "media": _JSON, "check": True}
+                             "target": None, "window": ALWAYS, "stream": False, "media": _JSON, "check": True,
+                             "strict": None}
             self.all.append(Route(
                 method=method, path=path, handler=handler, target_name=free[0] if free and target else None,
                 target_takes=taken, body=hints.get("body"), query=hints.get("query"), reply=reply, item=_item(reply),

@@ -20,7 +20,7 @@ from pileus.kit.reconcile import Reconciler, Runner
 from pileus.kit.routes import Route, Routes, RouteTree
 from pileus.kit.saga import Saga
 from pileus.kit.saga_engine import Engine
-from pileus.kit.versions import Ledger
+from pileus.kit.versions import Ledger, Version
 
 if TYPE_CHECKING:
     from pileus.kit.web import Ctx
@@ -54,6 +54,7 @@ class Service:
     path_suffix: str = ""                                 # which any path may end in and which says nothing: ".json"
     path: Callable[[Ctx, str], str] = lambda ctx, path: path      # the path as routes know it
     admit: Callable[[Ctx], None] = lambda ctx: None               # refuses requests of a caller who is known now
+    strict_queries: Version | None = None                 # since when GET refuses parameters it does not take
     field_selection: bool = False                         # ?fields= picks what is answered (Networking API)
     headers: Callable[[Ctx], dict[str, str]] = lambda ctx: {}
 

@@ -168,6 +168,7 @@ class WebApp:
             self.service.admit(ctx)
         await self._authorize(ctx, route, params)
         ctx.span("authenticate")
+        self._refuse_strangers(ctx, route)
         if route.query is not None:
             params["query"] = self._query(ctx, route)
         single = True
@@ -339,6 +340,17 @@ class WebApp:
         narrow = at(kind, ctx.version, strict=ctx.strict)
         value = msgspec.json.decode(raw, type=narrow)
         return value if narrow is kind else moved(value, kind)
+
+    def _refuse_strangers(self, ctx: Ctx, route: Route) -> None:
+        """Handlers that take a dict know themselves what may be in it."""
+        since = route.strict or (self.service.strict_queries if route.method == "GET" else None)
+        given = ctx.request.query_params
+        if not given or since is None or ctx.version < since or typing.get_origin(route.query) is dict:
+            return
+        taken = msgspec.structs.fields(at(route.query, ctx.version)) if route.query else ()
+        if unknown := sorted(set(given) - {field.encode_name for field in taken}):
+            raise faults.BadRequest(
+                reason=f"Additional properties are not allowed ({', '.join(map(repr, unknown))} unexpected)")
 
     def _query(self, ctx: Ctx, route: Route) -> Any:
         given: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from pileus.compute import versions
-from pileus.compute.api.values import MOST, Number, no_strangers, printable, truth, whole
+from pileus.compute.api.values import MOST, Number, printable, truth, whole
 from pileus.compute.faults import FlavorExists
 from pileus.compute.links import Link, links_to
 from pileus.compute.model import flavors
@@ -18,7 +18,7 @@ from pileus.kit.faults import BadRequest
 from pileus.kit.ids import new_uuid
 from pileus.kit.policy import ADMIN, ANYONE, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes
-from pileus.kit.versions import since
+from pileus.kit.versions import since, until
 from pileus.kit.web import Ctx
 
 SORTS = {"flavorid": "id", "id": "created_at", "created_at": "created_at", "updated_at": "created_at", "name": "name",
@@ -41,7 +41,8 @@ class FlavorCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     id: str | int | None = None
     swap_mb: Number = msgspec.field(name="swap", default=0)
     ephemeral_gb: Number = msgspec.field(name="OS-FLV-EXT-DATA:ephemeral", default=0)
-    rxtx_factor: float | Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?$")] = 1.0
+    rxtx_factor: Annotated[float | Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?$")],
+                           until(versions.FLAVOR_NAMES)] = 1.0
     is_public: bool | str = msgspec.field(name="os-flavor-access:is_public", default=True)
     description: Annotated[Description, since(versions.FLAVOR_DESCRIPTION)] = None
 
@@ -58,6 +59,7 @@ class FlavorQuery(msgspec.Struct, kw_only=True):
     is_public: str = "true"
     sort_key: str = "flavorid"
     sort_dir: str = "asc"
+    name: Annotated[str | None, since(versions.FLAVOR_NAMES)] = None
 
 
 class FlavorView(msgspec.Struct, kw_only=True):
@@ -68,9 +70,9 @@ class FlavorView(msgspec.Struct, kw_only=True):
     disk_gb: int = msgspec.field(name="disk")
     swap_mb: int | str = msgspec.field(name="swap")
     ephemeral_gb: int = msgspec.field(name="OS-FLV-EXT-DATA:ephemeral")
-    disabled: bool = msgspec.field(name="OS-FLV-DISABLED:disabled")
+    disabled: Annotated[bool, until(versions.FLAVOR_NAMES)] = msgspec.field(name="OS-FLV-DISABLED:disabled")
     is_public: bool = msgspec.field(name="os-flavor-access:is_public")
-    rxtx_factor: float
+    rxtx_factor: Annotated[float, until(versions.FLAVOR_NAMES)]
     links: list[Link]
     description: Annotated[str | None, since(versions.FLAVOR_DESCRIPTION)] = None
     extra_specs: Annotated[dict[str, str] | msgspec.UnsetType, since(versions.FLAVOR_EXTRA_SPECS)] = msgspec.UNSET
@@ -141,7 +143,8 @@ def _new(body: FlavorCreate, now: float) -> Flavor:
 
 
 def _wanted(ctx: Ctx, query: FlavorQuery) -> Wanted:
-    if query.sort_key not in SORTS or query.sort_dir not in ("asc", "desc"):
+    gone = query.sort_key == "rxtx_factor" and ctx.version >= versions.FLAVOR_NAMES
+    if query.sort_key not in SORTS or gone or query.sort_dir not in ("asc", "desc"):
         raise BadRequest(reason=f"Sorting by {query.sort_key} {query.sort_dir} is not possible.")
     admin = ctx.caller.is_admin
     public: bool | None = True
@@ -149,11 +152,10 @@ def _wanted(ctx: Ctx, query: FlavorQuery) -> Wanted:
         public = None if query.is_public.lower() == "none" else truth(query.is_public, "is_public")
     return Wanted(is_public=public, project_id=ctx.caller.project_id, disabled=None if admin else False,
                   min_disk_gb=query.min_disk, min_memory_mb=query.min_ram, order=SORTS[query.sort_key],
-                  descending=query.sort_dir == "desc")
+                  descending=query.sort_dir == "desc", name=query.name)
 
 
 async def _page(ctx: Ctx, query: FlavorQuery) -> tuple[list[Flavor], str | None]:
-    no_strangers(ctx, FlavorQuery)
     wanted, limit = _wanted(ctx, query), min(query.limit, MOST)
     async with ctx.db.read() as reader:
         after = await flavors.find(reader, query.marker) if query.marker else None
@@ -174,13 +176,13 @@ async def load(ctx: Ctx, reader: db.Connection, flavor_id: str) -> Flavor:
 routes = Routes()
 
 
-@routes.get("/v2.1/flavors", envelope="flavors", policy=LIST)
+@routes.get("/v2.1/flavors", envelope="flavors", policy=LIST, strict=versions.STRICT_QUERIES)
 async def list_flavors(ctx: Ctx, query: FlavorQuery) -> Page[FlavorName]:
     found, more = await _page(ctx, query)
     return Page([name_view(ctx, flavor) for flavor in found], next_marker=more)
 
 
-@routes.get("/v2.1/flavors/detail", envelope="flavors", policy=LIST)
+@routes.get("/v2.1/flavors/detail", envelope="flavors", policy=LIST, strict=versions.STRICT_QUERIES)
 async def list_flavors_in_detail(ctx: Ctx, query: FlavorQuery) -> Page[FlavorView]:
     found, more = await _page(ctx, query)
     specs = shows_specs(ctx)

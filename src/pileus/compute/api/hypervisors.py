@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from pileus.compute import versions
-from pileus.compute.api.values import MOST, no_strangers, truth
+from pileus.compute.api.values import MOST, truth
 from pileus.compute.faults import HostUnavailable, HypervisorNotFound, NoSuchHypervisor, NoUptime
 from pileus.compute.model import hosts
 from pileus.compute.model.hosts import Guest, Host, Used, version_number
@@ -164,7 +164,6 @@ def view(ctx: Ctx, host: Host, used: Used, guests: list[Guest] | None = None) ->
 
 
 async def _page(ctx: Ctx, reader: Connection, query: HypervisorQuery) -> tuple[list[Host], str | None]:
-    no_strangers(ctx, HypervisorQuery)
     if query.pattern is not None:
         if query.limit is not None or query.marker is not None:
             raise BadRequest(reason="Paging over hypervisors with the hypervisor_hostname_pattern query parameter "
@@ -211,7 +210,8 @@ def _of(guests: dict[str, list[Guest]] | None, host: Host) -> list[Guest] | None
 routes = Routes()
 
 
-@routes.get("/v2.1/os-hypervisors", envelope="hypervisors", policy=Rule("os_compute_api:os-hypervisors:list", ADMIN))
+@routes.get("/v2.1/os-hypervisors", envelope="hypervisors", policy=Rule("os_compute_api:os-hypervisors:list", ADMIN),
+            strict=versions.STRICT_QUERIES)
 async def list_hypervisors(ctx: Ctx, query: HypervisorQuery) -> Page[HypervisorName]:
     async with ctx.db.read() as reader:
         found, more = await _page(ctx, reader, query)
@@ -220,7 +220,7 @@ async def list_hypervisors(ctx: Ctx, query: HypervisorQuery) -> Page[HypervisorN
 
 
 @routes.get("/v2.1/os-hypervisors/detail", envelope="hypervisors",
-            policy=Rule("os_compute_api:os-hypervisors:list-detail", ADMIN))
+            policy=Rule("os_compute_api:os-hypervisors:list-detail", ADMIN), strict=versions.STRICT_QUERIES)
 async def list_hypervisors_in_detail(ctx: Ctx, query: HypervisorQuery) -> Page[HypervisorView]:
     async with ctx.db.read() as reader:
         found, more = await _page(ctx, reader, query)
@@ -240,9 +240,8 @@ async def show_statistics(ctx: Ctx) -> Statistics:
 
 
 @routes.get("/v2.1/os-hypervisors/{hypervisor_id}", envelope="hypervisor",
-            policy=Rule("os_compute_api:os-hypervisors:show", ADMIN))
+            policy=Rule("os_compute_api:os-hypervisors:show", ADMIN), strict=versions.STRICT_QUERIES)
 async def show_hypervisor(ctx: Ctx, hypervisor_id: str, query: WithServers) -> HypervisorView:
-    no_strangers(ctx, WithServers)
     async with ctx.db.read() as reader:
         host = await _get(ctx, reader, hypervisor_id)
         guests = await _guests(reader, [host], query.with_servers)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pileus.compute import times, versions
-from pileus.compute.api.values import MOST, no_strangers
+from pileus.compute.api.values import MOST
 from pileus.compute.faults import BadPublicKey, KeypairExists, KeypairQuota
 from pileus.compute.model import keypairs, quotas
 from pileus.compute.model.keypairs import Keypair
@@ -137,10 +137,9 @@ async def _create(ctx: Ctx, body: KeypairCreate | KeypairImport) -> KeypairCreat
 routes = Routes()
 
 
-@routes.get("/v2.1/os-keypairs", envelope="keypairs", policy=INDEX, check=False)
+@routes.get("/v2.1/os-keypairs", envelope="keypairs", policy=INDEX, check=False, strict=versions.STRICT_QUERIES)
 async def list_keypairs(ctx: Ctx, query: KeypairQuery) -> Page[KeypairEntry]:
     user_id = owner(ctx, INDEX, query.user_id)
-    no_strangers(ctx, KeypairQuery)
     paged = ctx.version >= versions.KEYPAIR_PAGES
     limit = min(MOST if query.limit is None else query.limit, MOST) if paged else None
     async with ctx.db.read() as reader:
@@ -152,10 +151,9 @@ async def list_keypairs(ctx: Ctx, query: KeypairQuery) -> Page[KeypairEntry]:
     return Page([entry(keypair) for keypair in found[:limit]], next_marker=more)
 
 
-@routes.get("/v2.1/os-keypairs/{name}", envelope="keypair", policy=SHOW, check=False)
+@routes.get("/v2.1/os-keypairs/{name}", envelope="keypair", policy=SHOW, check=False, strict=versions.STRICT_QUERIES)
 async def show_keypair(ctx: Ctx, name: str, query: OwnerQuery) -> KeypairView:
     user_id = owner(ctx, SHOW, query.user_id)
-    no_strangers(ctx, OwnerQuery)
     async with ctx.db.read() as reader:
         return view(await keypairs.get(reader, user_id, name))
 
@@ -172,10 +170,9 @@ async def import_keypair(ctx: Ctx, body: KeypairImport) -> KeypairCreated:
     return await _create(ctx, body)
 
 
-@routes.delete("/v2.1/os-keypairs/{name}", policy=DELETE, check=False)
+@routes.delete("/v2.1/os-keypairs/{name}", policy=DELETE, check=False, strict=versions.STRICT_QUERIES)
 async def delete_keypair(ctx: Ctx, name: str, query: OwnerQuery) -> None:
     user_id = owner(ctx, DELETE, query.user_id)
-    no_strangers(ctx, OwnerQuery)
     async with ctx.db.write() as tx:
         await keypairs.remove(tx, user_id, name)
     if ctx.version < versions.KEYPAIR_TYPES:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import msgspec
 
 from pileus.compute import versions
-from pileus.compute.api.values import no_strangers
 from pileus.compute.model import quotas
 from pileus.kit.policy import ADMIN, ANYONE, Rule
 from pileus.kit.routes import Routes
@@ -68,9 +67,8 @@ def view(limits: dict[str, int], used: tuple[int, int, int]) -> LimitsView:
 routes = Routes()
 
 
-@routes.get("/v2.1/limits", envelope="limits", policy=LIMITS)
+@routes.get("/v2.1/limits", envelope="limits", policy=LIMITS, strict=versions.STRICT_QUERIES)
 async def show_limits(ctx: Ctx, query: LimitsQuery) -> LimitsView:
-    no_strangers(ctx, LimitsQuery)
     project_id = query.tenant_id or ctx.caller.project_id or ""
     if project_id != ctx.caller.project_id:
         ctx.must_allow(OTHERS.name)

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from pileus.compute import versions
-from pileus.compute.api.values import Number, no_strangers, truth, whole
+from pileus.compute.api.values import Number, truth, whole
 from pileus.compute.faults import QuotaTooHigh, QuotaTooLow
 from pileus.compute.model import quotas
 from pileus.kit.db import Connection
@@ -103,18 +103,16 @@ async def _check_room(ctx: Ctx, tx: Connection, changes: dict[str, int], project
 routes = Routes()
 
 
-@routes.get(ONE_SET, envelope="quota_set", policy=SHOW, check=False)
+@routes.get(ONE_SET, envelope="quota_set", policy=SHOW, check=False, strict=versions.STRICT_QUERIES)
 async def show_quotas(ctx: Ctx, project_id: str, query: UserQuery) -> dict[str, int | str]:
     ctx.must_allow(SHOW.name, {"project_id": project_id})
-    no_strangers(ctx, UserQuery)
     async with ctx.db.read() as reader:
         return {"id": project_id, **await _limits(ctx, reader, project_id, query.user_id)}
 
 
-@routes.get(f"{ONE_SET}/detail", envelope="quota_set", policy=DETAIL, check=False)
+@routes.get(f"{ONE_SET}/detail", envelope="quota_set", policy=DETAIL, check=False, strict=versions.STRICT_QUERIES)
 async def show_quotas_in_detail(ctx: Ctx, project_id: str, query: UserQuery) -> dict[str, Use | str]:
     ctx.must_allow(DETAIL.name, {"project_id": project_id})
-    no_strangers(ctx, UserQuery)
     async with ctx.db.read() as reader:
         limits = await _limits(ctx, reader, project_id, query.user_id)
         used = await _used(reader, project_id, query.user_id)
@@ -127,9 +125,9 @@ async def show_default_quotas(ctx: Ctx, project_id: str) -> dict[str, int | str]
         return {"id": project_id, **shown(ctx, await quotas.defaults(reader, ctx.app.config))}
 
 
-@routes.put(ONE_SET, envelope="quota_set", policy=Rule("os_compute_api:os-quota-sets:update", ADMIN))
+@routes.put(ONE_SET, envelope="quota_set", policy=Rule("os_compute_api:os-quota-sets:update", ADMIN),
+            strict=versions.STRICT_QUERIES)
 async def update_quotas(ctx: Ctx, project_id: str, body: LimitsForced, query: UserQuery) -> dict[str, int]:
-    no_strangers(ctx, UserQuery)
     changes = body.given()
     async with ctx.db.write() as tx:
         if not truth(body.force, "force"):

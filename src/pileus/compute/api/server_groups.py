@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.compute import versions
-from pileus.compute.api.values import MOST, no_strangers, whole
+from pileus.compute.api.values import MOST, whole
 from pileus.compute.faults import GroupNotFound, QuotaExceeded
 from pileus.compute.model import groups, quotas
 from pileus.compute.model.groups import ANTI, MOST_PER_HOST, Group, Member
@@ -72,9 +72,8 @@ class GroupQuery(msgspec.Struct, kw_only=True):
     offset: int = 0
 
 
-@routes.get(ALL, envelope="server_groups", policy=_rule("index", PROJECT_READER))
+@routes.get(ALL, envelope="server_groups", policy=_rule("index", PROJECT_READER), strict=versions.STRICT_QUERIES)
 async def list_groups(ctx: Ctx, query: GroupQuery) -> Page[GroupView]:
-    no_strangers(ctx, GroupQuery)
     everyone = query.all_projects is not None and ctx.allows(ALL_PROJECTS.name)
     if (query.limit or 0) < 0 or query.offset < 0:
         raise BadRequest(reason="Invalid input for query parameters limit or offset.")

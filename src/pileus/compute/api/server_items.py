@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from pileus.compute import times, versions
 from pileus.compute.api.server_create import Metadata
 from pileus.compute.api.server_view import AddressView, addresses, host_id
 from pileus.compute.api.servers import SERVER
+from pileus.compute.drivers.hardware import NumaNode
 from pileus.compute.faults import (
     ActionNotFound,
     InterfaceNotFound,
@@ -20,6 +22,7 @@ from pileus.compute.faults import (
     ServerNotFound,
     TagNotFound,
 )
+from pileus.compute.hardware import hardware_of
 from pileus.compute.model import quotas, servers
 from pileus.compute.model.servers import Seen, ServerAction
 from pileus.kit import saga_history
@@ -220,16 +223,36 @@ async def show_interface(ctx: Ctx, seen: Seen, port_id: str) -> Interface:
 # -- what the guest is made of --------------------------------------------------------------------
 
 
-class Topology(msgspec.Struct, kw_only=True):
-    nodes: list[dict[str, Any]] = []
+class NodeView(msgspec.Struct, kw_only=True):
+    """Which of the host's nodes it is on is not told: hosts bind guests to none."""
+
+    vcpus: list[int] = msgspec.field(name="vcpu_set")
+    siblings: list[list[int]]
+    memory_mb: int
+
+
+class TopologyView(msgspec.Struct, kw_only=True):
+    nodes: list[NodeView] = []
     page_size_kb: int | None = msgspec.field(name="pagesize_kb", default=None)
 
 
 @routes.get(f"{BASE}/topology", target=SERVER, window=since(versions.TOPOLOGY),
             policy=Rule("compute:server:topology:index", PROJECT_READER))
-async def show_topology(ctx: Ctx, seen: Seen) -> Topology:
-    """Guests have no NUMA nodes, and pages of whatever size their host has."""
-    return Topology()
+async def show_topology(ctx: Ctx, seen: Seen) -> TopologyView:
+    """A guest with processors or pages of its own, and no nodes asked for, has one."""
+    server, flavor = seen.server, seen.server.flavor
+    made = hardware_of(server.image.properties if server.image else {}, flavor.extra_specs, vcpus=flavor.vcpus,
+                       memory_mb=flavor.memory_mb)
+    whole = NumaNode(cpus=tuple(range(flavor.vcpus)), memory_mb=flavor.memory_mb)
+    threads = made.topology.threads if made.topology else 1
+    nodes = [NodeView(vcpus=list(node.cpus), siblings=_siblings(node.cpus, threads), memory_mb=node.memory_mb)
+             for node in made.numa or ((whole,) if made.pinned or made.page_kb else ())]
+    return TopologyView(nodes=nodes, page_size_kb=made.page_kb if nodes and made.page_kb > 0 else None)
+
+
+def _siblings(cpus: Sequence[int], threads: int) -> list[list[int]]:
+    """The processors of each core, where one has several."""
+    return [list(cpus[at:at + threads]) for at in range(0, len(cpus), threads)] if threads > 1 else []
 
 
 # -- what was asked of the server -------------------------------------------------------------

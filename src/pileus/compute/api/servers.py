@@ -20,7 +20,8 @@ from pileus.compute.sagas.delete_server import DeleteServer
 from pileus.compute.sagas.power_server import PowerServer
 from pileus.compute.sagas.power_server import Wanted as WantedPower
 from pileus.compute.volumes import told
-from pileus.kit.faults import BadRequest, PolicyRefused
+from pileus.kit.db import Connection
+from pileus.kit.faults import BadRequest, Conflict, PolicyRefused
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.versions import since
@@ -216,6 +217,8 @@ class ServerUpdate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     description: Annotated[Annotated[str, msgspec.Meta(max_length=255)] | None | UnsetType,
                            since(versions.DESCRIPTION)] = UNSET
     hostname: Annotated[str | UnsetType, since(versions.HOSTNAME)] = UNSET
+    zone: Annotated[Name | None | UnsetType, since(versions.NEW_PIN)] = msgspec.field(
+        name="pinned_availability_zone", default=UNSET)
 
 
 @routes.put("/v2.1/servers/{server_id}", envelope="server", target=SERVER,
@@ -231,9 +234,22 @@ async def update_server(ctx: Ctx, seen: Seen, body: ServerUpdate) -> ServerView:
     if "hostname" in changes:
         changes["hostname"] = hostname(ctx, changes["hostname"])
     async with ctx.db.write() as tx:
+        if (zone := changes.get("zone")) not in (None, seen.server.zone):
+            await _must_be_in(ctx, tx, seen, zone)
         await servers.change(tx, seen.server, ctx.clock(), **changes)
         shown = await _view(ctx, await servers.see(tx, seen.id))
     return shown if ctx.version >= versions.STRICT_QUERIES else shortened(shown)
+
+
+async def _must_be_in(ctx: Ctx, tx: Connection, seen: Seen, zone: str) -> None:
+    """A server is pinned to the zone it is in, and to none in between."""
+    if seen.server.zone is not None:
+        raise Conflict(reason="Cannot change pinned availability zone directly. Unpin first by setting "
+                              "pinned_availability_zone to null.")
+    place = (await hosts.places(tx, ctx.app.config.default_zone)).get(seen.server.host or "")
+    if place is None or place.zone != zone:
+        raise Conflict(reason=f"Server can only be pinned to its current availability zone "
+                              f"'{place.zone if place else ''}', but '{zone}' was requested.")
 
 
 def _refuse_blank() -> str:

@@ -8,7 +8,6 @@ import msgspec
 
 from pileus.compute import times, versions
 from pileus.compute.api.hypervisors import parsed_id
-from pileus.compute.api.values import no_strangers
 from pileus.compute.faults import BinaryNotFound, ServiceNotFound
 from pileus.compute.model import hosts
 from pileus.compute.model.hosts import Host
@@ -132,9 +131,8 @@ def _values(body: ServiceUpdate) -> dict[str, Any]:
 routes = Routes()
 
 
-@routes.get("/v2.1/os-services", envelope="services", policy=LIST)
+@routes.get("/v2.1/os-services", envelope="services", policy=LIST, strict=versions.STRICT_QUERIES)
 async def list_services(ctx: Ctx, query: ServiceQuery) -> list[ServiceView]:
-    no_strangers(ctx, ServiceQuery)
     async with ctx.db.read() as reader:
         found = await hosts.page(reader, name=query.host)
     views = [*control_views(ctx), *(view(ctx, host) for host in found)]

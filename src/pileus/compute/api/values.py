@@ -5,13 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from pileus.compute import versions
 from pileus.kit.faults import BadRequest
-from pileus.kit.versions import at
 from pileus.kit.web import Ctx
 
 MOST = 1000                        # things in one page
@@ -78,12 +77,3 @@ def hostname(ctx: Ctx, text: str) -> str:
 
 def printable(text: str) -> bool:
     return all(char.isprintable() or unicodedata.category(char) == "Zs" for char in text)
-
-
-def no_strangers(ctx: Ctx, kind: Any = None) -> None:
-    """Refuse parameters of the query that `kind` does not have, as newer versions do. Raises BadRequest."""
-    if ctx.version < versions.STRICT_QUERIES or not ctx.request.query_params:
-        return
-    known = {field.encode_name for field in msgspec.structs.fields(at(kind, ctx.version))} if kind else set()
-    if unknown := sorted(set(ctx.request.query_params) - known):
-        raise BadRequest(reason=f"Additional properties are not allowed ({', '.join(map(repr, unknown))} unexpected)")

@@ -10,7 +10,7 @@ from pileus.compute import versions, volumes
 from pileus.compute.api.begin import begin, must_allow
 from pileus.compute.api.block_devices import Tag
 from pileus.compute.api.servers import SERVER
-from pileus.compute.api.values import truth
+from pileus.compute.api.values import MOST, truth
 from pileus.compute.faults import WrongState
 from pileus.compute.model.servers import Seen, State
 from pileus.compute.sagas.attach_volume import AttachVolume, DetachVolume
@@ -68,15 +68,16 @@ async def _one(ctx: Ctx, server_id: str, volume_id: str) -> Attachment:
     return found
 
 
-@routes.get(PATH, envelope="volumeAttachments", target=SERVER,
+class Piece(msgspec.Struct, kw_only=True):
+    limit: Annotated[int, msgspec.Meta(ge=0)] = MOST
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+@routes.get(PATH, envelope="volumeAttachments", target=SERVER, strict=versions.STRICT_QUERIES,
             policy=Rule("os_compute_api:os-volumes-attachments:index", PROJECT_READER))
-async def list_attachments(ctx: Ctx, seen: Seen) -> Page[AttachmentView]:
+async def list_attachments(ctx: Ctx, seen: Seen, query: Piece) -> Page[AttachmentView]:
     found = [view(seen.id, each) for each in await _attached(ctx, seen.id)]
-    query = ctx.request.query_params
-    begin, most = query.get("offset", "0"), query.get("limit", "1000")
-    if not (begin.isdecimal() and most.isdecimal()):
-        raise BadRequest(reason="limit and offset are whole numbers.")
-    return Page(found[int(begin):int(begin) + int(most)])
+    return Page(found[query.offset:query.offset + query.limit])
 
 
 @routes.get(f"{PATH}/{{volume_id}}", envelope="volumeAttachment", target=SERVER,
@@ -94,7 +95,7 @@ class Attach(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 @routes.post(PATH, envelope="volumeAttachment", target=SERVER, status=200,
              policy=Rule("os_compute_api:os-volumes-attachments:create", PROJECT_MEMBER))
-async def attach_volume(ctx: Ctx, seen: Seen, body: Attach) -> AttachmentView:
+async def attach_volume(ctx: Ctx, seen: Seen, body: Attach) -> AttachmentView | None:
     """The volume is reserved as the caller, who may not have every volume, before the server's saga begins. What its
     device is called is for the guest to say, so a name that is asked for is not heeded."""
     _must_take(ctx, seen, "attach_volume")
@@ -107,6 +108,9 @@ async def attach_volume(ctx: Ctx, seen: Seen, body: Attach) -> AttachmentView:
     except Fault:
         await ctx.app.volume.detach(row.id)
         raise
+    if ctx.version >= versions.ASYNC_ATTACH:
+        ctx.status = 202
+        return None
     return view(seen.id, msgspec.structs.replace(row, connection_info={"connector": wish.connector}))
 
 

@@ -11,6 +11,7 @@ from pileus.compute.faults import FlavorAccessExists, FlavorAccessNotFound, Flav
 from pileus.compute.model.tables import flavor_access, flavors
 from pileus.kit import db
 from pileus.kit.db import Connection
+from pileus.kit.patterns import compiled
 
 DEFAULTS = (                      # id, name, vcpus, memory_mb, disk_gb
     ("42", "m1.nano", 1, 192, 1), ("84", "m1.micro", 1, 256, 1), ("1", "m1.tiny", 1, 512, 1),
@@ -45,6 +46,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     min_memory_mb: int = 0
     order: str = "id"                           # a column
     descending: bool = False
+    name: str | None = None                     # a regular expression
 
 
 async def find(conn: Connection, flavor_id: str) -> Flavor | None:
@@ -90,7 +92,11 @@ async def page(conn: Connection, wanted: Wanted, *, limit: int, after: Flavor | 
         order.append((flavors.c.id, wanted.descending))
     if after is not None:
         query = query.where(db.after(order, [getattr(after, wanted.order), after.id][:len(order)]))
-    return await db.many(conn, query.order_by(*db.ordered(order)).limit(limit), Flavor)
+    query = query.order_by(*db.ordered(order))
+    if wanted.name is None:
+        return await db.many(conn, query.limit(limit), Flavor)
+    fits = compiled(wanted.name).search
+    return [flavor for flavor in await db.many(conn, query, Flavor) if fits(flavor.name)][:limit]
 
 
 async def add(tx: Connection, flavor: Flavor) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from pileus.compute.model.tables import servers, tags
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
+from pileus.kit.patterns import compiled
 from pileus.kit.saga import sagas
 
 SORTABLE = {
@@ -116,9 +116,9 @@ def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     return found
 
 
-def _fits(seen: Seen, wanted: Wanted, name: re.Pattern[str] | None) -> bool:
+def _fits(seen: Seen, wanted: Wanted) -> bool:
     """What only the row can tell: regular expressions, addresses, the status while a saga runs."""
-    if name is not None and not name.search(seen.server.name):
+    if wanted.name is not None and not compiled(wanted.name).search(seen.server.name):
         return False
     if wanted.statuses is not None and seen.status not in wanted.statuses:
         return False
@@ -128,23 +128,15 @@ def _fits(seen: Seen, wanted: Wanted, name: re.Pattern[str] | None) -> bool:
         return False
     for pattern, version in ((wanted.ip, 4), (wanted.ip6, 6)):
         addresses = [a.address for nic in seen.server.nics for a in nic.addresses if a.version == version]
-        if pattern is not None and not any(re.search(pattern, address) for address in addresses):
+        if pattern is not None and not any(map(compiled(pattern).search, addresses)):
             return False
     return True
 
 
-def _compiled(pattern: str | None) -> re.Pattern[str] | None:
-    try:
-        return None if pattern is None else re.compile(pattern)
-    except re.error as error:
-        raise BadRequest(reason=f"Invalid regular expression {pattern!r}: {error}") from None
-
-
 async def page(conn: Connection, wanted: Wanted) -> tuple[list[Seen], bool]:
     """Up to `limit` servers behind the marker, and whether there are more."""
-    for pattern in (wanted.ip, wanted.ip6):
-        _compiled(pattern)
-    name = _compiled(wanted.name)
+    for pattern in filter(None, (wanted.name, wanted.ip, wanted.ip6)):
+        compiled(pattern)                   # refused also where there is no row to look at
     order: list[tuple[sa.ColumnElement[Any], bool]] = [(SORTABLE[key], down) for key, down in wanted.sort]
     order = order or [(servers.c.created_at, True)]
     order.append((servers.c.id, order[-1][1]))
@@ -157,13 +149,13 @@ async def page(conn: Connection, wanted: Wanted) -> tuple[list[Seen], bool]:
         if mark is None:
             raise BadRequest(reason=f"marker [{wanted.marker}] not found")
         behind = list(mark)
-    sifting = any(each is not None for each in (name, wanted.ip, wanted.ip6, wanted.task_states, wanted.progress))
-    batch = max(wanted.limit + 1, BATCH) if sifting else wanted.limit + 1
+    sifted = (wanted.name, wanted.ip, wanted.ip6, wanted.task_states, wanted.progress)
+    batch = wanted.limit + 1 if sifted == (None,) * 5 else max(wanted.limit + 1, BATCH)
     found: list[Seen] = []
     while len(found) <= wanted.limit:
         piece = query if behind is None else query.where(db.after(order, behind))
         rows = await _seen(conn, piece.limit(batch))
-        found += [seen for seen in rows if _fits(seen, wanted, name)]
+        found += [seen for seen in rows if _fits(seen, wanted)]
         if len(rows) < batch:
             break
         last = rows[-1].server

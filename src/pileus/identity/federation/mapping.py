@@ -6,20 +6,17 @@ A rule counts if all its `remote` parts are fulfilled; parts that ask for nothin
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-import re2
+
+from pileus.kit.patterns import BadPattern, compiled
 
 MOST_ATTRIBUTES, LONGEST_VALUE = 500, 16_384
 _HOLE = re.compile(r"\{(\d{1,3})\}")
 _CONDITIONS = ("any_one_of", "not_any_of", "blacklist", "whitelist")
-_BOUNDS = re2.Options()
-_BOUNDS.max_mem = 1 << 20
-_BOUNDS.log_errors = False
 Assertion = Mapping[str, str]
 Values = list[list[str]]
 
@@ -123,12 +120,11 @@ def _must_make_sense(remote: Remote) -> None:
             _compiled(pattern)
 
 
-@functools.lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> Any:
     try:
-        return re2.compile(pattern, _BOUNDS)
-    except re2.error as error:
-        raise BadRules(f"{pattern!r} is no pattern: {error}") from None
+        return compiled(pattern)
+    except BadPattern as error:
+        raise BadRules(str(error)) from None
 
 
 def apply(rules: list[Rule], assertion: Assertion) -> Mapped:
