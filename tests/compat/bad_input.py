@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -27,6 +27,9 @@ QUERIES = (
     "changes-since=x", "sort=name:sideways", "all_tenants=x", "created_at=gt:x", "tags=a,b,,")
 
 
+NUMBERS: tuple[Any, ...] = (2**31, 2**63, "9" * 5000, "\u00b2")
+UNDOCUMENTED = ("limit", "offset")    # parameters that lists take where they take whatever comes
+
 JSON, FILE = "application/json", "application/octet-stream"
 LAST = "forceDelete"          # the one action after which there is nothing left to ill-treat
 
@@ -48,6 +51,7 @@ class Operation(NamedTuple):
     parameters: list[dict[str, Any]]
     schema: dict[str, Any] | None         # of its body
     media: str
+    told: frozenset[str]                  # numbers that its answer tells, by which lists are filtered
 
 
 class Generator:
@@ -69,7 +73,17 @@ class Generator:
         parameters = [each for each in described["parameters"] if each["in"] == "query"]
         for one in (schema or {}).get("oneOf", [schema]):
             action = f" {next(iter(one['properties']))}" if one and template.endswith("/action") else ""
-            yield Operation(f"{method} {template}{action}", method, template, parameters, one, media)
+            yield Operation(f"{method} {template}{action}", method, template, parameters, one, media,
+                            frozenset(self._told(described.get("responses", {}))))
+
+    def _told(self, part: Any, depth: int = 0) -> Iterator[str]:
+        """Names of numbers in an answer's description."""
+        if isinstance(part, dict) and "$ref" in part:
+            part = self.document["components"]["schemas"][part["$ref"].rpartition("/")[2]]
+        for name, inner in part.items() if isinstance(part, dict) and depth < 10 else ():
+            if isinstance(inner, dict) and "integer" in str(inner.get("type", inner.get("anyOf", ""))):
+                yield name
+            yield from self._told(inner, depth + 1)
 
     def learn(self, operation: str, made: str) -> None:
         """What an operation made is there for others from then on, unless the service has such a thing already."""
@@ -124,7 +138,7 @@ class Generator:
             yield Request(operation.name, operation.method, path, self._body(operation))
 
     def _bad(self, operation: Operation, each: int) -> Iterator[Request]:
-        name, method, _, parameters, schema, _ = operation
+        name, method, _, parameters, schema, _, _ = operation
         path = self._path(operation, self.known)
         for query in self.random.sample(QUERIES, max(2, each // 4)):
             yield Request(name, method, f"{path}?{query}", self._body(operation), aimed=True)
@@ -137,6 +151,47 @@ class Generator:
             for _ in range(each):
                 like = self.examples.get(name) if self.random.random() < 0.5 else None
                 yield Request(name, method, path, self._spoiled(like or self._body(operation)), aimed=True)
+
+    def strange_numbers(self, numbers: Sequence[Any] = NUMBERS) -> Iterator[Request]:
+        """Every place of every operation where a number may stand, with each of these in it."""
+        for operation in self.operations:
+            name, method, template = operation.name, operation.method, operation.template
+            path = self._path(operation, self.known)
+            for number in numbers[::3] if "{" in template else ():
+                strange = self._path(operation, dict.fromkeys(re.findall(r"\{(\w+)\}", template), str(number)))
+                yield Request(name, method, strange, self._body(operation))
+            if method == "GET":
+                for query in {*UNDOCUMENTED, *(each["name"] for each in operation.parameters), *operation.told}:
+                    for number in numbers:
+                        yield Request(name, method, f"{path}?{query}={quote(str(number))}", aimed=True)
+            elif operation.schema is not None:
+                body = self.examples.get(name, self._body(operation))
+                for spoiled in self._other_numbers(operation.schema, body, numbers):
+                    yield Request(name, method, path, spoiled, aimed=True)
+
+    def _other_numbers(self, schema: dict[str, Any], value: Any, numbers: Sequence[Any],
+                       depth: int = 0) -> Iterator[Any]:
+        """`value` with another number in one place, for each place that the schema or the value says is one's."""
+        if "$ref" in schema:
+            schema = self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        kinds = [schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())]
+        if any(each.get("type") in ("integer", "number") or "0-9" in each.get("pattern", "") for each in kinds) \
+                or isinstance(value, int) and not isinstance(value, bool):
+            yield from numbers
+        for each in kinds[1:]:
+            if "$ref" in each or each.get("type") in ("object", "array"):
+                yield from self._other_numbers(each, value, numbers, depth)
+        found = value if isinstance(value, dict) else {}
+        for name, inner in (schema.get("properties", {}) if depth < 5 else {}).items():
+            for other in self._other_numbers(inner, found.get(name), numbers, depth + 1):
+                yield found | {name: other}
+        for name in found.keys() - schema.get("properties", {}).keys():
+            for other in self._other_numbers({}, found[name], numbers, depth + 1):
+                yield found | {name: other}
+        if schema.get("type") == "array" and depth < 5:
+            first = value[0] if isinstance(value, list) and value else None
+            for other in self._other_numbers(schema.get("items") or {}, first, numbers, depth + 1):
+                yield [other]
 
     def _path(self, operation: Operation, values: Mapping[str, str]) -> str:
         name, template = operation.name, operation.template

@@ -19,7 +19,6 @@ from pileus.image.service import SERVICE as IMAGE
 from pileus.network.service import SERVICE as NETWORK
 from pileus.placement.service import SERVICE as PLACEMENT
 from pileus.volume.service import SERVICE as VOLUME
-from tests.cloud_databases import cloud_databases
 from tests.compat import good_bodies
 from tests.compat.bad_input import NOWHERE, Generator, Request
 from tests.compat.cloud import running_cloud, until
@@ -75,15 +74,6 @@ HEADERS = {"compute": "compute", "placement": "placement", "volume": "volume"}
 async def cloud(tmp_path):
     logging.getLogger("pileus").setLevel(logging.ERROR)
     async with running_cloud(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def cloud_on(database_kind, spare_databases, tmp_path):
-    """A cloud whose databases are of the kind under test."""
-    logging.getLogger("pileus").setLevel(logging.ERROR)
-    async with (cloud_databases(database_kind, tmp_path, spare_databases) as databases,
-                running_cloud(tmp_path, databases.config) as made):
         yield made
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from pileus.compute.guest_topology import BadHardware, pinned_cpus
 from pileus.compute.model.servers import FlavorCopy, Server
+from pileus.kit.numbers import digits
 from pileus.placement.client import Group
 
 Words = Mapping[str, str]
@@ -62,8 +63,8 @@ def asked_of(flavor: FlavorCopy, image: Words, *, has_root_disk: bool = True) ->
         if (found := TRAIT.fullmatch(key)) and value in ("required", "forbidden"):
             traits.setdefault(found[1], {})[found[2]] = value
     for key, value in flavor.extra_specs.items():
-        if (found := RESOURCE.fullmatch(key)) and value.isdigit():
-            amounts.setdefault(found[1], {})[found[2]] = int(value)
+        if (found := RESOURCE.fullmatch(key)) and (amount := digits(value)) is not None:
+            amounts.setdefault(found[1], {})[found[2]] = amount
     groups = {suffix: _group({name: amount for name, amount in amounts.get(suffix, {}).items() if amount},
                              traits.get(suffix, {})) for suffix in sorted(amounts.keys() | traits.keys())}
     return Asked(groups=groups, policy=flavor.extra_specs.get("group_policy", "none"))
@@ -96,8 +97,8 @@ def devices_of(flavor: Words) -> dict[str, int]:
     found: dict[str, int] = {}
     for part in flavor.get("pci_passthrough:alias", "").split(","):
         alias, _, count = part.strip().rpartition(":")
-        if alias and count.isdigit():
-            found[alias] = found.get(alias, 0) + int(count)
+        if alias and (number := digits(count)) is not None:
+            found[alias] = found.get(alias, 0) + number
     return found
 
 

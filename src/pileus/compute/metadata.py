@@ -21,6 +21,7 @@ from pileus.compute.model import hosts, passwords, servers
 from pileus.compute.model.servers import Server
 from pileus.compute.runtime import Compute
 from pileus.kit import db
+from pileus.kit.numbers import digits
 
 SERVER_HEADER, PROJECT_HEADER, SIGNATURE_HEADER = "x-instance-id", "x-tenant-id", "x-instance-id-signature"
 
@@ -131,9 +132,10 @@ def _is_password(parts: list[str]) -> bool:
 
 def _content(server: Server, name: str) -> tuple[bytes, str] | None:
     files = server.personality or ()
-    if not name.isdigit() or int(name) >= len(files):
+    number = digits(name)
+    if number is None or number >= len(files):
         return None
-    return guest_data.file_content(files[int(name)]), "application/octet-stream"
+    return guest_data.file_content(files[number]), "application/octet-stream"
 
 
 def _ec2(server: Server, zone: str, parts: list[str]) -> tuple[bytes, str] | None:

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from pileus.image.config import ImageConfig
+from pileus.kit.numbers import digits
 
 PORTS = {"http": 80, "https": 443}
 REDIRECTS, MOST_REDIRECTS = (301, 302, 303, 307, 308), 5
@@ -107,8 +108,7 @@ async def fetch(url: str, config: ImageConfig) -> AsyncIterator[tuple[AsyncItera
 
 
 def length_of(answer: httpx.Response) -> int | None:
-    text = answer.headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return digits(answer.headers.get("content-length", ""))
 
 
 async def ask(client: httpx.AsyncClient, url: str, config: ImageConfig, first: int = 0) -> httpx.Response:

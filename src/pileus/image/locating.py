@@ -18,6 +18,7 @@ from pileus.image.patches import Change
 from pileus.image.runtime import Images
 from pileus.image.stores.base import NoSuchData
 from pileus.kit.ids import new_uuid
+from pileus.kit.numbers import digits
 
 MOST = 10
 ALGORITHM = "sha512"
@@ -123,9 +124,10 @@ def _given(value: Any, kind: Any) -> Any:
 def _position(change: Change, most: int) -> int:
     if change.at == "-" and change.operation == "add":
         return most
-    if change.at is None or not (change.at.isascii() and change.at.isdigit()) or int(change.at[:9]) > most:
+    number = digits(change.at or "")
+    if number is None or number > most:
         raise faults.BadRequest(reason=f"Invalid position for a location: {change.at}.")
-    return int(change.at)
+    return number
 
 
 def _without(app: Images, image: Image, change: Change) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.kit.numbers import digits
 from pileus.network import faults
 
 NAMES = ("ah", "dccp", "egp", "esp", "gre", "hopopt", "icmp", "igmp", "ip", "ipip", "ipv6-encap", "ipv6-frag",
@@ -53,7 +54,7 @@ def _protocol(given: str | int | None) -> str | None:
     text = str(given).lower()
     if text in ("any", "0"):
         return None
-    if text in NAMES or text.isdigit() and int(text) <= 255:
+    if text in NAMES or (digits(text) or 256) <= 255:
         return text
     raise faults.InvalidRule(reason=f"Security group rule protocol {given} not supported. Only protocol values "
                                     f"{list(NAMES)} and integer representations [0 to 255] are supported.")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from pileus.kit.ids import is_uuid
+from pileus.kit.numbers import digits
 from pileus.kit.versions import Version
 from pileus.placement import faults, versions
 
@@ -57,12 +58,13 @@ def resources(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for part in text.split(","):
         name, _, amount = part.strip().partition(":")
-        if not _CLASS.fullmatch(name) or not amount.isascii() or not amount.isdigit() or int(amount) < 1:
+        number = digits(amount)
+        if not _CLASS.fullmatch(name) or not number:
             raise faults.BadQuery(reason="Badly formed resources parameter. Expected resources query string parameter"
                                   f" in form: ?resources=VCPU:2,MEMORY_MB:1024. Got: {part}.")
-        if int(amount) > 0x7FFFFFFF:
+        if number > 0x7FFFFFFF:
             raise faults.BadQuery(reason=f"Badly formed resources parameter: {amount} is too much.")
-        found[name] = int(amount)
+        found[name] = number
     return found
 
 
@@ -204,7 +206,8 @@ def _check(groups: list[Group], subtrees: list[frozenset[str]], query: Mapping[s
 def _limit(query: Mapping[str, list[str]]) -> int | None:
     if "limit" not in query:
         return None
-    text = query["limit"][0]
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 0x7FFFFFFF:
-        raise faults.BadQuery(reason=f"Invalid query string parameters: '{text}' is not a limit: a number from 1")
-    return int(text)
+    number = digits(query["limit"][0])
+    if not number or number > 0x7FFFFFFF:
+        raise faults.BadQuery(reason=f"Invalid query string parameters: '{query['limit'][0]}' is not a limit: a number "
+                                     "from 1")
+    return number

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pileus.kit.numbers import digits
+
 BASES = tuple(f"{which}_{what}_sec" for what in ("iops", "bytes") for which in ("total", "read", "write"))
 SIZE = "size_iops_sec"                 # bytes beyond which a request counts as more than one
 
@@ -11,7 +13,7 @@ SIZE = "size_iops_sec"                 # bytes beyond which a request counts as 
 def limits_of(specs: Mapping[str, str], size_gb: int) -> dict[str, int]:
     """By their names in types. Those per GiB count for a volume's size, and are at least what `_per_gb_min` says;
     `_max` is for bursts of `_max_length` seconds. What means nothing without another limit is left out."""
-    given = {name: int(value) for name, value in specs.items() if value.isdecimal()}
+    given = {name: number for name, value in specs.items() if (number := digits(value)) is not None}
     found: dict[str, int] = {}
     for base in BASES:
         limit = given.get(base, 0)

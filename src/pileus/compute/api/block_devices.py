@@ -9,6 +9,7 @@ import msgspec
 from pileus.compute import versions
 from pileus.compute.api.values import truth, whole
 from pileus.compute.volumes import VolumeWish, free_device
+from pileus.kit import numbers
 from pileus.kit.client import Refused
 from pileus.kit.faults import BadRequest
 from pileus.kit.versions import since
@@ -64,7 +65,7 @@ def is_volume(device: BlockDevice) -> bool:
 def _index(device: BlockDevice) -> int | None:
     if device.boot_index in (None, "", "None"):
         return None
-    number = int(device.boot_index) if str(device.boot_index).lstrip("-").isdigit() else None
+    number = numbers.whole(device.boot_index)
     if number is None:
         raise BadBlockDevice(reason=f"boot_index {device.boot_index} is no number.")
     return number if number >= 0 else None

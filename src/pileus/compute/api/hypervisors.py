@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +14,7 @@ from pileus.compute.model.hosts import Guest, Host, Used, version_number
 from pileus.kit import ids
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
+from pileus.kit.numbers import digits
 from pileus.kit.policy import ADMIN, Rule
 from pileus.kit.routes import Page, Routes
 from pileus.kit.versions import since, until
@@ -114,7 +114,12 @@ def parsed_id(ctx: Ctx, text: str) -> int | str | None:
         if not ids.is_uuid(text):
             raise BadRequest(reason=f"Invalid uuid {text}")
         return text
-    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+    return _number(text)
+
+
+def _number(text: str) -> int | None:
+    number = digits(text)
+    return number if number is not None and number < 1 << 31 else None
 
 
 def uptime(host: Host, now: float) -> str | None:
@@ -174,8 +179,7 @@ async def _page(ctx: Ctx, reader: Connection, query: HypervisorQuery) -> tuple[l
     limit = MOST if query.limit is None else min(query.limit, MOST)
     after = None
     if query.marker is not None:
-        given = int(query.marker) if query.marker.isdecimal() and len(query.marker) < 10 else query.marker
-        after = await hosts.find_by(reader, given)
+        after = await hosts.find_by(reader, query.marker if (number := _number(query.marker)) is None else number)
         if after is None:
             raise BadRequest(reason=f"Marker {query.marker} could not be found.")
     found = await hosts.page(reader, limit=limit + 1, after=after)

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from pileus.compute import times, versions
 from pileus.compute.api.server_create import Metadata
-from pileus.compute.api.values import MOST
+from pileus.compute.api.values import limited
 from pileus.compute.faults import ImageNotFound, MetadataNotFound, MetadataQuota
 from pileus.compute.links import Link, links_to
 from pileus.compute.model import quotas
@@ -108,10 +108,7 @@ def _client(ctx: Ctx) -> ImageClient:
 def _filters(query: dict[str, list[str]]) -> dict[str, Any]:
     """A list's parameters as the image service has them; what it cannot tell is passed over."""
     one = {key: values[-1] for key, values in query.items()}
-    limit = one.get("limit", str(MOST))
-    if not (limit.isascii() and limit.isdigit()):
-        raise BadRequest(reason=f"Invalid input for query parameters limit. Value: {limit}.")
-    found: dict[str, Any] = {"limit": min(int(limit), MOST)}
+    found: dict[str, Any] = {"limit": limited(one.get("limit"))}
     found |= {theirs: one[ours].rpartition("/")[2] if ours == "server" else one[ours]
               for ours, theirs in RENAMED.items() if ours in one}
     found |= {key.removeprefix("property-"): value for key, value in one.items() if key.startswith("property-")}

@@ -11,6 +11,7 @@ from pileus.compute.api.asking import NotThere, ask_network
 from pileus.compute.api.servers import SERVER
 from pileus.compute.model import servers
 from pileus.compute.model.servers import Seen
+from pileus.kit import numbers
 from pileus.kit.faults import BadRequest, Conflict
 from pileus.kit.ids import is_uuid
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, Rule
@@ -133,10 +134,10 @@ async def create_rule(ctx: Ctx, body: RuleBody) -> dict[str, Any]:
 
 
 def _port(value: int | str | None) -> int | None:
-    try:
-        return None if value is None else int(value)
-    except ValueError:
-        raise BadRequest(reason=f"Invalid port number: {value}.") from None
+    number = numbers.whole(value)
+    if number is None and value is not None:
+        raise BadRequest(reason=f"Invalid port number: {value}.")
+    return number
 
 
 @routes.delete("/v2.1/os-security-group-rules/{rule_id}", status=202, window=PROXY, policy=WRITE)

@@ -16,6 +16,7 @@ from pileus.compute.model.servers import Power, Seen, State
 from pileus.compute.sagas.power_server import PowerServer, Wanted
 from pileus.kit.bus import Failed, NobodyThere
 from pileus.kit.faults import BadRequest, Conflict, Unavailable
+from pileus.kit.numbers import whole
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, Rule
 from pileus.kit.routes import Routes
 from pileus.kit.versions import since
@@ -154,11 +155,8 @@ async def console_output(ctx: Ctx, seen: Seen, body: ConsoleOutput | None) -> Co
 def _lines(length: int | str | None) -> int | None:
     if length is None or length in (-1, "-1"):
         return None
-    try:
-        found = int(length)
-    except ValueError:
-        found = -2
-    if found < -1:
+    found = whole(length)
+    if found is None or found < -1:
         raise BadRequest(reason=f"Invalid input for field/attribute length. Value: {length}.")
     return min(found, CONSOLE_BYTES)            # no log that is handed out has more lines than that
 

@@ -45,6 +45,7 @@ from pileus.kit import db
 from pileus.kit.client import Refused
 from pileus.kit.faults import BadRequest, PolicyRefused
 from pileus.kit.ids import is_uuid, new_uuid
+from pileus.kit.numbers import whole
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, Rule
 from pileus.kit.routes import Routes
 from pileus.kit.versions import since, until
@@ -268,9 +269,10 @@ def _disk_tags(devices: list[BlockDevice]) -> dict[str, str] | None:
 def _counts(asked: ServerCreate) -> tuple[int, int]:
     found = []
     for value in (asked.min_count, asked.max_count if asked.max_count is not None else asked.min_count):
-        if isinstance(value, str) and not (value.isdigit() and int(value) >= 1):
+        number = whole(value)
+        if number is None or number < 1:
             raise BadRequest(reason=f"Invalid input for field/attribute min_count or max_count. Value: {value}.")
-        found.append(int(value))
+        found.append(number)
     if found[0] > found[1]:
         raise BadRequest(reason="min_count must be <= max_count")
     if found[1] > MOST_AT_ONCE:

@@ -13,6 +13,7 @@ from pileus.compute import times, versions
 from pileus.compute.api.server_create import Metadata
 from pileus.compute.api.server_view import AddressView, addresses, host_id
 from pileus.compute.api.servers import SERVER
+from pileus.compute.api.values import limited
 from pileus.compute.drivers.hardware import NumaNode
 from pileus.compute.faults import (
     ActionNotFound,
@@ -316,10 +317,7 @@ def _action_page(ctx: Ctx, query: dict[str, list[str]], views: list[ActionView])
         if marker[-1] not in ids:
             raise BadRequest(reason=f"Marker {marker[-1]} could not be found.")
         views = views[ids.index(marker[-1]) + 1:]
-    limit = query.get("limit", ["1000"])[-1]
-    if not limit.isdigit():
-        raise BadRequest(reason=f"Invalid input for query parameters limit. Value: {limit}.")
-    cut = views[:int(limit)]
+    cut = views[:limited(query.get("limit", [None])[-1])]
     return Page(cut, next_marker=cut[-1].request_id if cut and len(views) > len(cut) else None)
 
 

@@ -12,7 +12,7 @@ from pileus.compute.api.begin import begin, must_allow
 from pileus.compute.api.server_actions import PATH
 from pileus.compute.api.server_create import flavor_of, must_make_a_machine
 from pileus.compute.api.servers import SERVER
-from pileus.compute.api.values import MOST
+from pileus.compute.api.values import limited
 from pileus.compute.faults import BadHost, QuotaExceeded, SameFlavor
 from pileus.compute.links import Link
 from pileus.compute.model import hosts, migrations, quotas, servers
@@ -189,11 +189,7 @@ class MigrationQuery(msgspec.Struct, kw_only=True):
 def _wanted(query: MigrationQuery) -> migrations.Wanted:
     named = {"server_id": query.instance_uuid, "status": query.status, "source": query.source_compute,
              "type": query.migration_type, "user_id": query.user_id, "project_id": query.project_id}
-    limit = MOST
-    if query.limit is not None:
-        if not query.limit.isdigit():
-            raise BadRequest(reason=f"Invalid input for query parameters limit. Value: {query.limit}.")
-        limit = min(int(query.limit), MOST)
+    limit = limited(query.limit)
     since_at = times.parse(query.changes_since) if query.changes_since else None
     before_at = times.parse(query.changes_before) if query.changes_before else None
     if since_at is not None and before_at is not None and since_at > before_at:

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from pileus.compute import times, versions
 from pileus.compute.api.server_view import EXTENDED, HOST_STATUS, ServerBrief, ServerView, brief, shortened, view
-from pileus.compute.api.values import address, hostname
+from pileus.compute.api.values import address, hostname, limited
 from pileus.compute.faults import ServerNotFound
 from pileus.compute.model import hosts, server_lists, servers
 from pileus.compute.model.hosts import Place
@@ -22,6 +22,7 @@ from pileus.compute.sagas.power_server import Wanted as WantedPower
 from pileus.compute.volumes import told
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest, Conflict, PolicyRefused
+from pileus.kit.numbers import digits
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.versions import since
@@ -48,12 +49,6 @@ OTHER_PARAMETERS = {"limit", "marker", "sort_key", "sort_dir", "deleted", "ip6",
                     "project_id", "tenant_id", "display_name", "image_ref", "instance_type_id"}
 
 
-def _number(text: str, name: str) -> int:
-    if not text.isdigit():
-        raise BadRequest(reason=f"Invalid input for query parameters {name}. Value: {text}.")
-    return int(text)
-
-
 def _truth(text: str) -> bool:
     return text.lower() in ("1", "true", "t", "yes", "y", "on")
 
@@ -67,8 +62,7 @@ def _wanted(ctx: Ctx, query: dict[str, list[str]]) -> Wanted:
     one = {key: values[-1] for key, values in query.items()}
     admin = ctx.allows(ALL_PROJECTS.name)
     everyone = _all_projects(ctx, one, admin)
-    limit = _number(one["limit"], "limit") if "limit" in one else MOST
-    wanted = Wanted(project_id=None if everyone else ctx.caller.project_id, limit=min(limit, MOST),
+    wanted = Wanted(project_id=None if everyone else ctx.caller.project_id, limit=limited(one.get("limit")),
                     marker=one.get("marker"), sort=_sort(ctx, query))
     _times(ctx, wanted, one)
     if ctx.version >= versions.TAGS:
@@ -106,7 +100,9 @@ def _filter(wanted: Wanted, name: str, values: list[str]) -> None:
     elif name == "task_state":
         wanted.task_states = values
     elif name == "progress":
-        wanted.progress = _number(values[-1], name)
+        if (number := digits(values[-1])) is None:
+            raise BadRequest(reason=f"Invalid input for query parameters {name}. Value: {values[-1]}.")
+        wanted.progress = number
 
 
 def _all_projects(ctx: Ctx, one: dict[str, str], admin: bool) -> bool:

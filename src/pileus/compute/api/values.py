@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from pileus.compute import versions
+from pileus.kit import numbers
 from pileus.kit.faults import BadRequest
 from pileus.kit.web import Ctx
 
@@ -32,11 +33,20 @@ def truth(value: bool | str, field: str) -> bool:
 
 def whole(value: int | str, field: str, least: int = 0) -> int:
     """An integer, or its digits. Raises BadRequest."""
-    number = int(value)
-    if not least <= number <= BIGGEST:
+    number = numbers.whole(value)
+    if number is None or not least <= number <= BIGGEST:
         raise BadRequest(reason=f"Invalid input for field/attribute {field}. Value: {value}. "
                                 f"It must be between {least} and {BIGGEST}.")
     return number
+
+
+def limited(text: str | None) -> int:
+    """How many rows are asked for, at most MOST. Raises BadRequest."""
+    if text is None:
+        return MOST
+    if (number := numbers.digits(text)) is None:
+        raise BadRequest(reason=f"Invalid input for query parameters limit. Value: {text}.")
+    return min(number, MOST)
 
 
 def address(text: str | None, field: str, version: int) -> str | None:

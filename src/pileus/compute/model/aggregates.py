@@ -11,6 +11,7 @@ from pileus.compute.faults import AggregateExists, AggregateNotFound
 from pileus.compute.model.tables import aggregate_hosts, aggregates, hosts
 from pileus.kit import db
 from pileus.kit.db import Connection
+from pileus.kit.numbers import digits
 
 ZONE = "availability_zone"
 
@@ -42,8 +43,8 @@ async def every(conn: Connection) -> list[Aggregate]:
 async def get(conn: Connection, number: str) -> Aggregate:
     """By the number that clients know it by. Raises AggregateNotFound."""
     found = None
-    if number.isascii() and number.isdigit() and len(number) < 19:
-        found = await db.one(conn, sa.select(aggregates).where(aggregates.c.number == int(number)), Aggregate)
+    if (known := digits(number)) is not None and known < 1 << 63:
+        found = await db.one(conn, sa.select(aggregates).where(aggregates.c.number == known), Aggregate)
     if found is None:
         raise AggregateNotFound(aggregate_id=number)
     names = await db.scalars(conn, sa.select(aggregate_hosts.c.host).where(

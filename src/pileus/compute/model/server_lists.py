@@ -13,6 +13,7 @@ from pileus.compute.model.tables import servers, tags
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
+from pileus.kit.numbers import digits
 from pileus.kit.patterns import compiled
 from pileus.kit.saga import sagas
 
@@ -50,9 +51,9 @@ def filter_value(name: str, text: str) -> Any:
     if isinstance(kind, sa.Boolean):
         return text.lower() in ("1", "true", "t", "yes", "y", "on")
     if isinstance(kind, sa.Integer):
-        if not text.isdigit():
+        if (number := digits(text)) is None:
             raise BadRequest(reason=f"Invalid filter field: {name}.")
-        return int(text)
+        return number
     return text
 
 

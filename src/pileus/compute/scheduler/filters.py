@@ -12,6 +12,7 @@ import numpy as np
 from pileus.compute.scheduler import properties, questions, topology
 from pileus.compute.scheduler.columns import Columns, Mask, Rows, attribute
 from pileus.compute.scheduler.wishes import Wish
+from pileus.kit.numbers import digits
 
 UNITS = {"VCPU": "vCPUs", "PCPU": "processors set aside", "MEMORY_MB": "MiB of memory", "DISK_GB": "GiB of disk"}
 
@@ -158,7 +159,7 @@ def few_io_ops_why(hosts: Columns, rows: Rows, wish: Wish) -> str:
 
 def _limit(values: tuple[str, ...], default: int) -> float:
     """The lowest that a host's aggregates say, else the default; 0 is none."""
-    said = [int(value) for value in values if value.isdigit()]
+    said = [number for value in values if (number := digits(value)) is not None]
     return float(min(said) if said else default or np.inf)
 
 

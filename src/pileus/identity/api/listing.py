@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from pileus.identity.faults import InvalidBody
 from pileus.kit import db
 from pileus.kit.db import Connection
+from pileus.kit.numbers import digits
 from pileus.kit.routes import Page, Route
 from pileus.kit.web import Ctx
 
@@ -76,9 +77,9 @@ def _limit(asked: Query) -> int | None:
     text = asked.get("limit", [""])[-1]
     if not text:
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not (number := digits(text)):
         raise InvalidBody(reason=f"Invalid query: limit must be a number above zero, not {text!r}.")
-    return min(int(text), MOST)
+    return min(number, MOST)
 
 
 def views(ctx: Ctx, found: tuple[list[T], str | None], view: Any) -> Page[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pileus.identity.directory.options import LdapOptions, words
+from pileus.kit.numbers import digits
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)          # of its ASN.1 library's old names
@@ -202,7 +203,7 @@ class Ldap:
         value = _first(found, o.user_enabled_attribute)
         if o.user_enabled_mask:
             text = value if value is not None else o.user_enabled_default
-            return not (text.isdigit() and int(text) & o.user_enabled_mask == o.user_enabled_mask)
+            return (digits(text) or 0) & o.user_enabled_mask != o.user_enabled_mask
         if o.user_enabled_attribute.lower() == "pwdaccountlockedtime":
             return value is None
         true = (o.user_enabled_default if value is None else value).lower() == "true"

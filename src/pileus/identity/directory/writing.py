@@ -9,6 +9,7 @@ from typing import Any
 
 from pileus.identity.directory.ldap import NO_PASSWORD, Ldap, Person, Team, ldap3, ldap_errors, mapped, under
 from pileus.identity.directory.options import LdapOptions, words
+from pileus.kit.numbers import digits
 
 _PEOPLE = ("person", "organizationalperson", "inetorgperson")       # classes whose entries have to have cn and sn
 _TRY_AGAIN = (ldap_errors.LDAPBusyResult, ldap_errors.LDAPUnavailableResult)
@@ -232,7 +233,7 @@ def _enabled(o: LdapOptions, now: str | None, enabled: bool) -> dict[str, list[s
     """The attribute that says so, of an entry whose own is `now`."""
     if o.user_enabled_mask:
         text = now if now is not None else o.user_enabled_default
-        number = int(text) if text.isdigit() else 0
+        number = digits(text) or 0
         return {o.user_enabled_attribute: [str(
             number & ~o.user_enabled_mask if enabled else number | o.user_enabled_mask)]}
     if o.user_enabled_attribute.lower() == "pwdaccountlockedtime":

@@ -14,6 +14,7 @@ from pileus.image.stores.base import NoSuchData
 from pileus.image.uploads import upload
 from pileus.kit import faults as kit_faults
 from pileus.kit.incoming import pieces
+from pileus.kit.numbers import digits
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
 
@@ -47,9 +48,9 @@ def _declared(ctx: Ctx) -> int | None:
         text = ctx.request.headers.get(name)
         if text is None:
             continue
-        if not text.isascii() or not text.isdigit():
+        found = digits(text)
+        if found is None:
             raise faults.BadRequest(reason=f"{name} is not a number of bytes: {text:.40}")
-        found = int(text)
         if found > ctx.app.config.max_image_bytes:
             raise faults.TooBig(reason=f"Image exceeds the limit of {ctx.app.config.max_image_bytes} bytes.")
     return found

@@ -16,6 +16,7 @@ from pileus.image.model.tables import images, members
 from pileus.kit import db
 from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
+from pileus.kit.numbers import digits
 
 Query = dict[str, list[str]]
 DEFAULT_LIMIT, MOST = 25, 1000
@@ -33,10 +34,10 @@ AT: dict[str, Callable[[Any, float], sa.ColumnElement[bool]]] = {      # times a
 
 def limit_of(query: Query) -> int:
     text = query.get("limit", [str(DEFAULT_LIMIT)])[-1]
-    if not text.isascii() or not text.isdigit():
+    if (number := digits(text)) is None:
         raise faults.BadRequest(reason="limit param must be a positive integer" if text.startswith("-")
                                 else "limit param must be an integer")
-    return min(int(text), MOST)
+    return min(number, MOST)
 
 
 async def page(conn: Connection, query: Query, caller: Caller) -> tuple[list[Image], str | None]:
@@ -140,9 +141,10 @@ def _listed(text: str) -> list[str]:
 
 
 def _number(name: str, value: str) -> int:
-    if not value.isascii() or not value.isdigit() or int(value) >= 2 ** 63:
+    number = digits(value)
+    if number is None or number >= 2 ** 63:
         raise faults.BadRequest(reason=f"Invalid {name}: {value} is not a number")
-    return int(value)
+    return number
 
 
 def _truth(name: str, value: str) -> bool:

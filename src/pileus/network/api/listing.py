@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
+from pileus.kit.numbers import digits, whole
 from pileus.kit.web import Ctx
 from pileus.network import faults
 from pileus.network.model.base import Row, tags
@@ -19,6 +20,7 @@ from pileus.network.model.base import Row, tags
 R = TypeVar("R", bound=Row)
 Query = dict[str, list[str]]
 Filter = Callable[[list[str]], sa.ColumnElement[bool]]
+MOST = 1_000_000_000                    # rows of one answer; databases count no further than 63 bits
 RESERVED = {"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir", "changed_since",
             "tags", "tags-any", "not-tags", "not-tags-any"}
 HIDDEN = {"generation", "created_at", "updated_at"}
@@ -72,9 +74,9 @@ async def fetch(ctx: Ctx, conn: Connection, listing: Listing[R], query: Query,
 
 def _limit(query: Query) -> int:
     text = query.get("limit", ["0"])[-1]
-    if not text.isdigit() or len(text) > 9:
+    if (number := digits(text)) is None:
         raise BadRequest(reason=f"Limit must be an integer 0 or greater and not '{text}'")
-    return int(text)
+    return min(number, MOST)
 
 
 def _flag(query: Query, name: str) -> bool:
@@ -136,9 +138,10 @@ def _one(column: sa.ColumnElement[Any], name: str, values: list[str]) -> sa.Colu
     if isinstance(column.type, sa.Boolean):
         return column.in_([_truth(name, value) for value in values])
     if isinstance(column.type, sa.Integer):
-        if not all(value.lstrip("-").isdigit() and len(value) < 12 for value in values):
+        numbers = [whole(value) for value in values]
+        if None in numbers:
             raise faults.InvalidInput(reason=f"'{', '.join(values)}' is not an integer for {name}")
-        return column.in_([number for value in values if abs(number := int(value)) < 1 << 31])
+        return column.in_([number for number in numbers if number is not None and abs(number) < 1 << 31])
     found = column == values[0] if len(values) == 1 else column.in_(values)
     return sa.or_(found, column.is_(None)) if "" in values and getattr(column, "nullable", False) else found
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from pileus.kit.numbers import digits
 from pileus.kit.web import Ctx
 from pileus.network import faults
 from pileus.network.model.base import Row
@@ -107,9 +108,10 @@ def check_revision(ctx: Ctx, row: Row) -> None:
     if not asked:
         return
     name, _, number = asked.strip().strip('"').partition("=")
-    if name != "revision_number" or not number.isdigit():
+    revision = digits(number)
+    if name != "revision_number" or revision is None:
         raise faults.InvalidInput(reason=f"'{asked}' is not revision_number=N")
-    if int(number) != row.generation:
+    if revision != row.generation:
         raise faults.RevisionMismatch(wanted=number, found=row.generation)
 
 

@@ -13,6 +13,7 @@ from pileus.kit import db
 from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
+from pileus.kit.numbers import whole
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
@@ -159,9 +160,10 @@ def _lengths(body: PoolUpdate) -> dict[str, int]:
     for name in ("default_prefixlen", "min_prefixlen", "max_prefixlen"):
         value = getattr(body, name)
         if value is not UNSET:
-            if not str(value).isdigit():
+            number = whole(value)
+            if number is None or number < 0:
                 raise faults.InvalidInput(reason=f"'{value}' is not an integer for {name}")
-            found[name] = int(value)
+            found[name] = number
     return found
 
 

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, 
 
 import msgspec
 
+from pileus.kit.numbers import digits
 from pileus.network.engine.records import GroupSlice, Port, Rule
 
 PROTOCOLS = {
@@ -43,7 +44,8 @@ def protocol_number(name: str | None, version: int) -> int | None:
     """Raises ValueError for a protocol nobody knows."""
     if name is None or name.lower() in ("any", "0"):
         return None
-    number = int(name) if name.isdigit() else PROTOCOLS.get(name.lower())
+    number = digits(name)
+    number = PROTOCOLS.get(name.lower()) if number is None else number
     if number is None or number > 255:
         raise ValueError(f"unknown protocol {name}")
     return ICMPV6 if number == ICMP and version == 6 else number

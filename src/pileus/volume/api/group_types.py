@@ -15,7 +15,7 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 from pileus.volume import versions
-from pileus.volume.api.values import Metadata, Name, Query, truth
+from pileus.volume.api.values import Metadata, Name, Query, truth, whole
 from pileus.volume.faults import GroupSpecNotFound, GroupTypeExists, GroupTypeInUse, GroupTypeNotFound
 from pileus.volume.model import groups
 from pileus.volume.model.groups import GroupType
@@ -53,9 +53,8 @@ async def list_group_types(ctx: Ctx, query: Query) -> Page[GroupTypeView]:
         if key not in ("id", "name", "created_at"):
             raise BadRequest(reason=f"Sort key supplied is invalid: {key}")
         rows.sort(key=lambda row: (getattr(row, key), row.id), reverse=direction != "asc")
-    if "limit" in query and query["limit"][-1].isdecimal():
-        rows = rows[:int(query["limit"][-1])]
-    return Page([view(ctx, row) for row in rows])
+    most = whole(query["limit"][-1], "limit") if "limit" in query else None
+    return Page([view(ctx, row) for row in rows[:most]])
 
 
 @routes.get("/v3/group_types/{group_type_id}", envelope="group_type", window=WINDOW, policy=READ)

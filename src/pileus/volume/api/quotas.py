@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.kit import numbers
 from pileus.kit.faults import BadRequest
 from pileus.kit.policy import ADMIN, ANYONE, Rule
 from pileus.kit.routes import Routes
@@ -51,10 +52,10 @@ def _changes(body: dict[str, Any], known: dict[str, int]) -> dict[str, int]:
             continue
         if name not in known:
             raise BadRequest(reason=f"Bad key in quota set: {name}")
-        text = str(value).strip()
-        if isinstance(value, bool) or not text.removeprefix("-").isdecimal() or not -1 <= int(text) <= BIGGEST:
+        number = numbers.whole(value.strip() if isinstance(value, str) else value)
+        if number is None or not -1 <= number <= BIGGEST:
             raise BadRequest(reason=f"Quota limit for {name} must be an integer from -1 to {BIGGEST}, not {value}.")
-        found[name] = int(text)
+        found[name] = number
     if not found:
         raise BadRequest(reason="No limit to set was given.")
     return found

@@ -17,7 +17,7 @@ from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 from pileus.volume import versions
 from pileus.volume.api.types import TYPE, VISIBLE
-from pileus.volume.api.values import Key
+from pileus.volume.api.values import Key, whole
 from pileus.volume.faults import (
     AccessExists,
     AccessNotFound,
@@ -143,9 +143,7 @@ class EncryptionWish(msgspec.Struct, kw_only=True):
     def given(self) -> dict[str, Any]:
         found = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
         if found.get("key_size") is not None:
-            found["key_size"] = int(found["key_size"]) if str(found["key_size"]).isdecimal() else 0
-            if found["key_size"] <= 0:
-                raise BadRequest(reason="key_size must be a positive integer")
+            found["key_size"] = whole(found["key_size"], "key_size", 1)
         return found
 
 

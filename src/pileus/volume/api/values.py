@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pileus.kit import db
+from pileus.kit import db, numbers
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
 from pileus.kit.saga import Saga
@@ -37,12 +37,11 @@ def truth(value: bool | str | int | None, field: str) -> bool:
 
 def whole(value: Any, field: str, least: int = 0) -> int:
     """An integer, or its digits. Raises BadRequest."""
-    text = str(value).strip()
-    if isinstance(value, bool) or not text.removeprefix("-").isdecimal() or not text.isascii() \
-            or not least <= int(text) <= BIGGEST:
+    number = numbers.whole(value.strip() if isinstance(value, str) else value)
+    if number is None or not least <= number <= BIGGEST:
         raise BadRequest(reason=f"Invalid input for field/attribute {field}. Value: {value}. "
                                 f"It must be an integer between {least} and {BIGGEST}.")
-    return int(text)
+    return number
 
 
 def listed(ctx: Ctx, query: Query, *, filters: set[str], sortable: set[str], renamed: dict[str, str] | None = None,

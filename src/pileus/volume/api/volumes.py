@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.kit.faults import BadRequest
+from pileus.kit.numbers import digits
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.versions import since
@@ -42,7 +43,7 @@ async def _page(ctx: Ctx, query: Query) -> Found:
     if "host" in wanted.exact and not ctx.caller.is_admin:
         del wanted.exact["host"]
     if "size_gb" in wanted.exact:
-        wanted.exact["size_gb"] = [int(each) for each in wanted.exact["size_gb"] if each.isdecimal()]
+        wanted.exact["size_gb"] = [number for each in wanted.exact["size_gb"] if (number := digits(each)) is not None]
     if "volume_type_id" in query or "volume_type" in query:
         wanted.exact.pop("type_id", None)
         named = query.get("volume_type_id", query.get("volume_type", [""]))[-1]

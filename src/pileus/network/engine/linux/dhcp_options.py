@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
+from pileus.kit.numbers import digits
 from pileus.network.engine.records import DhcpOption
 
 FOUR = {
@@ -48,8 +49,8 @@ def extra_six(options: Iterable[DhcpOption]) -> tuple[tuple[int, bytes], ...]:
 
 def _code(name: str, names: dict[str, int]) -> int | None:
     name = name.removeprefix("option:").removeprefix("option6:")
-    if name.isdigit():
-        return int(name) if int(name) < (256 if names is FOUR else 65536) else None
+    if (number := digits(name)) is not None:
+        return number if number < (256 if names is FOUR else 65536) else None
     return names.get(name)
 
 
@@ -68,7 +69,8 @@ def _addresses(text: str, version: int) -> list[bytes] | None:
 
 def _four(code: int, text: str) -> bytes | None:
     if width := WIDTHS.get(code, 0):
-        return int(text).to_bytes(width, "big") if text.isdigit() and int(text) < 1 << 8 * width else None
+        number = digits(text)
+        return number.to_bytes(width, "big") if number is not None and number < 1 << 8 * width else None
     if code == 121:
         return _routes(text)
     if code == 119:
