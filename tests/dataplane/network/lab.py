@@ -2,13 +2,17 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 
+from pileus.kit.child import child
 from pileus.network.engine.linux import names
 from pileus.network.engine.linux.agent import HostAgent, HostSettings
 from pileus.network.engine.linux.engine import LinuxEngine
@@ -18,6 +22,8 @@ from pileus.network.engine.linux.wiring import PhysicalBridge
 from pileus.network.engine.records import Port, State, Status
 
 HERE = Path(__file__).parent
+PATIENCE = 15.0           # seconds within which what is so must show
+SILENCE = ("TimeoutError", "Error")
 
 
 async def run(*command: str, check: bool = True, text: str = "") -> str:
@@ -50,12 +56,93 @@ async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float) -> No
             await asyncio.sleep(0.02)
 
 
-class Guest:
+class Space:
+    """A namespace that asks others for an answer."""
+
+    def __init__(self, namespace: str):
+        self.namespace = namespace
+
+    async def exec(self, *command: str, check: bool = True) -> str:
+        return await run("ip", "netns", "exec", self.namespace, *command, check=check)
+
+    async def probe(self, *words: str) -> str:
+        return (await self.exec(sys.executable, str(HERE / "probe.py"), *words)).strip()
+
+    async def ask(self, address: str, port: int) -> str:
+        """As whom the server there sees us, or how it refuses; silence and unreachable neighbours are asked again."""
+        return await self.probe("ask", address, str(port), str(PATIENCE))
+
+    async def reaches(self, address: str, *, source: str = "") -> bool:
+        """Whether a ping is answered, in time: a kernel whose neighbour was silent asks for it again each second only,
+        and keeps back till then what it is to send there."""
+        give_up = asyncio.get_running_loop().time() + PATIENCE
+        while not await self.ping(address, 1, source=source, seconds=2):
+            if asyncio.get_running_loop().time() > give_up:
+                return False
+        return True
+
+    async def misses(self, address: str, port: int = 0, *, alive: str = "", source: str = "") -> bool:
+        """Whether no ping (or no TCP connection) is answered, though `alive` answers before and after. What is to hold
+        holds at once, so once is enough; without `alive` the test itself shows that the way is one at other times."""
+        assert not alive or await self.reaches(alive), f"{alive} is not there"
+        if port:
+            silent = await self.probe("ask", address, str(port), "0") in SILENCE
+        else:
+            silent = not await self.ping(address, 2, source=source)
+        assert not alive or await self.reaches(alive), f"{alive} is there no more"
+        return silent
+
+    async def ping(self, address: str, count: int = 2, *, source: str = "", seconds: int = 1, size: int = 56) -> int:
+        """How many answers came to so many pings. It says little of whether there is a way: see `reaches`."""
+        own = ("-I", source) if source else ()
+        output = await self.exec("ping", "-n", "-c", str(count), "-i", "0.2", "-W", str(seconds), "-s", str(size),
+                                 "-M", "do", *own, address, check=False)
+        return sum("bytes from" in line for line in output.splitlines())
+
+    async def pings(self, address: str, answers: int) -> int:
+        """How many were sent until so many were answered."""
+        output = await self.exec("ping", "-n", "-c", str(answers), "-i", "0.2", "-w", str(int(PATIENCE)), address)
+        return int(output.split(" packets transmitted")[0].split()[-1])
+
+
+class Pinging:
+    """A ping that goes on, and the file it writes to."""
+
+    def __init__(self, process: asyncio.subprocess.Process, told: IO[bytes]):
+        self.process, self.told = process, told
+
+    def _answered(self) -> set[int]:
+        return {int(number) for number in re.findall(rb"seq=(\d+) ttl", os.pread(self.told.fileno(), 1 << 24, 0))}
+
+    async def lost(self) -> list[int]:
+        """Ends it: those without an answer, once there are twenty more; the very last may be on their way still."""
+        enough = len(self._answered()) + 20
+
+        async def told() -> bool:
+            return len(self._answered()) >= enough
+        await eventually(told, PATIENCE)
+        self.process.send_signal(signal.SIGINT)
+        await self.process.wait()
+        answered = self._answered()
+        return sorted(set(range(1, max(answered))) - answered)
+
+
+@asynccontextmanager
+async def pinging(space: Space, address: str) -> AsyncIterator[Pinging]:
+    """A ping every 10 ms for as long as the block lasts; one has been answered before that begins."""
+    assert await space.reaches(address)
+    with tempfile.TemporaryFile() as told:
+        async with child("ip", "netns", "exec", space.namespace, "ping", "-n", "-i", "0.01", address,
+                         stdout=told) as process:
+            yield Pinging(process, told)
+
+
+class Guest(Space):
     """A namespace with one link whose other end is named like the tap of a port."""
 
     def __init__(self, lab: "Lab", port: Port):
+        super().__init__(f"{lab.prefix}g{port.id[:8]}")
         self.lab, self.port = lab, port
-        self.namespace = f"{lab.prefix}g{port.id[:8]}"
         self.tap = names.link(names.TAP, port.id)
         self.ip = port.fixed_ips[0].ip
 
@@ -69,31 +156,20 @@ class Guest:
     def host(self) -> str:
         return self.lab.host_namespace(str(self.port.host))
 
-    async def exec(self, *command: str, check: bool = True) -> str:
-        return await run("ip", "netns", "exec", self.namespace, *command, check=check)
-
-    async def ping(self, address: str, count: int = 2) -> int:
-        """How many answers came."""
-        output = await self.exec("ping", "-n", "-c", str(count), "-i", "0.2", "-W", "1", address, check=False)
-        return sum("bytes from" in line for line in output.splitlines())
-
     async def lease(self) -> str:
         options = [word for option in ("mtu", "staticroutes", "hostname", "domain", "tftp", "bootfile",
                                                "ntpsrv") for word in ("-O", option)]
         output = await self.exec(
-            "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "4", "-T", "1", *options,
+            "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "10", "-T", "1", *options,
             "-s", str(HERE / "udhcpc.sh"), check=False)
         return next((line for line in output.splitlines() if line.startswith("LEASE")), output)
 
-    async def ask(self, address: str, port: int) -> str:
-        return (await self.exec(sys.executable, str(HERE / "probe.py"), "ask", address, str(port))).strip()
-
-    async def six(self, kind: str) -> str:
+    async def six(self, kind: str, tries: int = 8) -> str:
         """What a DHCPv6 server says: 'solicit' asks for an address and takes it, 'inform' for the rest only."""
-        return (await self.exec(sys.executable, str(HERE / "probe.py"), "six", kind)).strip()
+        return await self.probe("six", kind, str(tries))
 
     async def fetch(self, path: str, *body: str) -> str:
-        return await self.exec(sys.executable, str(HERE / "probe.py"), "fetch", "169.254.169.254", path, *body)
+        return await self.probe("fetch", "169.254.169.254", path, *body)
 
 
 class Program:
@@ -137,6 +213,10 @@ class Lab:
         self.seen: list[Status] = []
         self.logs = tempfile.TemporaryDirectory()
         self.engine = LinuxEngine(lambda host: self.agents[host])
+
+    def beyond(self) -> Space:
+        """Whoever is on the external network."""
+        return Space(self.outside)
 
     def host_name(self, host: str) -> str:
         """Hosts of two labs on one machine must not share namespaces of routers and services."""
@@ -195,7 +275,7 @@ class Lab:
         spaces = [line.split()[0] for line in (await run("ip", "netns", "list")).splitlines()]
         await batch(*(f"netns delete {space}" for space in spaces if space.startswith(self.prefix)))
 
-    async def until(self, kind: str, record_id: str, state: State, seconds: float = 5) -> Status:
+    async def until(self, kind: str, record_id: str, state: State, seconds: float = 10) -> Status:
         """The status, once it is known."""
         async with asyncio.timeout(seconds):
             while True:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import http.client
+import os
 import socket
 import struct
 import subprocess
@@ -36,29 +37,34 @@ def serve(*ports: str) -> None:
     threads[0].join()
 
 
-def _asked(address: str, port: str) -> str:
-    try:
-        with socket.create_connection((address, int(port)), 1.5) as connection:
-            return connection.makefile().readline().strip()
-    except OSError as error:
-        return "Error" if type(error) is OSError else type(error).__name__
+def _asked(address: str, port: str, seconds: float) -> str:
+    """Asks until there is an answer, a refusal too, or that long; once in any case."""
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            with socket.create_connection((address, int(port)), 4 if seconds else 1.5) as connection:
+                return connection.makefile().readline().strip()
+        except OSError as error:
+            if not isinstance(error, ConnectionRefusedError) and time.monotonic() < give_up:
+                time.sleep(0.1)
+                continue
+            return "Error" if type(error) is OSError else type(error).__name__
 
 
-def ask(address: str, port: str) -> None:
+def ask(address: str, port: str, seconds: str) -> None:
     """Prints the address that the server sees."""
-    print(_asked(address, port))
+    print(_asked(address, port, float(seconds)))
 
 
 def asks(*targets: str) -> None:
-    """The same of each ADDRESS:PORT, all at once, in their order."""
+    """The same of each ADDRESS:PORT, all at once and once only, in their order."""
     with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
-        print("\n".join(pool.map(lambda target: _asked(*target.rsplit(":", 1)), targets)))
+        print("\n".join(pool.map(lambda target: _asked(*target.rsplit(":", 1), 0), targets)))
 
 
 def talk(address: str, port: str) -> None:
     """Sends each line it is given and prints 'echo' or 'silence'; unsent lines are retransmitted by the kernel."""
-    with socket.create_connection((address, int(port)), 3) as connection:
-        connection.settimeout(3)
+    with socket.create_connection((address, int(port)), 15) as connection:
         print(connection.makefile().readline().strip(), flush=True)
         for line in sys.stdin:
             connection.sendall(line.encode())
@@ -71,7 +77,7 @@ def talk(address: str, port: str) -> None:
 
 def stream(address: str, port: str) -> None:
     """Sends and hears its echo as fast as it goes, until it is told to end: how many mebibytes came back."""
-    with socket.create_connection((address, int(port)), 3) as connection:
+    with socket.create_connection((address, int(port)), 15) as connection:
         connection.makefile().readline()
         ended, came = threading.Event(), 0
         threading.Thread(target=lambda: (sys.stdin.readline(), ended.set()), daemon=True).start()
@@ -87,16 +93,19 @@ def stream(address: str, port: str) -> None:
 
 
 def fetch(address: str, path: str, body: str = "") -> None:
-    connection = http.client.HTTPConnection(address, 80, timeout=3)
+    connection = http.client.HTTPConnection(address, 80, timeout=15)
     connection.request("POST" if body else "GET", path, body or None)
     answer = connection.getresponse()
     print(answer.status, answer.read().decode())
 
 
 def send(source_port: str, address: str, port: str) -> None:
+    """Several, as one may be lost."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.bind(("0.0.0.0", int(source_port)))
-        sender.sendto(b"hello", (address, int(port)))
+        for _ in range(5):
+            sender.sendto(b"hello", (address, int(port)))
+            time.sleep(0.05)
 
 
 def tag(link: str) -> None:
@@ -125,22 +134,19 @@ def told(port: str) -> None:
 
 
 def tell(address: str, port: str, *texts: str) -> None:
-    with socket.create_connection((address, int(port)), timeout=3) as connection:
+    with socket.create_connection((address, int(port)), timeout=15) as connection:
         for text in texts:
             connection.sendall(f"{text}\r\n".encode())
             connection.recv(1)
 
 
-def hear(port: str, seconds: str) -> None:
+def hear(port: str) -> None:
+    """Say from where the first came."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("0.0.0.0", int(port)))
-        receiver.settimeout(float(seconds))
         print("ready", flush=True)
-        try:
-            data, peer = receiver.recvfrom(2048)
-            print(f"heard {peer[0]} {len(data)}")
-        except TimeoutError:
-            print("nothing")
+        _, peer = receiver.recvfrom(2048)
+        print(f"heard {peer[0]} {peer[1]}", flush=True)
 
 
 def _options(data: bytes) -> dict[int, bytes]:
@@ -152,16 +158,22 @@ def _options(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def _exchange(server: socket.socket, kind: int, *options: tuple[int, bytes]) -> tuple[int, dict[int, bytes]]:
+def _exchange(server: socket.socket, tries: int, kind: int,
+              *options: tuple[int, bytes]) -> tuple[int, dict[int, bytes]]:
     mac = Path("/sys/class/net/eth0/address").read_text().strip()
     identity = (1, b"\0\3\0\1" + bytes.fromhex(mac.replace(":", "")))
     body = b"".join(struct.pack(">HH", code, len(value)) + value for code, value in (identity, *options))
     index = socket.if_nametoindex("eth0")
-    server.sendto(bytes([kind]) + b"abc" + body, ("ff02::1:2", 547, 0, index))
-    while True:
-        data, _ = server.recvfrom(2048)
-        if data[1:4] == b"abc":
-            return data[0], _options(data[4:])
+    number = os.urandom(3)                      # late answers to an earlier question are none to this one
+    for _ in range(tries):
+        server.sendto(bytes([kind]) + number + body, ("ff02::1:2", 547, 0, index))
+        try:
+            while (data := server.recv(2048))[1:4] != number:
+                continue
+        except TimeoutError:
+            continue
+        return data[0], _options(data[4:])
+    raise TimeoutError
 
 
 def settled() -> None:
@@ -172,19 +184,19 @@ def settled() -> None:
     print("ready", flush=True)
 
 
-def six(kind: str) -> None:
+def six(kind: str, tries: str) -> None:
     """DHCPv6 as a client: prints the addresses given, the DNS servers and the boot file."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client:
-        client.settimeout(2)
+        client.settimeout(1)
         client.bind(("::", 546))
         try:
             if kind == "inform":
-                answered, told = _exchange(client, 11)
+                answered, told = _exchange(client, int(tries), 11)
             else:
                 asked = (3, struct.pack(">III", 7, 0, 0))
-                offered, told = _exchange(client, 1, asked)
+                offered, told = _exchange(client, int(tries), 1, asked)
                 assert offered == 2, offered
-                answered, told = _exchange(client, 3, (3, told[3]), (2, told[2]))
+                answered, told = _exchange(client, int(tries), 3, (3, told[3]), (2, told[2]))
             assert answered == 7, answered
         except TimeoutError:
             print("silence")

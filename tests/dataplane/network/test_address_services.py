@@ -55,7 +55,7 @@ async def test_dhcp_for_six(net: Cloud):
     assert await guests[0].six("solicit") == "address=fd00:d::abc dns=fd00:d::53 boot=http://boot.test/"
     assert await guests[1].six("inform") == "address= dns=fd00:e::53 boot=http://boot.test/"
     assert await guests[1].six("solicit") == "address= dns=fd00:e::53 boot=http://boot.test/", "it makes its own"
-    assert await net["a1"].six("inform") == "silence", "neither its network nor its port has DHCPv6"
+    assert await net["a1"].six("inform", 2) == "silence", "neither its network nor its port has DHCPv6"
     gone = [Gone(kind=kind, id=one.id) for kind, them in (
         ("ports", records.ports), ("subnets", records.subnets), ("networks", records.networks)) for one in them]
     await net.lab.engine.apply(Records(), gone, net.next())

@@ -29,7 +29,7 @@ class Stage:
             await Guest(self.lab, next(port for port in self.records.ports if port.id == port_id)).make()
 
     async def next(self, record_id: str, state: State) -> Status:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             async for status in self.events:
                 if (status.id, status.state) == (record_id, state):
                     return status

@@ -16,10 +16,10 @@ async def test_a_floating_ip_at_an_interface(net: Cloud):
     floating = FloatingIp(
         id=identity("floating inside"), revision=1, floating_ip="10.0.1.77", network_id=identity("b"),
         fixed_ip=net["a3"].ip, router_id=identity("r1"), port_id=net["a3"].port.id)
-    assert await net["b1"].ping("10.0.1.77", 1) == 0
+    assert await net["b1"].misses("10.0.1.77", alive=net["a3"].ip)
     await net.lab.engine.apply(Records(floating_ips=(floating,)), (), net.next())
     assert await net["b1"].ask("10.0.1.77", 80) == "10.0.1.11", "who asks is not hidden"
-    assert await net["b1"].ping("10.0.1.77", 1) == 1
+    assert await net["b1"].reaches("10.0.1.77")
     told = explain(net.lab.engine.store.records(), Asked(
         port=net["b1"].port, destination="10.0.1.77", protocol="tcp", number=80))
     assert told.reaches and told.ports == [net["b1"].port.id, net["a3"].port.id], told
@@ -31,4 +31,4 @@ async def test_a_floating_ip_at_an_interface(net: Cloud):
     assert await net["x1"].ask(net["b1"].ip, 7200) == net["x1"].ip
     assert await net["a3"].ask("198.51.100.1", 7100) == "198.51.100.11", "the way out is as it was"
     await net.lab.engine.apply(Records(), (Gone(kind="floating_ips", id=floating.id),), net.next())
-    assert await net["b1"].ping("10.0.1.77", 1) == 0
+    assert await net["b1"].misses("10.0.1.77", alive=net["a3"].ip)

@@ -45,12 +45,14 @@ async def test_marks(net: Cloud):
     rules = ("add table ip seen; add chain ip seen in { type filter hook input priority 0; }; "
              "add rule ip seen in ip saddr 10.0.0.13 ip dscp 46 counter")
     await run(*inside, rules)
+    assert await net["a3"].reaches("10.0.0.11")
+    assert "packets 0 " in await run(*inside, "list", "table", "ip", "seen")
     await obey(net, "a3", Qos(dscp=46))
-    assert await net["a3"].ping("10.0.0.11", 3) == 3
-    assert "packets 3 " in await run(*inside, "list", "table", "ip", "seen")
+    sent = await net["a3"].pings("10.0.0.11", 3)
+    assert f"packets {sent} " in await run(*inside, "list", "table", "ip", "seen")
     await obey(net, "a3", None)
-    assert await net["a3"].ping("10.0.0.11", 1) == 1
-    assert "packets 3 " in await run(*inside, "list", "table", "ip", "seen")
+    assert await net["a3"].reaches("10.0.0.11")
+    assert f"packets {sent} " in await run(*inside, "list", "table", "ip", "seen")
     await run(*inside, "delete", "table", "ip", "seen")
 
 

@@ -81,7 +81,7 @@ async def test_damage_is_mended_within_seconds(net: Cloud, heard: Heard, damage:
         "bridge": ("ip", "-n", space, "link", "delete", names.link(names.BRIDGE, identity("a"))),
         "leg": ("ip", "-n", space, "link", "delete", names.link(names.ROUTER, identity("leg r1 a"))),
         "translation": (*inside, router, "nft", "flush", "ruleset")}
-    assert await works(net)
+    await eventually(lambda: works(net), 10)
     await run(*commands[damage])
 
     async def mended() -> bool:
