@@ -72,16 +72,16 @@ def test_killed_under_traffic(cloud: Cloud, empty: Links):
             wait("the stream", lambda: log_in(cloud, hearer, "test", "-s", "/tmp/heard") is not None)
             before, log, since = kernel(cloud), cloud.state.log / "pileus.log", time.time()
             cloud.kill()
-            dead = int(log_in(cloud, hearer, "tail", "-n1", "/tmp/heard") or 0)
+            dead = wait("a login while nobody is in charge", lambda: heard(cloud, hearer))
             cut = log.stat().st_size
             cloud.up()
             wait("the network's agent", lambda: in_step(cloud, since))
-            assert int(log_in(cloud, hearer, "tail", "-n1", "/tmp/heard") or 0) > dead, "the stream went on"
+            wait("more of the stream", lambda: heard(cloud, hearer) > dead)
             assert kernel(cloud) ^ before == set()
             with open(log) as file:
                 file.seek(cut)
                 assert [line for line in file if re.search(r"\d changes in|mended", line)] == []
-            assert log_in(cloud, sender, "touch", END) is not None
+            wait("the end", lambda: log_in(cloud, sender, "touch", END) is not None)
             outer.send_signal(signal.SIGINT)
             must_be_whole("over the floating IP", outer.communicate(timeout=30)[0])
             must_be_whole("between guests", between.communicate(timeout=30)[0])
@@ -90,6 +90,11 @@ def test_killed_under_traffic(cloud: Cloud, empty: Links):
     for address in (sender, hearer):
         give_back(cloud, address)
     audit(cloud, empty)
+
+
+def heard(cloud: Cloud, address: str) -> int:
+    """The last number that came; 0 also where the login fails."""
+    return int(log_in(cloud, address, "tail", "-n1", "/tmp/heard") or 0)
 
 
 def in_step(cloud: Cloud, since: float) -> bool:
