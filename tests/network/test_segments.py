@@ -1,5 +1,8 @@
 """Types and numbers of networks, and the ranges that numbers are given from."""
 
+import msgspec
+import pytest
+
 from pileus.network.config import NetworkConfig
 from pileus.network.model import segment_ranges
 from pileus.network.rendering import read_records
@@ -71,13 +74,35 @@ async def test_the_default_range_is_that_of_the_settings(make_world):
     world = await make_world(config=NetworkConfig(first_vni=5, last_vni=100_000))
     for last in (100_000, 7):
         async with world.db.write() as tx:
-            await segment_ranges.settle_default(tx, 5, last, 1.0)
+            await segment_ranges.settle_defaults(tx, NetworkConfig(first_vni=5, last_vni=last), 1.0)
         (row,) = (await world.admin.get(URL, params={"default": "true"})).json()["network_segment_ranges"]
         assert (row["shared"], row["minimum"], row["maximum"]) == (True, 5, last)
         assert row["available"] == list(range(5, min(last, 10_004) + 1))
     assert await changed(world, row, 400, name="x") == "NetworkSegmentRangeDefaultReadOnly"
     assert (await world.admin.delete(f"{URL}/{row['id']}")).status_code == 400
     assert (await made(world, minimum=6, maximum=6))["available"] == [6]
+
+
+async def test_vlans_of_the_settings(make_world):
+    config = NetworkConfig(vlan_ranges={"public": (100, 101)})
+    world = await make_world(config=config)
+    for settings, spans in ((config, [(100, 101)]), (NetworkConfig(), []), (config, [(100, 101)])):
+        async with world.db.write() as tx:
+            await segment_ranges.settle_defaults(tx, settings, 1.0)
+        listed = (await world.admin.get(URL, params={"network_type": "vlan"})).json()["network_segment_ranges"]
+        assert [(row["minimum"], row["maximum"]) for row in listed] == spans
+        assert all(row["default"] and row["physical_network"] == "public" for row in listed)
+    vlan = {"provider:network_type": "vlan"}
+    for more in ({}, {"provider:physical_network": "public"}):
+        made = await world.admin.make("network", **vlan, **more)
+        assert made["provider:physical_network"] == "public" and made["provider:segmentation_id"] in (100, 101)
+    assert (await world.admin.make("network", 503, **vlan))["type"] == "NoNetworkAvailable"
+
+
+def test_vlans_that_are_no_range():
+    for wrong in ({"none": (1, 2)}, {"public": (2, 1)}, {"public": (1, 4095)}, {"public": (0, 1)}):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"vlan_ranges": wrong}, NetworkConfig)
 
 
 async def test_networks_of_vlans(world):

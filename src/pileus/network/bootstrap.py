@@ -32,7 +32,7 @@ async def bootstrap(runtime: Network, *, admin_project: str, demo_project: str) 
     async with runtime.db.write() as tx:
         for project_id in (admin_project, demo_project):
             await security_groups.project(tx, project_id, now)
-        await segment_ranges.settle_default(tx, runtime.config.first_vni, runtime.config.last_vni, now)
+        await segment_ranges.settle_defaults(tx, runtime.config, now)
         public = await _public(tx, runtime, admin_project, now)
         await _pool(tx, admin_project, now)
         inside = await _private(tx, runtime, demo_project, now)

@@ -7,6 +7,7 @@ import msgspec
 from pileus.kit.config import doc
 from pileus.network.guarantees import Guarantees
 
+Vlan = Annotated[int, msgspec.Meta(ge=1, le=4094)]
 Count = Annotated[int, msgspec.Meta(ge=-1, le=2147483647)]
 
 
@@ -43,6 +44,9 @@ class NetworkConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     underlay_mtu: Annotated[int, msgspec.Meta(ge=1280, le=65535), doc(
         "MTU between hosts and of external networks; overlay networks get 50 bytes less.")] = 1500
     physical_networks: Annotated[tuple[str, ...], doc("Names of the bridges flat networks may be on.")] = ("public",)
+    vlan_ranges: Annotated[dict[str, tuple[Vlan, Vlan]], doc(
+        "The lowest and the highest VLAN that networks on a physical network are given where nobody names one, such as "
+        "vlan_ranges.public = [1000, 1999].")] = {}
     mac_prefix: Annotated[str, msgspec.Meta(pattern="^[0-9a-f][02468ace](:[0-9a-f]{2}){2}$"), doc(
         "First half of the MAC addresses given to ports.")] = "fa:16:3e"
     dns_domain: Annotated[str, doc("Domain of ports' names.")] = "cloud.internal."
@@ -57,6 +61,11 @@ class NetworkConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     ] = Guarantees()
     quotas: Annotated[Quotas, doc("Default quotas.")] = Quotas()
     external: Annotated[External, doc("The first external network.")] = External()
+
+    def __post_init__(self) -> None:
+        for physical, (first, last) in self.vlan_ranges.items():
+            if physical not in self.physical_networks or first > last:
+                raise ValueError(f"vlan_ranges.{physical}: no range of one of physical_networks")
 
     @property
     def overlay_mtu(self) -> int:

@@ -63,8 +63,8 @@ async def _given(tx: Connection, config: NetworkConfig, row: Network, taken: set
     places = [(each.physical_network, each.minimum, each.maximum, False) for each in own
               if each.project_id == row.project_id]
     places += [(each.physical_network, each.minimum, each.maximum, True) for each in every if each.shared]
-    if kind == "vxlan":
-        places.append((None, config.first_vni, config.last_vni, True))
+    places += [(each.physical_network, each.minimum, each.maximum, True) for each in segment_ranges.defaults(config)
+               if each.network_type == kind and row.physical_network in (None, each.physical_network)]
     for physical, first, last, open_to_all in places:
         kept = [(each.minimum, each.maximum) for each in own
                 if open_to_all and each.physical_network == physical]

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network import range_faults
+from pileus.network.config import NetworkConfig
 from pileus.network.model.base import Row, metadata, rows, standard_columns
 from pileus.network.model.networks import networks
 
@@ -21,11 +22,10 @@ ranges = sa.Table(
     sa.Column("minimum", sa.Integer, nullable=False),
     sa.Column("maximum", sa.Integer, nullable=False),
 )
-DEFAULT = str(uuid5(UUID(int=0), "pileus default range of vxlan"))     # the id of the one that settings make
 
 
 class SegmentRange(Row, frozen=True, kw_only=True):
-    """A range that is not shared is its project's alone. The default one is what the settings say."""
+    """A range that is not shared is its project's alone. Default ones are what the settings say."""
 
     shared: bool = True
     is_default: bool = False
@@ -47,7 +47,7 @@ async def get(conn: Connection, range_id: str) -> SegmentRange:
 
 
 async def of_kind(conn: Connection, kind: str, physical: str | None = None) -> list[SegmentRange]:
-    """Without the default one; of any physical network where none is named."""
+    """Without default ones; of any physical network where none is named."""
     query = sa.select(ranges).where(ranges.c.network_type == kind, ~ranges.c.is_default)
     if physical is not None:
         query = query.where(ranges.c.physical_network == physical)
@@ -64,11 +64,23 @@ async def used(conn: Connection, row: SegmentRange) -> dict[int, str]:
     return dict((number, project_id) for number, project_id in found)
 
 
-async def settle_default(tx: Connection, first: int, last: int, now: float) -> None:
-    """The default range is as the settings say."""
-    known = await db.one(tx, sa.select(ranges).where(ranges.c.id == DEFAULT), SegmentRange)
-    if known is None:
-        await db.add(tx, ranges, SegmentRange(
-            id=DEFAULT, project_id="", created_at=now, updated_at=now, is_default=True, minimum=first, maximum=last))
-    elif (known.minimum, known.maximum) != (first, last):
-        await db.change(tx, ranges, known, updated_at=now, minimum=first, maximum=last)
+def defaults(config: NetworkConfig, now: float = 0.0) -> list[SegmentRange]:
+    """Those that the settings make, each under an id that stays its own."""
+    wanted = [("vxlan", None, config.first_vni, config.last_vni)]
+    wanted += [("vlan", physical, *span) for physical, span in sorted(config.vlan_ranges.items())]
+    return [SegmentRange(
+        id=str(uuid5(UUID(int=0), " ".join(filter(None, ("pileus default range of", kind, physical))))),
+        project_id="", created_at=now, updated_at=now, is_default=True, network_type=kind, physical_network=physical,
+        minimum=first, maximum=last) for kind, physical, first, last in wanted]
+
+
+async def settle_defaults(tx: Connection, config: NetworkConfig, now: float) -> None:
+    """The default ranges are as the settings say."""
+    known = {row.id: row for row in await db.many(tx, sa.select(ranges).where(ranges.c.is_default), SegmentRange)}
+    for wanted in defaults(config, now):
+        row = known.pop(wanted.id, None)
+        if row is None:
+            await db.add(tx, ranges, wanted)
+        elif (row.minimum, row.maximum) != (wanted.minimum, wanted.maximum):
+            await db.change(tx, ranges, row, updated_at=now, minimum=wanted.minimum, maximum=wanted.maximum)
+    await db.update(tx, ranges.delete().where(ranges.c.id.in_(list(known))))
