@@ -24,6 +24,8 @@ async def test_any_network(world):
     router, = await world.http.all("router")
     assert router["external_gateway_info"]["network_id"] == public["id"]
     assert (await world.other.get(PATH)).status_code == 404
+    unnamed = (await world.http.get(PATH.replace("p1", "None"))).json()["auto_allocated_topology"]
+    assert (unnamed["id"], unnamed["project_id"]) == (network_id, "p1")
     port = await world.http.make("port", network_id=network_id)
     assert (await world.http.delete(PATH)).status_code == 409
     await world.http.drop("port", port)

@@ -147,7 +147,7 @@ async def test_what_ports_are_promised_is_told_to_who_places_them(world):
     body = {"alias_minimum_bandwidth_rule": {"min_kbps": 3000}}
     assert (await world.admin.put(path, json=body)).status_code == 409
     body = {"alias_minimum_bandwidth_rule": {"min_kbps": 1500}}
-    assert (await world.http.put(path, json=body)).status_code == 404
+    assert (await world.http.put(path, json=body)).status_code == 403
     assert (await world.admin.put(path, json=body)).json()["alias_minimum_bandwidth_rule"]["min_kbps"] == 1500
     network, _ = await plain(world)
     network = await world.http.change("network", network, qos_policy_id=mine["id"])

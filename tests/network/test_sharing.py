@@ -38,7 +38,7 @@ async def test_a_network_is_shared_with_one_project(world):
     await stranger.show("network", network, 404)
     await stranger.make("port", 404, network_id=network["id"])
     port = await world.other.make("port", network_id=network["id"])
-    await world.other.change("network", network, 404, name="mine now")
+    await world.other.change("network", network, 403, name="mine now")
     await world.other.make("subnet", 403, network_id=network["id"], ip_version=4, cidr="10.7.0.0/24")
     assert (await unshare(world.http, policy, 409))["type"] == "RbacPolicyInUse"
     moved = await world.http.put(f"/v2.0/rbac-policies/{policy['id']}", json={"rbac_policy": {"target_tenant": "p3"}})
@@ -107,7 +107,7 @@ async def test_groups_and_pools_are_shared(world):
     own = await world.other.make("security_group", name="own")
     rule = await world.other.make("security_group_rule", security_group_id=own["id"], direction="ingress",
                                   remote_address_group_id=addresses["id"])
-    await world.other.change("security_group", group, 404, name="mine now")
+    await world.other.change("security_group", group, 403, name="mine now")
     for policy in policies.values():
         assert (await unshare(world.http, policy, 409))["type"] == "RbacPolicyInUse"
     await world.other.drop("port", port)

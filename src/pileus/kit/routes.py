@@ -36,8 +36,8 @@ def not_mine(row: Any, caller: Caller) -> bool:
 
 
 class Target(msgspec.Struct, frozen=True):
-    """The thing a path names. `missing` is raised when it is not there and also when it is not the
-    caller's to know about (`hidden`), so that the two cannot be told apart. With `refuse` they cannot be told apart
+    """The thing a path names. `missing` is raised when it is not there and also when it is not the caller's to know
+    about (`hidden`, and not `granted`), so that the two cannot be told apart. With `refuse` they cannot be told apart
     either, but who may not is refused (403) in both cases: policy is asked with the facts it makes of the path."""
 
     get: Callable[..., Awaitable[Any]]                         # (reader, **path values) -> row; raises `missing`

@@ -293,7 +293,7 @@ class WebApp:
             raise
         facts = dict(target.facts(found)) | ({"granted": True} if granted else {})
         if rule is not None and route.check and not ctx.allows(rule.name, facts):
-            if target.refuse is None and target.hidden(found, ctx.caller):
+            if target.refuse is None and not granted and target.hidden(found, ctx.caller):
                 raise target.missing(**keys)
             raise faults.PolicyRefused(rule=rule.name)
         if route.target_name:

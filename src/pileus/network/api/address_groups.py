@@ -84,6 +84,7 @@ async def granted(reader: Connection, row: AddressGroup, caller: Caller) -> bool
 
 
 GROUP = Target(address_groups.get, missing=faults.AddressGroupNotFound, granted=granted)
+OWN = Target(address_groups.get, missing=faults.AddressGroupNotFound)     # who only uses a group finds none to change
 LISTING = Listing(collection="address_groups", table=address_groups.address_groups, row=AddressGroup,
                   columns=listing.columns_of(address_groups.address_groups, "addresses"))
 PATH = "/v2.0/address-groups/{address_group_id}"
@@ -127,13 +128,13 @@ async def create_address_groups(ctx: Ctx, body: list[AddressGroupCreate]) -> lis
         return await views(tx, rows)
 
 
-@routes.put(PATH, envelope="address_group", target=GROUP, policy=Rule("update_address_group", MEMBER))
+@routes.put(PATH, envelope="address_group", target=OWN, policy=Rule("update_address_group", MEMBER))
 async def update_address_group(ctx: Ctx, group: AddressGroup, body: Changed) -> AddressGroupView:
     check_revision(ctx, group)
     return await _changed(ctx, group, **texts(given(body)))
 
 
-@routes.put(PATH + "/add_addresses", target=GROUP, policy=Rule("add_addresses", MEMBER))
+@routes.put(PATH + "/add_addresses", target=OWN, policy=Rule("add_addresses", MEMBER))
 async def add_addresses(ctx: Ctx, group: AddressGroup, body: AddressesChange) -> dict[str, AddressGroupView]:
     wanted = _networks(body.said)
     if known := sorted(set(wanted) & set(group.addresses)):
@@ -141,7 +142,7 @@ async def add_addresses(ctx: Ctx, group: AddressGroup, body: AddressesChange) ->
     return {"address_group": await _changed(ctx, group, addresses=[*group.addresses, *wanted])}
 
 
-@routes.put(PATH + "/remove_addresses", target=GROUP, policy=Rule("remove_addresses", MEMBER))
+@routes.put(PATH + "/remove_addresses", target=OWN, policy=Rule("remove_addresses", MEMBER))
 async def remove_addresses(ctx: Ctx, group: AddressGroup, body: AddressesChange) -> dict[str, AddressGroupView]:
     unwanted = _networks(body.said, bare=True)
     if strange := sorted(set(unwanted) - set(group.addresses)):

@@ -12,12 +12,11 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.kit.policy import PROJECT_MEMBER, Rule
-from pileus.kit.routes import Routes, Target
+from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
 from pileus.network import dhcp, faults, legs, pool_choice, segments
 from pileus.network.addresses import default_gateway, default_pools, network_of
 from pileus.network.api.listing import Query
-from pileus.network.api.quotas import Whose, whose
 from pileus.network.api.shapes import app
 from pileus.network.model import auto_topologies, base, networks, quotas, rbac, routers, security_groups, subnets
 from pileus.network.model.auto_topologies import AutoTopology
@@ -28,15 +27,24 @@ from pileus.network.model.subnets import Subnet, addresses
 
 routes = Routes()
 NAME = "auto_allocated"
-PROJECT = Target(whose, missing=faults.ProjectNotFound)
 PATH = "/v2.0/auto-allocated-topology/{project_id}"
+SHOW, DELETE = (Rule(f"{verb}_auto_allocated_topology", PROJECT_MEMBER) for verb in ("get", "delete"))
 
 
-@routes.get(PATH, envelope="auto_allocated_topology", target=PROJECT,
-            policy=Rule("get_auto_allocated_topology", PROJECT_MEMBER))
-async def show_topology(ctx: Ctx, whose: Whose, query: Query) -> Any:
+def _project(ctx: Ctx, named: str, rule: Rule) -> str:
+    """Of the caller, where clients that were told of none write None. Raises ProjectNotFound, PolicyRefused."""
+    own = ctx.caller.project_id or ""
+    project_id = own if named == "None" else named
+    if project_id != own and not ctx.allows(rule.name, {"project_id": project_id}):
+        raise faults.ProjectNotFound(project_id=project_id)
+    ctx.must_allow(rule.name, {"project_id": project_id})
+    return project_id
+
+
+@routes.get(PATH, envelope="auto_allocated_topology", policy=SHOW, check=False)
+async def show_topology(ctx: Ctx, project_id: str, query: Query) -> Any:
     """Made when it is first asked for. `fields=dry-run` only asks whether it could be."""
-    project_id = whose.project_id
+    project_id = _project(ctx, project_id, SHOW)
     if "dry-run" in query.get("fields", []):
         async with ctx.db.read() as reader:
             await _outside(reader, project_id)
@@ -103,12 +111,12 @@ async def _make(ctx: Ctx, tx: Connection, project_id: str) -> AutoTopology:
     return made
 
 
-@routes.delete(PATH, target=PROJECT, policy=Rule("delete_auto_allocated_topology", PROJECT_MEMBER))
-async def delete_topology(ctx: Ctx, whose: Whose) -> None:
+@routes.delete(PATH, policy=DELETE, check=False)
+async def delete_topology(ctx: Ctx, project_id: str) -> None:
     """All of it, or nothing while anybody's port is on the network. There is none: nothing to do."""
-    now = ctx.clock()
+    project_id, now = _project(ctx, project_id, DELETE), ctx.clock()
     async with ctx.db.write() as tx:
-        known = await auto_topologies.find(tx, whose.project_id)
+        known = await auto_topologies.find(tx, project_id)
         if known is None:
             return
         router = await routers.lock(tx, known.router_id)
@@ -118,7 +126,7 @@ async def delete_topology(ctx: Ctx, whose: Whose) -> None:
         if await db.scalar(tx, mine.limit(1)) is not None:
             raise faults.NetworkInUse(network_id=known.network_id)
         await tx.execute(auto_topologies.auto_topologies.delete().where(
-            auto_topologies.auto_topologies.c.project_id == whose.project_id))
+            auto_topologies.auto_topologies.c.project_id == project_id))
         for port_id in await routers.interface_ports(tx, router.id):
             await tx.execute(routers.interfaces.delete().where(routers.interfaces.c.port_id == port_id))
             await base.remove(tx, ports, port_id)
