@@ -97,6 +97,17 @@ async def test_limits_and_usage(make_world):
         "image_count_total": {"limit": 3, "usage": 3}, "image_count_uploading": {"limit": 1, "usage": 1}}
 
 
+async def test_what_tells_no_size_may_go_beyond_a_limit_once(make_world):
+    world = await make_world(settings={"limits": {"image_size_total": 1}})
+    statuses = []
+    for _ in range(3):
+        async def untold():
+            yield bytes(1 << 20)
+        answer = await world.http.put(f"/v2/images/{await world.image()}/file", content=untold(), headers=OCTETS)
+        statuses.append(answer.status_code)
+    assert statuses == [204, 204, 413]
+
+
 async def test_limits_that_identity_keeps(make_world):
     kept, asked = {"image_count_total": 2}, []
 

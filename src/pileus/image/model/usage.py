@@ -30,13 +30,14 @@ async def of(conn: Connection, owner: str | None) -> dict[str, int]:
 
 
 async def must_fit(conn: Connection, owner: str | None, limits: Mapping[str, int], **more: int) -> None:
-    """Raises TooBig when `more` of a resource goes beyond its limit; `0` of it, when there is no more room at all."""
+    """Raises TooBig when `more` of a resource goes beyond its limit. What comes with no size told counts as none, so a
+    project that is just full may bring one more, and is beyond its limit then."""
     limited = {name: limits[name] for name in more if limits.get(name, UNLIMITED) != UNLIMITED}
     if not limited:
         return
     used = await of(conn, owner)
     for name, limit in limited.items():
-        if used[name] + more[name] > limit or (more[name] == 0 and used[name] >= limit):
+        if used[name] + more[name] > limit:
             raise faults.TooBig(reason=f"Project {owner} is over a limit for [Resource {name} is over limit of {limit}"
                                 f" due to current usage {used[name]} and delta {more[name]}]")
 
