@@ -47,13 +47,13 @@ async def socket_of(world, attachment_id):
     return found["attachment"]["connection_info"]["socket"]
 
 
-@pytest.mark.parametrize("used", [False, True], ids=["free", "used"])
-async def test_migrate_to_another_back_end(world, used):
+@pytest.mark.parametrize(("used", "to"), [(False, "node@two#two"), (True, "node@two#two"), (False, "node@two")])
+async def test_migrate_to_another_back_end(world, used, to):
     volume_id = await world.volume()
     world.drivers["one"].known[volume_id].blocks[4] = b"data"
     attachment_id = await attached(world, volume_id) if used else None
     before = used and await socket_of(world, attachment_id)
-    await world.action(f"/volumes/{volume_id}", "os-migrate_volume", {"host": "node@two#two"}, **ADMIN)
+    await world.action(f"/volumes/{volume_id}", "os-migrate_volume", {"host": to}, **ADMIN)
     found = await shown(world, volume_id)
     assert (found["status"], found["migration_status"]) == ("in-use" if used else "available", "success")
     assert found["os-vol-host-attr:host"] == "node@two#two"
@@ -92,7 +92,7 @@ async def test_detached_while_it_moves(world):
 async def test_what_cannot_move(world):
     volume_id = await world.volume()
     move = {"os-migrate_volume": {"host": "node@two#two"}}
-    for host in ("node@one#one", "node@three#three"):
+    for host in ("node@one#one", "node@one", "node@three#three", "node@three", "node", ""):
         body = {"os-migrate_volume": {"host": host}}
         assert await world.refused("POST", f"/volumes/{volume_id}/action", body, **ADMIN) in (400, 404)
     await world.ok("POST", "/snapshots", {"snapshot": {"volume_id": volume_id}})

@@ -86,6 +86,8 @@ async def complete_swap(ctx: Ctx, seen: Seen, body: Completion) -> dict[str, str
 
 
 class MigrateTo(msgspec.Struct, kw_only=True):
+    """The host is a pool, or a back end, of which it is any pool then."""
+
     host: str
     force_host_copy: bool | str = False
     lock_volume: bool | str = False
@@ -97,13 +99,15 @@ async def migrate_volume(ctx: Ctx, seen: Seen, body: MigrateTo) -> None:
     async with ctx.db.write() as tx:
         volume = await volumes.get(tx, seen.id)
         volume.must_allow("migrate")
-        pools = {scheduler.pool_of(row) for row in await services.every(tx, binary=services.VOLUME)}
-        if body.host not in pools:
+        every = {scheduler.pool_of(row) for row in await services.every(tx, binary=services.VOLUME)}
+        pools = [pool for pool in sorted(every) if body.host in (pool, pool.partition("#")[0])]
+        if not pools:
             raise HostNotFound(host=body.host)
-        if body.host == volume.host:
+        pool = next((pool for pool in pools if pool != volume.host), None)
+        if pool is None:
             raise Invalid(reason="Invalid host: Destination host must be different from current host.")
         if await volumes.has_snapshots(tx, volume.id):
             raise Invalid(reason="Invalid volume: a volume that has snapshots cannot be migrated.")
         await volumes.change(tx, volume, ctx.clock(), status=Status.MAINTENANCE, migration_status="migrating")
         await start(ctx, tx, Move(volume_id=volume.id, type_id=volume.type_id, status=volume.status,
-                                  asked_pool=body.host), volume.id)
+                                  asked_pool=pool), volume.id)
