@@ -76,6 +76,8 @@ ALL = "CPU and memory allocation must be provided for all NUMA nodes"
     ({"hw_disk_bus": "odd"}, {}, "Invalid image metadata. Error: Field value odd is invalid"),
     ({"hw_cpu_cores": "x"}, {}, "Invalid image metadata. Error: invalid literal for int() with base 10: 'x'"),
     ({"hw_numa_nodes": "1", "hw_numa_mem.0": "x"}, {}, "invalid literal for int()"),
+    ({"hw_cpu_cores": "9" * 5000}, {}, "invalid literal for int()"),
+    ({"hw_mem_page_size": "9" * 5000}, {"hw:mem_page_size": "any"}, "Invalid memory page size"),
     ({}, {"hw:cpu_cores": "x"}, "Validation failed; 'x' is not a valid integer value"),
     ({}, {"hw:cpu_odd": "1"}, "extra spec 'hw:cpu_odd' does not appear to be a valid extra spec"),
     ({"hw_cpu_max_sockets": "3"}, {"hw:cpu_max_sockets": "2"},

@@ -97,7 +97,7 @@ def wrong_with(name: str, value: str) -> str | None:
     if kind == SWITCH:
         return None if value.strip().lower() in TRUE | FALSE else f"'{value}' is not a valid boolean-like value."
     if kind in LEAST:
-        if not re.fullmatch(r"\s*[+-]?\d+\s*", value):
+        if not re.fullmatch(r"\s*[+-]?[0-9]{1,255}\s*", value):
             return f"'{value}' is not a valid integer value."
         least = LEAST[kind]
         too_low = least is not None and int(value) < least

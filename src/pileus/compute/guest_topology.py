@@ -11,7 +11,7 @@ Words = Mapping[str, str]
 ANY = 65536
 PARTS = ("sockets", "cores", "threads")
 UNITS = {"": 1, "K": 1, "M": 1 << 10, "G": 1 << 20, "T": 1 << 30}     # of pages, in kibibytes
-PAGE = re.compile(r"(\d+)([kKMGT]?)(i?)(b|bit|B)?")
+PAGE = re.compile(r"([0-9]{1,40})([kKMGT]?)(i?)(b|bit|B)?")
 
 
 class BadHardware(Exception):

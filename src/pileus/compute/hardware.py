@@ -50,7 +50,7 @@ def must_be_sound(properties: Words, flavor: Words) -> None:
             raise BadHardware(f"Invalid image metadata. Error: Field value {value} is invalid")
     for name in (*NUMBERS, *(name for name in properties if name.startswith("hw_numa_mem."))):
         value = properties.get(name)
-        if value is not None and not re.fullmatch(r"\s*[+-]?\d+\s*", value):
+        if value is not None and not re.fullmatch(r"\s*[+-]?[0-9]{1,40}\s*", value):
             raise BadHardware(f"Invalid image metadata. Error: invalid literal for int() with base 10: '{value}'")
 
 
