@@ -110,9 +110,9 @@ def send(source_port: str, address: str, port: str) -> None:
 
 def tag(link: str) -> None:
     """Say the VLAN of the first frame with a tag that passes the link."""
-    listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)      # of no protocol: till it is bound it hears none
     listener.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
-    listener.bind((link, 0))
+    listener.bind((link, 3))
     print("ready", flush=True)
     while True:
         _, beside, _, _ = listener.recvmsg(2048, 64)

@@ -66,6 +66,7 @@ async def test_labels_count_what_goes_through_the_gateway(net: Cloud):
     await net.lab.engine.apply(Records(meters=(label, inside)), (), net.next())
     router = f"{net.lab.prefix}h1.router.{identity('r1')[:11]}"
     short = {meter.id: meter.id.replace("-", "")[:16] for meter in (label, inside)}
+
     async def counted(out: int, back: int) -> None:
         """The last answers may be on their way."""
         wanted = {short[label.id]: (out * 84, out), short[inside.id]: (back * 84, back)}

@@ -19,6 +19,7 @@ from tests.dataplane.network.topology import identity
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 handlers = Handlers()
+REPAIRED = 10.0           # seconds within which what was damaged is mended, and told
 
 
 class Heard:
@@ -56,7 +57,7 @@ async def heard(net: Cloud) -> AsyncIterator[Heard]:
     async def there() -> bool:
         await bus.cast(ApplySlice(snapshot=Snapshot(seq=seq, slice=render(net.records)[host])), host=host)
         return told.seq == seq
-    await eventually(there, 10)
+    await eventually(there, 20)
     yield told
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -81,13 +82,13 @@ async def test_damage_is_mended_within_seconds(net: Cloud, heard: Heard, damage:
         "bridge": ("ip", "-n", space, "link", "delete", names.link(names.BRIDGE, identity("a"))),
         "leg": ("ip", "-n", space, "link", "delete", names.link(names.ROUTER, identity("leg r1 a"))),
         "translation": (*inside, router, "nft", "flush", "ruleset")}
-    await eventually(lambda: works(net), 10)
+    await eventually(lambda: works(net), 20)
     await run(*commands[damage])
 
     async def mended() -> bool:
         chains = await run(*inside, space, "nft", "list", "chains")
         return "out_of_guest" in chains and await works(net)
-    await eventually(mended, 8)
+    await eventually(mended, REPAIRED)
     if damage in ("bridge", "leg"):
         assert any("is gone" in error for error in heard.errors), "the host has said what was amiss"
     if damage == "bridge":
@@ -96,7 +97,7 @@ async def test_damage_is_mended_within_seconds(net: Cloud, heard: Heard, damage:
 
     async def well() -> bool:
         return heard.errors[-1] == ""
-    await eventually(well, 5)
+    await eventually(well, REPAIRED)
 
 
 async def test_a_tap_that_is_deleted_is_told(net: Cloud, heard: Heard):
@@ -105,13 +106,13 @@ async def test_a_tap_that_is_deleted_is_told(net: Cloud, heard: Heard):
 
     async def told() -> bool:
         return heard.ports.get(guest.port.id, [State.UP])[-1] == State.DOWN
-    await eventually(told, 3)
+    await eventually(told, REPAIRED)
     await run("ip", "netns", "delete", guest.namespace)
     await guest.make()
 
     async def back() -> bool:
         return heard.ports[guest.port.id][-1] == State.UP
-    await eventually(back, 3)
+    await eventually(back, REPAIRED)
     await guest.lease()
 
 
@@ -141,5 +142,5 @@ async def test_what_the_kernel_refuses_is_said_and_tried_again(net: Cloud, heard
 
     async def well() -> bool:
         return refusing.count == 0 and heard.errors[-1] == "" and await works(net)
-    await eventually(well, 10)
+    await eventually(well, REPAIRED)
     assert any("nftables" in error for error in heard.errors), "it was told meanwhile"

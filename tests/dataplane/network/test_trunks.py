@@ -92,7 +92,7 @@ async def test_it_goes_with_its_parents_tap_and_comes_again(net: Cloud):
 
 
 async def test_taken_from_its_trunk_it_is_gone(net: Cloud):
-    await net["a3"].lease()
+    await net["a3"].lease()                 # its link is new
     await net.lab.engine.apply(Records(), (Gone(kind="ports", id=identity("port sub")),), net.next())
     assert await net["a3"].misses("10.0.1.11", alive="10.0.0.11")
     links, steering = Links(net["a3"].host), Steering(net["a3"].host)
