@@ -144,7 +144,8 @@ class Cloud:
 
     def boot(self, name: str = "one", **more: Any) -> str:
         server_id = self.ask(self.body(name, **more))
-        assert self.settled(server_id)["status"] == "ACTIVE"
+        server = self.settled(server_id)
+        assert server["status"] == "ACTIVE", server
         return server_id
 
     def show(self, server_id: str) -> dict[str, Any] | None:
