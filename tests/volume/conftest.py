@@ -20,7 +20,7 @@ from pileus.volume.agent.handlers import handlers
 from pileus.volume.bootstrap import bootstrap
 from pileus.volume.config import VolumeConfig
 from pileus.volume.drivers.fake import FakeDriver
-from pileus.volume.messages import CONDUCTOR, NODE, BackEndSeen
+from pileus.volume.messages import CONDUCTOR, NODE
 from pileus.volume.runtime import Volumes
 from pileus.volume.service import SERVICE
 
@@ -108,10 +108,11 @@ class World(Volumes):
         await bootstrap(self, admin_project="admins")
         await self.bus.listen(CONDUCTOR, SERVICE.handlers, self)
         for name, driver in self.drivers.items():
-            agent = Agent(Place(f"node@{name}", self.folder / "scratch"), driver=driver, bus=self.bus,
-                          images=self.image, backups=self.backups)
+            place = Place(f"node@{name}", self.folder / "scratch", "nova", self.config.filter_functions.get(name),
+                          self.config.goodness_functions.get(name))
+            agent = Agent(place, driver=driver, bus=self.bus, images=self.image, backups=self.backups)
             await self.bus.listen(NODE, handlers, agent, host=agent.host)
-            await self.bus.call(BackEndSeen(host=agent.host, zone=agent.zone, facts=await driver.facts()))
+            await self.bus.call(await agent.seen())
 
     async def call(self, method, path, body=None, *, token="member@p1", version=NEWEST):
         project = token.partition("@")[2]

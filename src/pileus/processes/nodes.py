@@ -150,7 +150,9 @@ class Nodes:
         found = []
         for driver in drivers:
             agent = VolumeAgent(
-                Place(f"{host.name}@{driver.name}", folder / "scratch", config.zone), driver=driver, bus=bus,
+                Place(f"{host.name}@{driver.name}", folder / "scratch", config.zone,
+                      config.filter_functions.get(driver.name), config.goodness_functions.get(driver.name)),
+                driver=driver, bus=bus,
                 images=self.services.client(ImageClient, "/image", "volume"), backups=BackupStore(folder / "backups"))
             await bus.listen(VOLUME_NODE, volume_handlers, agent, host=agent.host)
             found.append(agent.run())

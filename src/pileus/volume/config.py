@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from pileus.kit.config import doc
+from pileus.volume import expressions
 
+Expression = Annotated[str, msgspec.Meta(max_length=expressions.LONGEST)]
 Limit = Annotated[int, msgspec.Meta(ge=-1)]
 
 
@@ -23,6 +25,12 @@ class VolumeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     move_attached: Annotated[bool, doc(
         "Whether volumes that servers use may go to other back ends. Guests have to come back to a socket that\n"
         "another daemon serves: QEMU's do, libvirt's do not, and with that driver it is false.")] = True
+    filter_functions: Annotated[dict[str, Expression], doc(
+        "By the name of a back end, an expression that must be true of a volume that is to be there, such as\n"
+        'filter_functions.file-1 = "volume.size < 100 and extra.slow != 1".')] = {}
+    goodness_functions: Annotated[dict[str, Expression], doc(
+        "The same of how well a volume would be there, from 0 to 100; the best gets it, of equals the one with most\n"
+        "room.")] = {}
     default_type: Annotated[str, doc("Name of the volume type of volumes that ask for none.")] = "__DEFAULT__"
     zone: Annotated[str, doc("Availability zone of the back ends.")] = "nova"
     over_subscription: Annotated[float, msgspec.Meta(ge=1), doc(
@@ -34,3 +42,7 @@ class VolumeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
     backup_gigabytes: Annotated[Limit, doc("GiB of volumes a project may have backed up; -1 is no limit.")] = 1000
     work_timeout: Annotated[int, msgspec.Meta(ge=1), doc(
         "Seconds a node may take to copy the content of one volume.")] = 3600
+
+    def __post_init__(self) -> None:
+        for text in (*self.filter_functions.values(), *self.goodness_functions.values()):
+            expressions.parse(text)

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from pileus.image.client import ImageClient
 from pileus.kit import context
 from pileus.kit.bus import Bus
@@ -27,11 +29,14 @@ class Place(NamedTuple):
     host: str
     scratch: Path
     zone: str = "nova"
+    filter_function: str | None = None
+    goodness_function: str | None = None
 
 
 class Agent:
     def __init__(self, place: Place, *, driver: VolumeDriver, bus: Bus, images: ImageClient, backups: BackupStore):
-        self.host, self.scratch, self.zone = place
+        self.host, self.scratch, self.zone = place.host, place.scratch, place.zone
+        self.place = place
         self.driver, self.bus, self.images, self.backups = driver, bus, images, backups
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -57,5 +62,12 @@ class Agent:
             await self.report()
             await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
 
+    async def seen(self) -> BackEndSeen:
+        """What the back end has to give, and to whom operators would have it go."""
+        facts = msgspec.structs.replace(
+            await self.driver.facts(), filter_function=self.place.filter_function,
+            goodness_function=self.place.goodness_function)
+        return BackEndSeen(host=self.host, zone=self.zone, facts=facts)
+
     async def report(self) -> None:
-        await self.bus.cast(BackEndSeen(host=self.host, zone=self.zone, facts=await self.driver.facts()))
+        await self.bus.cast(await self.seen())

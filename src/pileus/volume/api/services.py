@@ -179,7 +179,8 @@ def capabilities(row: ServiceRow, promised: dict[str, int], ratio: float) -> dic
             "allocated_capacity_gb": promised.get(scheduler.pool_of(row), 0), "reserved_percentage": 0,
             "max_over_subscription_ratio": str(ratio), "thin_provisioning_support": True,
             "thick_provisioning_support": False, "QoS_support": facts.qos, "multiattach": facts.multiattach,
-            "location_info": None, "timestamp": iso(row.seen_at), "filter_function": None, "goodness_function": None,
+            "location_info": None, "timestamp": iso(row.seen_at), "filter_function": facts.filter_function,
+            "goodness_function": facts.goodness_function,
             "backend_state": "up"}
 
 

@@ -78,6 +78,8 @@ class BackEndFacts(msgspec.Struct, frozen=True, kw_only=True):
     over_subscription: float = 1.0
     multiattach: bool = True
     qos: bool = True
+    filter_function: str | None = None             # an expression that must be true of a volume that is to be here
+    goodness_function: str | None = None           # and one of how well it would be, from 0 to 100
 
 
 class VolumeDriver(Protocol):

@@ -147,5 +147,11 @@ async def find_qos(conn: Connection, qos_id: str | None) -> Qos | None:
     return await db.one(conn, sa.select(qos).where(qos.c.id == qos_id), Qos) if qos_id else None
 
 
+async def limits_of(conn: Connection, kind: VolumeType) -> dict[str, str]:
+    """What the type's QoS says; nothing where it has none."""
+    found = await find_qos(conn, kind.qos_id)
+    return found.specs if found else {}
+
+
 async def with_qos(conn: Connection, qos_id: str) -> list[VolumeType]:
     return await db.many(conn, sa.select(types).where(types.c.qos_id == qos_id).order_by(types.c.name), VolumeType)

@@ -66,7 +66,8 @@ class CreateVolume(Saga, kw_only=True):
         same = [*self.same_host, *([self.source.pool] if self.source.pool else [])]
         verdict = scheduler.choose(
             scheduler.Request(size_gb=volume.size_gb, zone=self.zone, extra_specs=kind.extra_specs,
-                              same_host=frozenset(same), other_host=frozenset(self.other_host)),
+                              same_host=frozenset(same), other_host=frozenset(self.other_host),
+                              volume=scheduler.told_of(volume), qos=await types.limits_of(turn.tx, kind)),
             await services.every(turn.tx, binary=services.VOLUME), await services.provisioned(turn.tx),
             turn.services.clock())
         if not verdict.pools:

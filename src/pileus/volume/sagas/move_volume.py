@@ -62,7 +62,8 @@ class Move(Saga, kw_only=True):
         volume = await volumes.get(turn.tx, self.volume_id)
         kind = await types.get(turn.tx, self.type_id)
         wanted = scheduler.Request(
-            size_gb=0, extra_specs=kind.extra_specs,
+            size_gb=0, extra_specs=kind.extra_specs, volume=scheduler.told_of(volume),
+            qos=await types.limits_of(turn.tx, kind),
             same_host=frozenset([self.asked_pool] if self.asked_pool else []))
         verdict = scheduler.choose(wanted, await services.every(turn.tx, binary=services.VOLUME),
                                    await services.provisioned(turn.tx), turn.services.clock())
