@@ -242,7 +242,7 @@ async def test_names_are_patterns(cloud):
     await add_server(cloud, "other")
     for pattern, found in (("n", ["one"]), ("^o", ["one", "other"]), ("(o|oo)%2Bx", []), ("", ["one", "other"])):
         assert sorted(await names(cloud, f"name={pattern}", "2.1")) == found, pattern
-    for query in ("name=(", "ip=*", "ip6=("):
+    for query in ("name=(", "ip=*", "ip6=(", f"power_state={1 << 31}", f"power_state={1 << 70}"):
         assert (await cloud.refused("GET", f"/servers?{query}", version="2.5"))[0] == 400
 
 

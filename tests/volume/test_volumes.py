@@ -234,3 +234,9 @@ async def test_reset_and_force_delete_at_any_status(world):
     assert await world.refused("DELETE", path) == 400
     await world.action(path, "os-force_delete", {}, token="admin@p1")
     assert await world.refused("GET", path) == 404
+
+
+async def test_volumes_by_a_size_that_none_can_have(world):
+    await world.volume(3)
+    for size, found in ((3, 1), (1 << 31, 0), (1 << 70, 0), ("x", 0)):
+        assert len((await world.ok("GET", f"/volumes?size={size}"))["volumes"]) == found

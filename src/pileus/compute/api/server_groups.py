@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.compute import versions
-from pileus.compute.api.values import MOST, whole
+from pileus.compute.api.values import BIGGEST, MOST, whole
 from pileus.compute.faults import GroupNotFound, QuotaExceeded
 from pileus.compute.model import groups, quotas
 from pileus.compute.model.groups import ANTI, MOST_PER_HOST, Group, Member
@@ -69,7 +69,7 @@ def view(group: Group, members: list[Member]) -> GroupView:
 class GroupQuery(msgspec.Struct, kw_only=True):
     all_projects: str | None = None
     limit: int | None = None
-    offset: int = 0
+    offset: Annotated[int, msgspec.Meta(le=BIGGEST)] = 0
 
 
 @routes.get(ALL, envelope="server_groups", policy=_rule("index", PROJECT_READER), strict=versions.STRICT_QUERIES)

@@ -51,7 +51,8 @@ def filter_value(name: str, text: str) -> Any:
     if isinstance(kind, sa.Boolean):
         return text.lower() in ("1", "true", "t", "yes", "y", "on")
     if isinstance(kind, sa.Integer):
-        if (number := digits(text)) is None:
+        number = digits(text)
+        if number is None or number >= 1 << 31:
             raise BadRequest(reason=f"Invalid filter field: {name}.")
         return number
     return text

@@ -14,7 +14,7 @@ from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
 from pileus.volume import versions
-from pileus.volume.api.values import Metadata, Name, Query, counted, dictionary, listed, start, stripped, truth
+from pileus.volume.api.values import BIGGEST, Metadata, Name, Query, counted, dictionary, listed, start, stripped, truth
 from pileus.volume.api.volume_view import VolumeBrief, VolumeView, brief, view
 from pileus.volume.faults import Invalid, VolumeNotFound
 from pileus.volume.model import snapshots, volumes
@@ -43,7 +43,8 @@ async def _page(ctx: Ctx, query: Query) -> Found:
     if "host" in wanted.exact and not ctx.caller.is_admin:
         del wanted.exact["host"]
     if "size_gb" in wanted.exact:
-        wanted.exact["size_gb"] = [number for each in wanted.exact["size_gb"] if (number := digits(each)) is not None]
+        sizes = map(digits, wanted.exact["size_gb"])
+        wanted.exact["size_gb"] = [size for size in sizes if size is not None and size <= BIGGEST]
     if "volume_type_id" in query or "volume_type" in query:
         wanted.exact.pop("type_id", None)
         named = query.get("volume_type_id", query.get("volume_type", [""]))[-1]
