@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -55,7 +56,7 @@ def demo(given: argparse.Namespace) -> int:
     server = _boot(api, image, key)
     address = _floating_ip(api, server)
     _log_in(state, address)
-    command = "pileus" if shutil.which("pileus") else "./pileus"          # installed, or run from a clone
+    command = _own_name()
     where = f" --state {state.folder}" if given.state else ""
     say(f"\nFrom nothing to a login in {time.monotonic() - began:.0f} s. Try next:\n"
         f"  export OS_CLIENT_CONFIG_FILE={state.folder}/clouds.yaml OS_CLOUD=pileus\n"
@@ -70,6 +71,15 @@ def demo(given: argparse.Namespace) -> int:
 
 def say(text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _own_name() -> str:
+    """What a user types to run this: it is installed, or runs from a clone."""
+    own = Path(sys.argv[0])
+    if own.name != "pileus":
+        return "./pileus"
+    found = shutil.which("pileus")
+    return "pileus" if found and Path(found).samefile(own) else str(own)
 
 
 def _install(yes: bool) -> None:
