@@ -179,6 +179,8 @@ async def test_resize_confirm_and_revert(worlds: Worlds, elsewhere: bool):
     found = await worlds.more_facts(compute)
     assert (found["state"], found["flavor"], found["host"]) == (
         State.RESIZED, "1", OTHER_HOST if elsewhere else HOST)
+    kept = [claim[1:] for claim in found["claims"] if claim[0] == MIGRATION]
+    assert kept == [claim[1:] for claim in before["claims"]], "the migration keeps what the server had"
     moved = (await worlds.server(compute)).moved
     assert moved is not None
     confirm = ConfirmResize(server_id=SERVER, moved=moved)

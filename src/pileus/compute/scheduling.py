@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -224,8 +224,9 @@ async def more(compute: Compute, server: Server, needs: Sequence[PortNeed]) -> S
     return port_needs.share_of(found.requests[0], needs)
 
 
-async def claimed(compute: Compute, server: Server) -> dict[str, dict[str, int]]:
-    return (await compute.placement.allocations(server.id)).resources
+async def claimed(compute: Compute, consumer_id: str) -> dict[str, dict[str, int]]:
+    """By a server, or by its migration."""
+    return (await compute.placement.allocations(consumer_id)).resources
 
 
 async def change_claim(compute: Compute, server: Server, before: Resources, more: Resources) -> None:
@@ -235,8 +236,13 @@ async def change_claim(compute: Compute, server: Server, before: Resources, more
                                          user_id=server.user_id)
 
 
-async def exchange(compute: Compute, server: Server, migration_id: str) -> None:
-    """The server takes over what its migration has, and lets go of what it had."""
+async def exchange(compute: Compute, server: Server, claims: Mapping[str, Resources]) -> None:
+    """The server and its migration have just this of what they claim together. Already so: nothing."""
+    await compute.placement.distribute(claims, project_id=server.project_id, user_id=server.user_id)
+
+
+async def take_back(compute: Compute, server: Server, migration_id: str) -> None:
+    """The server has again what its migration kept for it, and lets go of what it had."""
     await compute.placement.take_over(migration_id, server.id, project_id=server.project_id, user_id=server.user_id)
 
 

@@ -193,22 +193,35 @@ class PlacementClient(Client):
         """Give one consumer what another has, in place of what it had itself, in one request. Already so: nothing."""
         for _ in range(_RETRIES):
             given, had = await self.allocations(from_id), await self.allocations(to_id)
-            if not given.allocations:
-                return
-            owner = {"project_id": project_id, "user_id": user_id}
-            amounts = {provider: {"resources": found} for provider, found in given.resources.items()}
-            try:
-                await self.call("POST", "/allocations", {
-                    to_id: owner | {"allocations": amounts, "consumer_generation": had.consumer_generation,
-                                    "consumer_type": had.consumer_type or "INSTANCE"},
-                    from_id: owner | {"allocations": {}, "consumer_generation": given.consumer_generation,
-                                      "consumer_type": given.consumer_type}})
-            except Refused as error:
-                if error.status != 409:
-                    raise
-            else:
+            if not given.allocations or await self._post(
+                    {to_id: (had, given.resources), from_id: (given, {})}, (project_id, user_id)):
                 return
         raise Conflict(f"{to_id} is changed by others all the time")
+
+    async def distribute(self, wanted: Mapping[str, Resources], *, project_id: str, user_id: str) -> None:
+        """Give several consumers exactly this, in place of what they have, in one request. Already so: nothing."""
+        for _ in range(_RETRIES):
+            had = {consumer_id: await self.allocations(consumer_id) for consumer_id in wanted}
+            if all(had[consumer_id].resources == resources for consumer_id, resources in wanted.items()):
+                return
+            if await self._post({consumer_id: (had[consumer_id], resources)
+                                 for consumer_id, resources in wanted.items()}, (project_id, user_id)):
+                return
+        raise Conflict(f"{', '.join(wanted)} are changed by others all the time")
+
+    async def _post(self, wanted: Mapping[str, tuple[Allocations, Resources]], owner: tuple[str, str]) -> bool:
+        """Whether each consumer still was as it had been found, and now has what is wanted."""
+        try:
+            await self.call("POST", "/allocations", {consumer_id: {
+                "project_id": owner[0], "user_id": owner[1], "consumer_type": had.consumer_type or "INSTANCE",
+                "consumer_generation": had.consumer_generation,
+                "allocations": {provider: {"resources": amounts} for provider, amounts in resources.items()},
+            } for consumer_id, (had, resources) in wanted.items()})
+        except Refused as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
 
     async def _put(self, consumer_id: str, resources: Resources, generation: int | None,
                    owner: tuple[str, str, str]) -> Allocations | None:

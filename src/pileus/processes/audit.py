@@ -86,7 +86,7 @@ class Audit:
         found, claims = {row.id: row for row in await self.servers()}, await self._claims()
         broken = [f"{row.id} is {row.state} on {row.host} and claims {claims.get(row.id, {})}" for row in found.values()
                   if claims.get(row.id, {}) != _due(row) or row.moved is not None
-                  and claims.get(row.moved.migration_id) != as_claim(row.flavor)]
+                  and claims.get(row.moved.migration_id) != as_claim(row.moved.flavor)]
         on_host, left_on = _by_host(found.values())
         for host in self.hosts:
             there = {guest.id: guest.power for guest in await host.driver.guests()}
@@ -111,7 +111,5 @@ def _by_host(rows: Iterable[Row]) -> tuple[dict[str, dict[str, Row]], dict[str, 
 
 
 def _due(row: Row) -> dict[str, int]:
-    """What a server claims itself: until a move is confirmed that of before, and its migration the new."""
-    if not row.host:
-        return {}
-    return as_claim(row.moved.flavor if row.moved is not None else row.flavor)
+    """What a server claims itself; until a move is confirmed, its migration keeps what it had before."""
+    return as_claim(row.flavor) if row.host else {}

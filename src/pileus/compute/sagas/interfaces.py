@@ -37,7 +37,7 @@ class AttachInterface(Saga, kw_only=True):
     async def note_claim(self, turn: Turn) -> None:
         """Before it becomes more, so that doing that twice is doing it once."""
         if self.share is not None:
-            self.before = await scheduling.claimed(turn.services, await guests.server_of(turn, self.server_id))
+            self.before = await scheduling.claimed(turn.services, self.server_id)
 
     @step
     async def claim(self, turn: Turn) -> None:
@@ -142,7 +142,7 @@ class DetachInterface(Saga, kw_only=True):
         port = await turn.services.network.show_port(self.nic.port_id)
         self.gives_back = port_needs.resources_at(port) if port is not None else {}
         if self.gives_back:
-            self.claimed = await scheduling.claimed(turn.services, await guests.server_of(turn, self.server_id))
+            self.claimed = await scheduling.claimed(turn.services, self.server_id)
 
     @step(pivot=True)
     async def remove_port(self, turn: Turn) -> None:

@@ -2,8 +2,8 @@
 
 Where the new host refuses, the guest is what it was until the next best one is asked.
 
-The server keeps its claim on the old host all the time; what the new one gives is claimed by the migration. Confirming
-exchanges the two.
+What the new host gives is claimed by the migration first; then, in one request, the server has that, and the migration
+keeps for it what it had on the old host until the move is confirmed or taken back.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class ResizeServer(Saga, kw_only=True):
     choices: list[str] = []
     needs: list[PortNeed] = []
     share: Share | None = None
+    held: dict[str, dict[str, int]] = {}      # claimed of the old host
+    taken: dict[str, dict[str, int]] = {}     # claimed of the new one
     host: str = ""
     waiting_since: float = 0.0
     refusals: dict[str, str] = {}     # host -> why it did not take the server
@@ -79,10 +81,23 @@ class ResizeServer(Saga, kw_only=True):
     @step
     async def claim(self, turn: Turn) -> None:
         await placing.claim_another(turn, self, await self._wanted(turn), self.migration_id, self._tried())
+        self.held = await scheduling.claimed(turn.services, self.server_id)
+        self.taken = await scheduling.claimed(turn.services, self.migration_id)
 
     @claim.undo
     async def release(self, turn: Turn) -> None:
         await placing.give_up_host(turn, self, self.server_id, self.migration_id)
+
+    @step
+    async def exchange_claims(self, turn: Turn) -> None:
+        """At no moment is anything claimed twice, or not at all."""
+        await scheduling.exchange(turn.services, await guests.server_of(turn, self.server_id),
+                                  {self.server_id: self.taken, self.migration_id: self.held})
+
+    @exchange_claims.undo
+    async def exchange_back(self, turn: Turn) -> None:
+        await scheduling.exchange(turn.services, await guests.server_of(turn, self.server_id),
+                                  {self.server_id: self.held, self.migration_id: self.taken})
 
     @step(local=True)
     async def note_host(self, turn: Turn) -> None:
@@ -194,10 +209,9 @@ class ConfirmResize(Saga, kw_only=True):
             turn.note(f"{self.moved.host} is down and clears up when it is back")
 
     @step
-    async def exchange_claims(self, turn: Turn) -> None:
-        """In one request: at no moment is anything claimed twice, or not at all."""
-        server = await guests.server_of(turn, self.server_id)
-        await scheduling.exchange(turn.services, server, self.moved.migration_id)
+    async def release(self, turn: Turn) -> None:
+        """What the migration kept of the old host."""
+        await turn.services.placement.release(self.moved.migration_id)
 
     @step(local=True)
     async def mark(self, turn: Turn) -> None:
@@ -253,8 +267,9 @@ class RevertResize(Saga, kw_only=True):
         await guests.bring_to(turn.services, await guests.server_of(turn, self.server_id), self.moved.state)
 
     @step
-    async def release(self, turn: Turn) -> None:
-        await turn.services.placement.release(self.moved.migration_id)
+    async def take_back_claim(self, turn: Turn) -> None:
+        await scheduling.take_back(turn.services, await guests.server_of(turn, self.server_id),
+                                   self.moved.migration_id)
 
     @step(local=True)
     async def mark(self, turn: Turn) -> None:
