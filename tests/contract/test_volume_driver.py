@@ -266,15 +266,19 @@ async def test_limits_hold(file_driver):
     client.close()
 
 
-async def test_images_that_name_other_files_are_refused(file_driver, tmp_path):
+@pytest.mark.parametrize(("disk_format", "how"), [
+    ("qcow2", ["-b", "{secret}", "-F", "raw"]), ("qcow2", ["-o", "data_file={secret},data_file_raw=on"]),
+    ("vmdk", ["-o", "subformat=monolithicFlat"])])
+async def test_images_that_name_other_files_are_refused(file_driver, tmp_path, disk_format, how):
     (tmp_path / "secret").write_bytes(b"secret" * 100_000)
     image = tmp_path / "image"
+    words = [word.format(secret=tmp_path / "secret") for word in how]
     process = await asyncio.create_subprocess_exec(
-        "qemu-img", "create", "-q", "-f", "qcow2", "-b", str(tmp_path / "secret"), "-F", "raw", str(image))
+        "qemu-img", "create", "-q", "-f", disk_format, *words, str(image), "600K")
     assert await process.wait() == 0
     await file_driver.ensure("v", 1)
     with pytest.raises(VolumeFailed, match="other files"):
-        await file_driver.fill("v", str(image), "qcow2")
+        await file_driver.fill("v", str(image), disk_format)
     assert await content(file_driver, "v") == {}
 
 

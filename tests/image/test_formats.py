@@ -85,3 +85,12 @@ async def test_a_refused_image_stays_queued(world, size):
     assert (await world.shown(image))["status"] == "queued" and world.kept() == []
     assert (await world.http.put(url + "/file", content=qcow2(), headers=OCTETS)).status_code == 204
     assert (await world.shown(image))["virtual_size"] == 64 * MIB
+
+
+async def test_where_the_format_need_not_match(make_world):
+    """A setting; those who use images look themselves. What is told of an honest one is the same."""
+    world = await make_world(settings={"require_format_match": False})
+    for content, size in ((qcow2(), 64 * MIB), (bytes(2000), None), (vdi(), None),
+                          (qcow2(backing=b"/etc/passwd"), None)):
+        found = await world.shown(await world.image(content, disk_format="qcow2"))
+        assert (found["status"], found["size"], found["virtual_size"]) == ("active", len(content), size)

@@ -47,4 +47,7 @@ class ImageConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     certificates: Annotated[str, doc(
         "Folder with the certificates of those who sign images, each <img_signature_certificate_uuid>.pem; empty:\n"
         "there are none, and signed images are refused.")] = ""
+    require_format_match: Annotated[bool, doc(
+        "Whether images are refused whose content is not what disk_format says, or would reach outside itself.\n"
+        "Compute and block storage look before they use one in any case.")] = True
     max_image_bytes: Annotated[int, msgspec.Meta(ge=1), doc("The largest image anybody may upload.")] = 1 << 40

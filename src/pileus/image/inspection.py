@@ -34,10 +34,11 @@ class _Feed:
 
 
 class Inspection:
-    """`feed` the content piece by piece, then `verdict` gives its virtual size. Both raise BadFormat."""
+    """`feed` the content piece by piece, then `verdict` gives its virtual size, or None where that is not known. Both
+    raise BadFormat, unless any content will do."""
 
-    def __init__(self, disk_format: str | None, container_format: str | None):
-        self.claimed = disk_format or ""
+    def __init__(self, disk_format: str | None, container_format: str | None, *, must_match: bool = True):
+        self.claimed, self.must_match = disk_format or "", must_match
         self.wanted = ALLOWED.get(self.claimed, frozenset()) if container_format == "bare" else frozenset()
         self._feed, self._size = _Feed(), 0
         expected = self.claimed if self.claimed in ALL_FORMATS and self.claimed != "raw" else None
@@ -56,7 +57,9 @@ class Inspection:
                     self._decided = True
                     return
         except Exception as error:        # the library raises whatever its parsers trip over
-            raise BadFormat(claimed=self.claimed, reason=str(error)) from error
+            if self.must_match:
+                raise BadFormat(claimed=self.claimed, reason=str(error)) from error
+            self._wrapper = None
 
     def _is_decided(self, wrapper: InspectWrapper) -> bool:
         """Once all that is to be known of the format that it turned out to be was read."""
@@ -64,11 +67,17 @@ class Inspection:
         return self.claimed not in _TO_THE_END and found is not None and all(each.complete for each in found)
 
     def verdict(self) -> int | None:
-        if self._wrapper is None:
-            return None
         try:
-            self._wrapper.close()
-            found = self._wrapper.formats or []
+            return None if self._wrapper is None else self._judged(self._wrapper)
+        except BadFormat:
+            if self.must_match:
+                raise
+            return None
+
+    def _judged(self, wrapper: InspectWrapper) -> int | None:
+        try:
+            wrapper.close()
+            found = wrapper.formats or []
             names = {str(inspector) for inspector in found}
             if not names <= self.wanted or (self.claimed != "raw" and self.claimed not in names | {"ami"}):
                 raise BadFormat(claimed=self.claimed, reason=f"it is {' and '.join(sorted(names)) or 'unknown'}")

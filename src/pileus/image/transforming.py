@@ -14,7 +14,7 @@ import msgspec
 from pileus.image import conversion
 from pileus.image.copying import bytes_of
 from pileus.image.decompression import decompressed
-from pileus.image.faults import TooBig
+from pileus.image.faults import BadFormat, TooBig
 from pileus.image.model import usage
 from pileus.image.model.images import Image
 from pileus.image.runtime import Images
@@ -99,7 +99,9 @@ async def clear(app: Images, made_id: str) -> None:
 async def _convert(app: Images, image: Image, work: Transforming, pieces: AsyncIterator[bytes], folder: Path) -> Taken:
     wanted, whole = app.config.import_format, FileStore(folder)
     found = await _bring(app, image, work, pieces, whole)
-    if found.virtual_size is not None and found.virtual_size > app.config.max_image_bytes:
+    if found.virtual_size is None:           # let in where the format need not match; qemu-img would follow it anywhere
+        raise BadFormat(claimed=image.disk_format or "", reason="its content is something else, or reaches outside")
+    if found.virtual_size > app.config.max_image_bytes:
         raise TooBig(reason=f"The disk in the image has {found.virtual_size} bytes, more than the limit of"
                      f" {app.config.max_image_bytes}.")
     target = folder / f"disk.{wanted}"

@@ -82,7 +82,7 @@ async def begin(app: Images, image: Image, declared: int | None = None, then: st
 async def take(app: Images, image: Image, writing: Writing, pieces: AsyncIterator[Piece], declared: int | None,
                renew: Callable[[], Awaitable[None]]) -> Taken:
     """Write `pieces`, and find out about them on the way; `renew` is called now and then meanwhile."""
-    inspection = Inspection(image.disk_format, image.container_format)
+    inspection = Inspection(image.disk_format, image.container_format, must_match=app.config.require_format_match)
     md5, sha = hashlib.md5(usedforsecurity=False), hashlib.sha512()
     signature = signatures.expected(image.properties, app.config.certificates, app.clock())
     works = [lambda parts: _hash(md5, parts), lambda parts: _hash(sha, parts), writing.write]

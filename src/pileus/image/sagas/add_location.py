@@ -85,7 +85,8 @@ class AddLocation(Saga, kw_only=True):
 
     async def _measure(self, app: Images, image: Image, reading: Reading) -> Found:
         """Closes `reading`. Raises NoSuchData, BadFormat."""
-        inspection, size = Inspection(image.disk_format, image.container_format), 0
+        inspection, size = Inspection(image.disk_format, image.container_format,
+                                      must_match=app.config.require_format_match), 0
         md5, sha = hashlib.md5(usedforsecurity=False), hashlib.new(self.algorithm)
         look_at = app.clock() + RENEW_EVERY
 

@@ -187,7 +187,7 @@ class FileDriver:
     async def _fill(self, volume_id: str, disk: Path, source: str, disk_format: str, key: Key | None) -> None:
         now = qcow2.header(disk)
         found = await qcow2.info(source, disk_format)
-        if found.get("backing-filename") or found.get("format-specific", {}).get("data", {}).get("data-file"):
+        if qcow2.refers_elsewhere(found):
             raise VolumeFailed(volume_id, "filled", "the image refers to other files")
         room = now.size - (qcow2.MOST_HEADER if key else 0)
         if found["virtual-size"] > room:

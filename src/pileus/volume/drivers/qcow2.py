@@ -17,6 +17,7 @@ from pileus.volume.drivers.base import Key
 
 # Of images, by the names that clients and QEMU have for them.
 IMAGE_FORMATS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
+WHOLE_VMDK = ("monolithicSparse", "streamOptimized")          # types that are one file
 MOST_HEADER = 4 << 20                 # bytes that LUKS takes of a device
 UNMEASURED = "Unable to get accurate CPU usage"      # which a busy machine tells coarsely: none in a short while
 MOST_TRIES = 8
@@ -80,6 +81,13 @@ async def run(*arguments: str, inherit: tuple[int, ...] = ()) -> bytes:
 
 async def info(source: str, disk_format: str) -> dict[str, Any]:
     return msgspec.json.decode(await run("qemu-img", "info", "-U", "--output=json", "-f", disk_format, source))
+
+
+def refers_elsewhere(found: dict[str, Any]) -> bool:
+    """Whether an image that `info` tells of has some of its content in other files."""
+    data = found.get("format-specific", {}).get("data", {})
+    return bool(found.get("backing-filename") or data.get("data-file")
+                or data.get("create-type", "monolithicSparse") not in WHOLE_VMDK)
 
 
 async def create(path: Path, size: int) -> None:
