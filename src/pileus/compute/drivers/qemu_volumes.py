@@ -9,12 +9,15 @@ import msgspec
 
 from pileus.compute.drivers.base import GuestSpec, GuestVolume
 from pileus.compute.drivers.guest_folder import GuestState
-from pileus.compute.drivers.guest_volumes import JsonObject, device, device_id, node, node_name
+from pileus.compute.drivers.guest_volumes import IO_THREAD, JsonObject, device, device_id, node, node_name
 from pileus.compute.drivers.qemu_devices import assign_slots, place
 from pileus.compute.drivers.qemu_guest import Guest
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
 
 UNPLUG_SECONDS, GROW_SECONDS, ASK_AGAIN_SECONDS, POLL_SECONDS = 60.0, 30.0, 5.0, 0.1
+LISTS: tuple[tuple[str, JsonObject, str], ...] = (          # by which command, and under which name
+    ("query-named-block-nodes", {"flat": True}, "node-name"), ("qom-list", {"path": "/machine/peripheral"}, "name"),
+    ("qom-list", {"path": "/objects"}, "name"))
 
 
 async def adjust_volumes(guest: Guest, before: GuestState, spec: GuestSpec) -> None:
@@ -37,11 +40,13 @@ async def adjust_volumes(guest: Guest, before: GuestState, spec: GuestSpec) -> N
 
 
 async def present(process: QemuProcess) -> set[str]:
-    """Names of the nodes and ids of the devices the QEMU has."""
-    nodes = await process.execute("query-named-block-nodes", {"flat": True})
-    found = await process.execute("qom-list", {"path": "/machine/peripheral"})
-    assert isinstance(nodes, list) and isinstance(found, list)
-    return {str(each["node-name"]) for each in nodes} | {str(each["name"]) for each in found}
+    """Names of the nodes, and ids of the devices and other objects, that the QEMU has."""
+    names: set[str] = set()
+    for command, arguments, told in LISTS:
+        found = await process.execute(command, arguments)
+        assert isinstance(found, list)
+        names |= {str(each[told]) for each in found}
+    return names
 
 
 async def plug(process: QemuProcess, volume: GuestVolume, place: JsonObject) -> None:
@@ -51,6 +56,8 @@ async def plug(process: QemuProcess, volume: GuestVolume, place: JsonObject) -> 
         await process.execute("blockdev-add", node(volume))
     elif volume.size_gb is not None:
         await grow(process, volume, volume.size_gb << 30)
+    if IO_THREAD["id"] not in there:
+        await process.execute("object-add", IO_THREAD)
     if device_id(volume.volume_id) not in there:
         await process.execute("device_add", device(volume) | {"id": device_id(volume.volume_id)} | place)
 
