@@ -101,7 +101,7 @@ async def test_groups_are_served_by_providers_of_the_host(cloud):
     assert await claims(cloud, server_id) == {
         stable_id(OTHER_HOST): {"VCPU": 1}, **{card: {"VGPU": 1} for card in cards.values()}}
     compute = cloud.cloud.compute
-    had = await scheduling.claimed(compute, row)
+    had = await scheduling.claimed(compute, server_id)
     assert await scheduling.claim(compute, row, server_id, Share(resources=had))             # once more is the same
     assert not await scheduling.claim(compute, row, server_id, Share(resources={stable_id(OTHER_HOST): {"VCPU": 1}}))
     assert await scheduling.share(compute, row, HOST, []) is None
