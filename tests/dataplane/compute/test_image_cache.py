@@ -86,6 +86,19 @@ async def test_all_who_ask_share_one_fetch(cache: ImageCache) -> None:
     assert source.asked == 1
 
 
+@pytest.mark.parametrize(("kind", "name"), [("qcow2", "qcow2"), ("vmdk", "vmdk"), ("vdi", "vdi"), ("vpc", "vhd"),
+                                            ("vhdx", "vhdx")])
+async def test_no_other_format_passes_for_raw(cache: ImageCache, folder: Path, tmp_path: Path, kind: str,
+                                              name: str) -> None:
+    made = tmp_path / "made"
+    process = await asyncio.create_subprocess_exec("qemu-img", "create", "-q", "-f", kind, str(made), "8M")
+    assert await process.wait() == 0
+    for claimed in ("raw", "aki"):
+        with pytest.raises(ImageUnusable, match=f"image file is {name}, though it is said to be {claimed}"):
+            await cache.ensure("image", "", Source(contents(made)).fetch, disk_format=claimed)
+    assert names(folder) == []
+
+
 async def test_what_is_not_what_it_should_be_is_not_kept(cache: ImageCache, folder: Path) -> None:
     with pytest.raises(ImageUnusable, match="checksum"):
         await cache.ensure("image", CHECKSUM, Source(b"something else").fetch)

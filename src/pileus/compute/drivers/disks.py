@@ -7,11 +7,13 @@ import struct
 from pathlib import Path
 
 import msgspec
+from oslo_utils.imageutils.format_inspector import ImageFormatError, detect_file_format
 
 from pileus.kit.child import child
 
 QEMU_IMG_SECONDS = 120
 RAW_FORMATS = frozenset({"raw", "iso", "ami", "aki", "ari"})
+CONTAINERS = frozenset({"qcow2", "vmdk", "vdi", "vhd", "vhdx", "qed"})  # of disks; no disk or kernel begins like one
 QCOW2_MAGIC = b"QFI\xfb"
 QCOW2_EXTERNAL_DATA = 1 << 2
 SECTOR = 512
@@ -57,8 +59,11 @@ def inspect(path: Path, disk_format: str) -> Size:
 
 
 async def verify(path: Path, disk_format: str) -> Size:
-    """As `inspect`, and QEMU's own opinion of the file: a broken one is found before any guest has it."""
+    """As `inspect`, and what else can be found out about the file before any guest has it: what it is in truth, and
+    for one that is not raw QEMU's own opinion."""
     size = inspect(path, disk_format)
+    if size.format == "raw" and (found := await asyncio.to_thread(detected, path)) in CONTAINERS:
+        raise BadDisk(f"image file is {found}, though it is said to be {disk_format}")
     if size.format == "qcow2":
         told = msgspec.json.decode(await qemu_img("info", "--output=json", "-f", "qcow2", str(path)), type=dict)
         await qemu_img("check", "-q", "-f", "qcow2", str(path), fine=(0, CHECK_LEAKS), failure="image file is damaged")
@@ -66,6 +71,14 @@ async def verify(path: Path, disk_format: str) -> Size:
         if told.get("backing-filename") or details.get("data-file") or details.get("corrupt"):
             raise BadDisk("image file refers to another file or is marked corrupt")
     return size
+
+
+def detected(path: Path) -> str:
+    """The format that the content has; empty where it could be several."""
+    try:
+        return str(detect_file_format(str(path)))
+    except ImageFormatError:
+        return ""
 
 
 async def make_overlay(path: Path, base: Path, base_size: Size, size_mb: int, *, lock: int) -> None:
