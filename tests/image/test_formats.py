@@ -72,6 +72,14 @@ def test_liars_and_reachers(content, disk_format):
             verdict(content, disk_format, step=step)
 
 
+async def test_formats_of_amazon_in_any_container(world):
+    """Clients name no container for them, which makes it bare."""
+    for disk_format, content in (("aki", b"kernel"), ("ari", b"ramdisk"), ("ami", bytes(MIB))):
+        for container_format in ("bare", disk_format, "ovf"):
+            image = await world.image(content, disk_format=disk_format, container_format=container_format)
+            assert (await world.shown(image))["status"] == "active"
+
+
 def test_containers_are_not_looked_into():
     assert verdict(b"tar", "vmdk", "ova") is None
 
@@ -88,9 +96,13 @@ async def test_a_refused_image_stays_queued(world, size):
 
 
 async def test_where_the_format_need_not_match(make_world):
-    """A setting; those who use images look themselves. What is told of an honest one is the same."""
+    """A setting; those who use images look themselves. What reaches outside is refused all the same."""
     world = await make_world(settings={"require_format_match": False})
-    for content, size in ((qcow2(), 64 * MIB), (bytes(2000), None), (vdi(), None),
-                          (qcow2(backing=b"/etc/passwd"), None)):
+    for content, size in ((qcow2(), 64 * MIB), (bytes(2000), None), (vdi(), None), (qcow2()[:50], None)):
         found = await world.shown(await world.image(content, disk_format="qcow2"))
         assert (found["status"], found["size"], found["virtual_size"]) == ("active", len(content), size)
+    for claimed in ("qcow2", "raw", "vdi"):
+        image = await world.image(disk_format=claimed)
+        for content in (qcow2(backing=b"/etc/passwd"), vmdk("monolithicFlat", 'RW 20480 FLAT "/etc/passwd" 0')):
+            refused = await world.http.put(f"/v2/images/{image}/file", content=content, headers=OCTETS)
+            assert refused.status_code == 400, claimed

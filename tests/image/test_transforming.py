@@ -78,7 +78,7 @@ async def not_converted(source, was, target, wanted):
 async def test_what_is_converted_is_looked_into_in_any_case(make_world):
     world = await make_world(settings={"import_plugins": ["image_conversion"], "import_format": "raw",
                                        "require_format_match": False}, convert=not_converted)
-    _, shown, task = await import_staged(world, qcow2(backing=b"/etc/passwd"), disk_format="qcow2")
+    _, shown, task = await import_staged(world, DATA, disk_format="qcow2")
     assert (shown["status"], task["status"]) == ("uploading", "failure") and "qcow2" in task["message"]
 
 

@@ -118,15 +118,6 @@ def check_counts(tags: list[str], properties: dict[str, str]) -> None:
                             f" {MOST_PROPERTIES}.")
 
 
-def check_formats(disk_format: str | None, container_format: str | None) -> None:
-    """The Amazon formats come in pairs."""
-    amazon = {"ami", "ari", "aki"}
-    given = {disk_format, container_format} - {None}
-    if len(given) == 2 and given & amazon:
-        raise faults.BadRequest(reason="Invalid mix of disk and container formats. When setting a disk or container"
-                                " format to one of 'aki', 'ari', or 'ami', the container and disk formats must match.")
-
-
 _PLACE = {"type": "object", "required": ["url", "metadata"], "properties": {
     "url": {"type": "string", "maxLength": 4096}, "metadata": {"type": "object"},
     "validation_data": {"type": "object"}}}

@@ -34,14 +34,14 @@ class _Feed:
 
 
 class Inspection:
-    """`feed` the content piece by piece, then `verdict` gives its virtual size, or None where that is not known. Both
-    raise BadFormat, unless any content will do."""
+    """`feed` the content piece by piece, then `verdict` gives its virtual size. Both raise BadFormat: `verdict` always
+    where it would reach outside itself; else only if it must match what it is said to be."""
 
     def __init__(self, disk_format: str | None, container_format: str | None, *, must_match: bool = True):
         self.claimed, self.must_match = disk_format or "", must_match
         self.wanted = ALLOWED.get(self.claimed, frozenset()) if container_format == "bare" else frozenset()
         self._feed, self._size = _Feed(), 0
-        expected = self.claimed if self.claimed in ALL_FORMATS and self.claimed != "raw" else None
+        expected = self.claimed if must_match and self.claimed in ALL_FORMATS and self.claimed != "raw" else None
         self._wrapper = InspectWrapper(self._feed, expected) if self.wanted else None      # type: ignore[arg-type]
         self._decided = False
 
@@ -57,8 +57,7 @@ class Inspection:
                     self._decided = True
                     return
         except Exception as error:        # the library raises whatever its parsers trip over
-            if self.must_match:
-                raise BadFormat(claimed=self.claimed, reason=str(error)) from error
+            self._differs(str(error), error)
             self._wrapper = None
 
     def _is_decided(self, wrapper: InspectWrapper) -> bool:
@@ -66,32 +65,31 @@ class Inspection:
         found = wrapper.formats
         return self.claimed not in _TO_THE_END and found is not None and all(each.complete for each in found)
 
+    def _differs(self, reason: str, error: Exception | None = None) -> None:
+        if self.must_match:
+            raise BadFormat(claimed=self.claimed, reason=reason) from error
+
     def verdict(self) -> int | None:
-        try:
-            return None if self._wrapper is None else self._judged(self._wrapper)
-        except BadFormat:
-            if self.must_match:
-                raise
+        """None also where it is not what it is said to be, and need not be."""
+        if self._wrapper is None:
             return None
-
-    def _judged(self, wrapper: InspectWrapper) -> int | None:
         try:
-            wrapper.close()
-            found = wrapper.formats or []
-            names = {str(inspector) for inspector in found}
-            if not names <= self.wanted or (self.claimed != "raw" and self.claimed not in names | {"ami"}):
-                raise BadFormat(claimed=self.claimed, reason=f"it is {' and '.join(sorted(names)) or 'unknown'}")
-            return self._checked(found)
-        except (ImageFormatError, SafetyCheckFailed) as error:
+            self._wrapper.close()
+            return self._judge(self._wrapper.formats or [])
+        except SafetyCheckFailed as error:
             raise BadFormat(claimed=self.claimed, reason=str(error)) from error
+        except ImageFormatError as error:
+            return self._differs(str(error), error)
 
-    def _checked(self, found: list[FileInspector]) -> int | None:
-        size: int | None = None
+    def _judge(self, found: list[FileInspector]) -> int | None:
+        names = {str(inspector) for inspector in found}
+        same = names <= self.wanted and (self.claimed == "raw" or self.claimed in names | {"ami"})
+        if not same:
+            self._differs(f"it is {' and '.join(sorted(names)) or 'unknown'}")
         for inspector in found:
             if str(inspector) not in UNCHECKED:
                 inspector.safety_check()
-            if str(inspector) == self.claimed and self.claimed not in UNCHECKED:
-                size = inspector.virtual_size
-        if size is not None and size < 0:                # its header ends behind its content
-            raise BadFormat(claimed=self.claimed, reason="it is cut off")
-        return size if size is not None else self._size
+        if not same or self.claimed in UNCHECKED:
+            return self._size if same else None
+        size = next((inspector.virtual_size for inspector in found if str(inspector) == self.claimed), self._size)
+        return size if size >= 0 else self._differs("it is cut off")     # its header ends behind its content

@@ -70,8 +70,6 @@ def apply(image: Image, changes: list[Change]) -> dict[str, Any]:
     if properties != image.properties:
         columns["properties"] = properties
     attributes.check_counts(columns.get("tags", image.tags), properties)
-    attributes.check_formats(columns.get("disk_format", image.disk_format),
-                             columns.get("container_format", image.container_format))
     return columns
 
 

@@ -99,8 +99,8 @@ async def clear(app: Images, made_id: str) -> None:
 async def _convert(app: Images, image: Image, work: Transforming, pieces: AsyncIterator[bytes], folder: Path) -> Taken:
     wanted, whole = app.config.import_format, FileStore(folder)
     found = await _bring(app, image, work, pieces, whole)
-    if found.virtual_size is None:           # let in where the format need not match; qemu-img would follow it anywhere
-        raise BadFormat(claimed=image.disk_format or "", reason="its content is something else, or reaches outside")
+    if found.virtual_size is None:           # it need not match to be let in, but to be converted
+        raise BadFormat(claimed=image.disk_format or "", reason="its content is something else")
     if found.virtual_size > app.config.max_image_bytes:
         raise TooBig(reason=f"The disk in the image has {found.virtual_size} bytes, more than the limit of"
                      f" {app.config.max_image_bytes}.")

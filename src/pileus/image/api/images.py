@@ -68,7 +68,6 @@ def new_image(ctx: Ctx, body: dict[str, Any]) -> Image:
     values = {name: attributes.check(name, value) for name, value in body.items()}
     columns: dict[str, Any] = {name: values.pop(name) for name in list(values) if name in attributes.ATTRIBUTES}
     attributes.check_counts(columns.get("tags", []), values)
-    attributes.check_formats(columns.get("disk_format"), columns.get("container_format"))
     owner = columns.pop("owner", None) or ctx.caller.project_id
     if owner != ctx.caller.project_id and not ctx.caller.is_admin:
         raise faults.Forbidden(reason=f"You are not permitted to create images owned by '{owner}'.")
