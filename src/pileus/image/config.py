@@ -48,6 +48,6 @@ class ImageConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         "Folder with the certificates of those who sign images, each <img_signature_certificate_uuid>.pem; empty:\n"
         "there are none, and signed images are refused.")] = ""
     require_format_match: Annotated[bool, doc(
-        "Whether images are refused whose content is not what disk_format says. Compute and block storage look before\n"
-        "they use one in any case, and what would reach outside itself is always refused.")] = True
+        "Whether images are refused whose content is not what disk_format says. Compute looks before it starts a\n"
+        "guest from one in any case, and what would reach outside itself is always refused.")] = True
     max_image_bytes: Annotated[int, msgspec.Meta(ge=1), doc("The largest image anybody may upload.")] = 1 << 40

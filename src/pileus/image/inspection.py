@@ -89,7 +89,9 @@ class Inspection:
         for inspector in found:
             if str(inspector) not in UNCHECKED:
                 inspector.safety_check()
-        if not same or self.claimed in UNCHECKED:
-            return self._size if same else None
+        if not same:
+            return None
+        if self.claimed in UNCHECKED:
+            return self._size
         size = next((inspector.virtual_size for inspector in found if str(inspector) == self.claimed), self._size)
         return size if size >= 0 else self._differs("it is cut off")     # its header ends behind its content
