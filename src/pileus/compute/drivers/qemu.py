@@ -356,12 +356,13 @@ class QemuDriver:
         self._stops.add(GuestStopped(guest_id=guest.id, power=Power.OFF, reason=reason))
 
     async def _stop(self, guest: Guest, reason: str) -> None:
-        process, guest.process = guest.process, None
-        if process is not None:
-            await process.quit()
+        # Why is written down first: only QEMU itself knows it, and we may end before it has.
         state = guest.folder.read()
         if state is not None and (state.started or state.stopped != reason):
             guest.folder.write(msgspec.structs.replace(state, started=False, stopped=reason))
+        if guest.process is not None:
+            await guest.process.quit()
+        guest.process = None
 
     async def _ask_down(self, process: QemuProcess, seconds: float) -> bool:
         """Press the power button; whether the guest went down in time."""
