@@ -12,6 +12,7 @@ from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.network import dhcp, legs, segments
 from pileus.network.addresses import Pool, default_gateway, default_pools, network_of
+from pileus.network.gateways import Change, GatewayAsked
 from pileus.network.model import networks, rbac, routers, security_groups, segment_ranges, subnets
 from pileus.network.model.networks import Network as NetworkRow
 from pileus.network.model.networks import segment_of
@@ -107,7 +108,7 @@ async def _router(tx: Connection, runtime: Network, public: NetworkRow, inside: 
     now, prefix = runtime.clock(), runtime.config.mac_prefix
     row = Router(id=new_uuid(), project_id=inside.project_id, name="router", created_at=now, updated_at=now)
     await db.add(tx, routers.routers, row)
-    values = await legs.set_gateway(tx, row, legs.GatewayAsked(network_id=public.id), prefix, now)
+    values = await Change(tx, row, prefix, now).set_first(GatewayAsked(network_id=public.id))
     await db.update(tx, routers.routers.update().where(routers.routers.c.id == row.id).values(**values))
     row = msgspec.structs.replace(row, **values)
     await legs.add_subnet(tx, row, inside, prefix, now)

@@ -225,17 +225,18 @@ class _Walk:
                 subnet = self.subnets.get(fixed.subnet_id)
                 if subnet is not None and _inside(packet.destination, subnet.cidr):
                     if came_by is not None and packet.translated:
-                        self._hide(router, packet, hairpin=True)
+                        self._hide(router, packet)
                     self._deliver(leg.network_id, packet, router)
                     return
         route = _best(router, packet.destination)
         if route is not None:
             raise Stopped(f"a route of router {router.id} sends it to next hop {route}; what is behind is not known")
-        if router.gateway is None:
+        way = self._way_out(router, packet)
+        if way is None:
             raise Stopped(f"router {router.id} has no interface on a network of {packet.destination} and no gateway")
         if came_by is None:
             raise Stopped(f"router {router.id} was asked from outside and leads nowhere else")
-        self._leave(router, router.gateway, packet)
+        self._leave(router, way, packet)
 
     def _translate_destination(self, router: Router, packet: Packet) -> None:
         for floating in self.records.floating_ips:
@@ -254,21 +255,33 @@ class _Walk:
                     return
             raise Stopped(f"floating IP {floating.floating_ip} forwards {self._what(packet)} to nobody")
 
-    def _hide(self, router: Router, packet: Packet, *, hairpin: bool = False) -> None:
-        """What the source becomes on its way out."""
+    def _way_out(self, router: Router, packet: Packet) -> Gateway | None:
+        """The gateway on the destination's own network, or that where the source has its floating IP, or the first."""
+        near = [way for way in router.gateways if any(
+            s.network_id == way.network_id and _inside(packet.destination, s.cidr) for s in self.records.subnets)]
+        return next(iter([*near, *self._floating_at(router, packet.source), *router.gateways]), None)
+
+    def _floating_at(self, router: Router, source: str) -> list[Gateway]:
+        named = {f.network_id for f in self.records.floating_ips if (f.router_id, f.fixed_ip) == (router.id, source)}
+        return [way for way in router.gateways if way.network_id in named]
+
+    def _hide(self, router: Router, packet: Packet, *, way: Gateway | None = None) -> None:
+        """What the source becomes on its way out; without one, by which it came."""
         if self.version == 6:
             return
-        own = next((f.ip for f in router.gateway.fixed_ips if "." in f.ip), None) if router.gateway else None
+        by = way or router.gateway
+        own = next((f.ip for f in by.fixed_ips if "." in f.ip), None) if by else None
         floating = next((f.floating_ip for f in self.records.floating_ips
-                         if f.router_id == router.id and f.fixed_ip == packet.source), None)
-        become = floating or (own if router.enable_snat or hairpin else None)
+                         if f.router_id == router.id and f.fixed_ip == packet.source
+                         and (way is None or len(router.gateways) < 2 or f.network_id == way.network_id)), None)
+        become = floating or (own if router.enable_snat or way is None else None)
         if become is not None:
             self.steps.append(f"{packet.source} becomes {become}")
             packet.source = become
 
     def _leave(self, router: Router, gateway: Gateway, packet: Packet) -> None:
         """Out to the external network, where another router, a port, or the world beyond is."""
-        self._hide(router, packet)
+        self._hide(router, packet, way=gateway)
         outside = [s for s in self.records.subnets
                    if s.network_id == gateway.network_id and s.ip_version == self.version]
         near = any(_inside(packet.destination, subnet.cidr) for subnet in outside)
@@ -279,7 +292,7 @@ class _Walk:
             self.steps.append(f"it leaves the cloud by external network {gateway.network_id}")
             return
         for other in self.records.routers:
-            if other.gateway is None or other.gateway.network_id != gateway.network_id:
+            if gateway.network_id not in {way.network_id for way in other.gateways}:
                 continue
             floats = {f.floating_ip for f in self.records.floating_ips if f.router_id == other.id}
             if packet.destination in floats:

@@ -1,10 +1,9 @@
-"""What a router is connected to: interfaces on subnets, and a gateway on an external network."""
+"""What a router is connected to inside: interfaces on subnets, and the next hops of its routes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -14,29 +13,23 @@ from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.network import faults, ndp_faults
 from pileus.network.allocation import Wanted
-from pileus.network.model import base, ndp_proxies, networks
-from pileus.network.model import ports as port_model
+from pileus.network.model import base, gateways, ndp_proxies, networks
 from pileus.network.model import routers as router_model
 from pileus.network.model import subnets as subnet_model
 from pileus.network.model.port_forwardings import port_forwardings
-from pileus.network.model.ports import ROUTER_GATEWAY, ROUTER_INTERFACE, Port, port_groups, ports
-from pileus.network.model.routers import Interface, Router, floating_ips, interfaces, routers
+from pileus.network.model.ports import ROUTER_INTERFACE, Port, port_groups, ports
+from pileus.network.model.routers import Interface, Router, floating_ips, interfaces
 from pileus.network.model.subnets import Address, HostRoute, Subnet, addresses
 from pileus.network.new_ports import NewPort, add_ports, readdress
 
 
-class GatewayAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    network_id: str | None = None
-    enable_snat: bool | msgspec.UnsetType = msgspec.UNSET
-    external_fixed_ips: list[Wanted] | msgspec.UnsetType = msgspec.UNSET
-    qos_policy_id: str | None | msgspec.UnsetType = msgspec.UNSET
-
-
 async def leg_addresses(conn: Connection, router: Router) -> list[tuple[Address, Subnet]]:
-    """The addresses of a router's interfaces and gateway, with their subnets."""
-    port_ids = await router_model.interface_ports(conn, router.id)
-    if router.gateway_port_id is not None:
-        port_ids.append(router.gateway_port_id)
+    """The addresses of a router's interfaces and gateways, with their subnets."""
+    inside, ways = await router_model.interface_ports(conn, router.id), await gateways.of_router(conn, router)
+    return await addresses_with_subnets(conn, [*inside, *(way.port_id for way in ways)])
+
+
+async def addresses_with_subnets(conn: Connection, port_ids: Sequence[str]) -> list[tuple[Address, Subnet]]:
     held = await subnet_model.addresses_of(conn, port_ids)
     flat = [address for port_id in port_ids for address in held[port_id]]
     known = await subnet_model.by_ids(conn, {address.subnet_id for address in flat})
@@ -44,10 +37,17 @@ async def leg_addresses(conn: Connection, router: Router) -> list[tuple[Address,
 
 
 async def check_overlap(conn: Connection, router: Router, subnets: Sequence[Subnet]) -> None:
-    for address, other in await leg_addresses(conn, router):
+    """Of subnets for an interface with those it has legs on."""
+    legs, inside = await leg_addresses(conn, router), await router_model.interface_ports(conn, router.id)
+    for address, other in legs:
+        if address.port_id in inside and any(subnet.id == other.id for subnet in subnets):
+            raise faults.BadRouterRequest(reason=f"Router already has a port on subnet {other.id}")
+    must_be_apart(subnets, [other for _, other in legs])
+
+
+def must_be_apart(subnets: Sequence[Subnet], others: Sequence[Subnet]) -> None:
+    for other in others:
         for subnet in subnets:
-            if subnet.id == other.id and address.port_id != router.gateway_port_id:
-                raise faults.BadRouterRequest(reason=f"Router already has a port on subnet {subnet.id}")
             if subnet.id != other.id and ip_network(subnet.cidr).overlaps(ip_network(other.cidr)):  # type: ignore[arg-type]
                 raise faults.BadRouterRequest(reason=f"Cidr {subnet.cidr} of subnet {subnet.id} overlaps with cidr "
                                                      f"{other.cidr} of subnet {other.id}")
@@ -150,56 +150,11 @@ async def _must_be_spare(tx: Connection, router: Router, address: Address) -> No
     subnet = await subnet_model.get(tx, address.subnet_id)
     outside = sa.select(floating_ips.c.id).where(
         floating_ips.c.router_id == router.id, floating_ips.c.floating_network_id == subnet.network_id)
-    if subnet.network_id != router.gateway_network_id and await db.scalar(tx, outside.limit(1)) is not None:
+    ways = {way.network_id for way in await gateways.of_router(tx, router)}
+    if subnet.network_id not in ways and await db.scalar(tx, outside.limit(1)) is not None:
         raise faults.InterfaceUsedAsGateway(router_id=router.id, subnet_id=address.subnet_id)
     if any(ip_address(route.nexthop) in ip_network(subnet.cidr) for route in router.routes):
         raise faults.InterfaceUsedByRoute(router_id=router.id, subnet_id=address.subnet_id)
-
-
-# -- the gateway ----------------------------------------------------------------------------
-
-
-async def set_gateway(tx: Connection, router: Router, asked: GatewayAsked | None, mac_prefix: str,
-                      now: float) -> dict[str, Any]:
-    """Make the router's gateway as asked; returns what its columns become."""
-    if asked is None or asked.network_id is None:
-        if router.gateway_port_id is None:
-            return {}
-        await _drop_gateway(tx, router)
-        return {"gateway_port_id": None, "gateway_network_id": None, "enable_snat": True, "qos_policy_id": None}
-    values: dict[str, Any] = {"enable_snat": router.enable_snat if asked.enable_snat is msgspec.UNSET
-                              else asked.enable_snat}
-    if asked.qos_policy_id is not msgspec.UNSET:
-        values["qos_policy_id"] = asked.qos_policy_id
-    wanted = None if asked.external_fixed_ips is msgspec.UNSET else asked.external_fixed_ips or None
-    if asked.network_id == router.gateway_network_id and router.gateway_port_id is not None:
-        if wanted is not None:
-            await readdress(tx, await port_model.get(tx, router.gateway_port_id), wanted)
-            await base.bump(tx, ports, router.gateway_port_id, now)
-        return values
-    network = await networks.find(tx, asked.network_id)
-    if network is None:
-        raise faults.NetworkNotFound(network_id=asked.network_id)
-    if not network.external:
-        raise faults.BadRouterRequest(reason=f"Network {network.id} is not an external network")
-    inside = await subnet_model.of_network(tx, network.id)
-    without = msgspec.structs.replace(router, gateway_port_id=None)
-    await check_overlap(tx, without, [subnet for subnet in inside if subnet.ip_version == 4])
-    if router.gateway_port_id is not None:
-        await _drop_gateway(tx, router)
-    port = Port(id=new_uuid(), project_id="", created_at=now, updated_at=now, network_id=network.id, mac_address="",
-                device_id=router.id, device_owner=ROUTER_GATEWAY, port_security_enabled=False)
-    await add_ports(tx, mac_prefix, [NewPort(port=port, fixed_ips=wanted)])
-    return values | {"gateway_port_id": port.id, "gateway_network_id": network.id}
-
-
-async def _drop_gateway(tx: Connection, router: Router) -> None:
-    used = sa.select(floating_ips.c.id).where(
-        floating_ips.c.router_id == router.id, floating_ips.c.floating_network_id == router.gateway_network_id)
-    if await db.scalar(tx, used.limit(1)) is not None:
-        raise faults.GatewayUsedByFloatingIp(router_id=router.id, network_id=router.gateway_network_id)
-    await tx.execute(routers.update().where(routers.c.id == router.id).values(gateway_port_id=None))
-    await base.remove(tx, ports, router.gateway_port_id or "")
 
 
 # -- routes ---------------------------------------------------------------------------------

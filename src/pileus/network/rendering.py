@@ -16,6 +16,7 @@ from pileus.network.engine import records
 from pileus.network.model import (
     address_scopes,
     followed_protocols,
+    gateways,
     local_ips,
     logs,
     metering,
@@ -123,26 +124,27 @@ def _routes(rows: list[Any]) -> tuple[records.HostRoute, ...]:
 async def _routers(conn: Connection, held: dict[str, list[Address]],
                    policies: dict[str, records.Qos]) -> list[records.Router]:
     legs: dict[str, list[str]] = defaultdict(list)
+    later = await gateways.further_of(conn)
     answered, helped = await ndp_proxies.by_router(conn), await followed_protocols.by_router(conn)
     query = sa.select(interfaces.c.port_id, interfaces.c.router_id).order_by(interfaces.c.port_id)
     for port_id, router_id in await rows(conn, query):
         legs[router_id].append(port_id)
     return [records.Router(
         id=row.id, revision=row.generation, admin_up=row.admin_state_up, port_ids=tuple(legs[row.id]),
-        gateway=_gateway(row, held), enable_snat=row.enable_snat, routes=_routes(row.routes), host=row.host,
-        project_id=row.project_id, qos=policies.get(row.qos_policy_id or ""),
+        gateway=_gateway(gateways.first_of(row), held), enable_snat=row.enable_snat, routes=_routes(row.routes),
+        host=row.host, project_id=row.project_id, qos=policies.get(row.qos_policy_id or ""),
         proxied=answered[row.id] if row.enable_ndp_proxy else None,
         followed=tuple(records.Followed(name=each.helper, protocol=each.protocol, port=each.port)
-                      for each in helped[row.id]))
+                      for each in helped[row.id]),
+        further=tuple(filter(None, (_gateway(way, held) for way in later[row.id]))),
+        ecmp=row.enable_default_route_ecmp is True, watched=row.enable_default_route_bfd is True)
         for row in await db.many(conn, sa.select(routers), Router)]
 
 
-def _gateway(row: Router, held: dict[str, list[Address]]) -> records.Gateway | None:
-    if row.gateway_port_id is None or row.gateway_network_id is None:
-        return None
-    return records.Gateway(
-        port_id=row.gateway_port_id, network_id=row.gateway_network_id,
-        fixed_ips=tuple(records.FixedIp(subnet_id=a.subnet_id, ip=a.ip) for a in held.get(row.gateway_port_id, ())))
+def _gateway(way: gateways.Gateway | None, held: dict[str, list[Address]]) -> records.Gateway | None:
+    return None if way is None else records.Gateway(
+        port_id=way.port_id, network_id=way.network_id,
+        fixed_ips=tuple(records.FixedIp(subnet_id=a.subnet_id, ip=a.ip) for a in held.get(way.port_id, ())))
 
 
 async def _floating_ips(conn: Connection, policies: dict[str, records.Qos],

@@ -15,11 +15,12 @@ from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.network.engine.records import State, Status
 from pileus.network.messages import HostSeen, PortsReported
+from pileus.network.model import gateways
 from pileus.network.model import hosts as host_model
 from pileus.network.model.base import chunks, rows
 from pileus.network.model.hosts import Host, hosts
 from pileus.network.model.ports import ACTIVE, DHCP, DOWN, ERROR, ports
-from pileus.network.model.routers import floating_ips, interfaces, routers
+from pileus.network.model.routers import Router, floating_ips, interfaces, routers
 
 if TYPE_CHECKING:
     from pileus.network.runtime import Network
@@ -105,15 +106,15 @@ async def _ports(tx: Connection, host: str, told: dict[str, Status]) -> list[dic
 
 
 async def _routers(tx: Connection, host: str, told: dict[str, Status]) -> None:
-    """An engine speaks of a router as a whole; its gateway's port is up when it is."""
+    """An engine speaks of a router as a whole; its gateways' ports are up when it is."""
     for status in told.values():
         state = SHOWN[status.state]
         here = sa.and_(routers.c.id == status.id, routers.c.host == host)
         await tx.execute(routers.update().where(here).values(status=ERROR if state == ERROR else ACTIVE))
-        gateway = sa.select(routers.c.gateway_port_id).where(here, routers.c.generation == status.revision)
-        port_id = await db.scalar(tx, gateway)
-        if port_id is not None:
-            await tx.execute(ports.update().where(ports.c.id == port_id).values(status=state))
+        row = await db.one(tx, sa.select(routers).where(here, routers.c.generation == status.revision), Router)
+        ways = [] if row is None else [way.port_id for way in await gateways.of_router(tx, row)]
+        if ways:
+            await tx.execute(ports.update().where(ports.c.id.in_(ways)).values(status=state))
 
 
 async def _floating_ips(tx: Connection, host: str, told: dict[str, Status]) -> None:

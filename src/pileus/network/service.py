@@ -29,6 +29,7 @@ from pileus.network.api import (
     quotas,
     rbac_policies,
     router_agents,
+    router_gateways,
     routers,
     security_groups,
     segment_ranges,
@@ -51,6 +52,7 @@ SERVICE = Service(
     name="network", type="network", ledger=LEDGER, metadata=metadata, migrations=migrations,
     routes=Routes(
         versions.routes, networks.routes, subnets.routes, ports.routes, port_details.routes, routers.routes,
+        router_gateways.routes,
         floating_ips.routes, security_groups.routes, subnet_pools.routes, quotas.routes, agents.routes, tags.routes,
         address_groups.routes, auto_topologies.routes, availability.routes, default_rules.routes, dhcp_agents.routes,
         explain.routes, metering.routes, port_forwardings.routes, qos.routes, rbac_policies.routes,

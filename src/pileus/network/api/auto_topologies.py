@@ -18,6 +18,7 @@ from pileus.network import dhcp, faults, legs, pool_choice, segments
 from pileus.network.addresses import default_gateway, default_pools, network_of
 from pileus.network.api.listing import Query
 from pileus.network.api.shapes import app
+from pileus.network.gateways import Change, GatewayAsked
 from pileus.network.model import auto_topologies, base, networks, quotas, rbac, routers, security_groups, subnets
 from pileus.network.model.auto_topologies import AutoTopology
 from pileus.network.model.networks import Network, segment_of
@@ -103,7 +104,7 @@ async def _make(ctx: Ctx, tx: Connection, project_id: str) -> AutoTopology:
     await dhcp.settle(tx, network, config.mac_prefix, now)
     router = Router(id=new_uuid(), name=f"{NAME}_router", **own)
     await db.add(tx, routers.routers, router)
-    values = await legs.set_gateway(tx, router, legs.GatewayAsked(network_id=outside.id), config.mac_prefix, now)
+    values = await Change(tx, router, config.mac_prefix, now).set_first(GatewayAsked(network_id=outside.id))
     await db.update(tx, routers.routers.update().where(routers.routers.c.id == router.id).values(**values))
     await legs.add_subnet(tx, msgspec.structs.replace(router, **values), subnet, config.mac_prefix, now)
     made = AutoTopology(project_id=project_id, network_id=network.id, router_id=router.id)
@@ -130,7 +131,7 @@ async def delete_topology(ctx: Ctx, project_id: str) -> None:
         for port_id in await routers.interface_ports(tx, router.id):
             await tx.execute(routers.interfaces.delete().where(routers.interfaces.c.port_id == port_id))
             await base.remove(tx, ports, port_id)
-        await legs.set_gateway(tx, router, None, app(ctx).config.mac_prefix, now)
+        await Change(tx, router, app(ctx).config.mac_prefix, now).replace([])
         await base.remove(tx, routers.routers, router.id)
         inside = sa.select(subnets.subnets.c.id).where(subnets.subnets.c.network_id == known.network_id)
         await tx.execute(addresses.delete().where(addresses.c.subnet_id.in_(inside)))

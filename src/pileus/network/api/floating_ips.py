@@ -38,6 +38,7 @@ from pileus.network.api.shapes import (
 )
 from pileus.network.model import (
     base,
+    gateways,
     networks,
     port_forwardings,
     ports,
@@ -272,7 +273,7 @@ async def _named_router(ctx: Ctx, tx: Connection, router_id: str, external_id: s
     router = await routers.lock(tx, router_id)
     if not (sees_all(ctx) or router.project_id == ctx.caller.project_id):
         raise faults.RouterNotFound(router_id=router_id)
-    if router.gateway_network_id != external_id:
+    if not await gateways.leads_to(tx, router.id, external_id):
         raise agent_faults.RouterElsewhere(router_id=router_id, network_id=external_id)
     return router.id
 
@@ -285,7 +286,8 @@ async def _router_between(tx: Connection, subnet_id: str, external_id: str) -> s
     subnet = await subnets.get(tx, subnet_id)
     candidates = sorted(await base.rows(tx, of_subnet), key=lambda pair: (pair[1] != subnet.gateway_ip, pair[0]))
     for router_id, _ in candidates:
-        if (await routers.lock(tx, router_id)).gateway_network_id == external_id:
+        await routers.lock(tx, router_id)
+        if await gateways.leads_to(tx, router_id, external_id):
             return router_id
     inside = ports.ports.c.network_id == external_id
     legs = set(await db.scalars(tx, sa.select(interfaces.c.router_id).join(

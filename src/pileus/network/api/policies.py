@@ -32,8 +32,11 @@ RULES = (
     Rule("create_router:external_gateway_info:external_fixed_ips", ADMIN),
     Rule("update_router:external_gateway_info:enable_snat", ADMIN),
     Rule("update_router:external_gateway_info:external_fixed_ips", ADMIN),
+    *(Rule(f"{verb}_external_gateways:external_gateways:{name}", ADMIN) for verb in ("add", "update") for name in (
+        "enable_snat", "external_fixed_ips")),
     Rule("get_router:host", ADMIN),
-    *(Rule(f"{verb}_router:{name}", ADMIN) for verb in ("create", "update") for name in ("distributed", "ha")),
+    *(Rule(f"{verb}_router:{name}", ADMIN) for verb in ("create", "update") for name in (
+        "distributed", "ha", "enable_default_route_ecmp", "enable_default_route_bfd")),
     Rule("create_floatingip:floating_ip_address", ADMIN),
     *(Rule(f"{verb}_rbac_policy:target_tenant", ADMIN) for verb in ("create", "update")),
     *(Rule(f"{verb}_address_scope:shared", ADMIN) for verb in ("create", "update")),

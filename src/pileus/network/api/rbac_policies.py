@@ -24,6 +24,7 @@ from pileus.network.model import (
     address_groups,
     address_scopes,
     base,
+    gateways,
     networks,
     ports,
     qos,
@@ -232,7 +233,7 @@ def _users(policy: RbacPolicy) -> list[sa.Select[Any]]:
     port, member, floating, router = ports.ports.c, ports.port_groups.c, routers.floating_ips.c, routers.routers.c
     if policy.object_type == "network" and policy.action == EXTERNAL:
         return [sa.select(floating.project_id).where(floating.floating_network_id == thing),
-                sa.select(router.project_id).where(router.gateway_network_id == thing)]
+                sa.select(router.project_id).where(gateways.on_network(thing))]
     if policy.object_type == "network":
         return [sa.select(port.project_id).where(
             port.network_id == thing, port.project_id != "", ~port.device_owner.like("network:%"))]

@@ -20,6 +20,7 @@ from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
 from pileus.network.api.ndp_proxies import settle_router
 from pileus.network.api.policies import MEMBER, READER
+from pileus.network.api.port_shapes import FixedIp
 from pileus.network.api.qos import must_have
 from pileus.network.api.shapes import (
     Changed,
@@ -36,14 +37,15 @@ from pileus.network.api.shapes import (
     standard,
     texts,
 )
-from pileus.network.legs import GatewayAsked
+from pileus.network.gateways import Change, GatewayAsked
 from pileus.network.model import (
     base,
-    followed_protocols,
+    gateways,
     networks,
     ports,
     quotas,
     rbac,
+    router_sides,
     routers,
     security_groups,
     subnets,
@@ -62,6 +64,8 @@ class RouterUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     distributed: bool | UnsetType = UNSET
     ha: bool | UnsetType = UNSET
     enable_ndp_proxy: bool | None | UnsetType = UNSET
+    enable_default_route_ecmp: bool | None | UnsetType = UNSET
+    enable_default_route_bfd: bool | None | UnsetType = UNSET
 
 
 class RouterCreate(RouterUpdate, kw_only=True, forbid_unknown_fields=True):
@@ -76,16 +80,29 @@ class InterfaceAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     port_id: UuidText | None = None
 
 
+class GatewayView(msgspec.Struct, kw_only=True):
+    network_id: str
+    external_fixed_ips: list[FixedIp]
+
+
+class GatewayInfo(GatewayView, kw_only=True):
+    enable_snat: bool
+    qos_policy_id: str | None
+
+
 class RouterView(Standard, kw_only=True):
     admin_state_up: bool
     status: str
-    external_gateway_info: dict[str, Any] | None
+    external_gateway_info: GatewayInfo | None
+    external_gateways: list[GatewayView]
     enable_snat: bool
     routes: list[HostRoute]
     availability_zones: list[str] = []
     availability_zone_hints: list[str] = []
     flavor_id: None = None
     enable_ndp_proxy: bool
+    enable_default_route_ecmp: bool
+    enable_default_route_bfd: bool
     conntrack_helpers: list[dict[str, Any]] = []
     distributed: bool | UnsetType = UNSET
     ha: bool | UnsetType = UNSET
@@ -103,21 +120,24 @@ class InterfaceView(msgspec.Struct, kw_only=True):
 
 
 async def views(ctx: Ctx, conn: Connection, rows: Sequence[Router]) -> list[RouterView]:
-    sides = await followed_protocols.sides_of(conn, [row.id for row in rows])
-    held = await subnets.addresses_of(conn, [row.gateway_port_id for row in rows if row.gateway_port_id])
+    sides = await router_sides.sides_of(conn, [row.id for row in rows])
+    ways = {row.id: [first, *sides[row.id].further] if (first := gateways.first_of(row)) else [] for row in rows}
+    held = await subnets.addresses_of(conn, [way.port_id for own in ways.values() for way in own])
     found = []
     for row in rows:
-        gateway = None
-        if row.gateway_port_id is not None:
-            gateway = {"network_id": row.gateway_network_id, "enable_snat": row.enable_snat, "external_fixed_ips": [
-                {"subnet_id": a.subnet_id, "ip_address": a.ip} for a in held[row.gateway_port_id]],
-                "qos_policy_id": row.qos_policy_id}
+        shown = [GatewayView(network_id=way.network_id, external_fixed_ips=[
+            FixedIp(subnet_id=a.subnet_id, ip_address=a.ip) for a in held[way.port_id]]) for way in ways[row.id]]
+        first = GatewayInfo(network_id=shown[0].network_id, external_fixed_ips=shown[0].external_fixed_ips,
+                            enable_snat=row.enable_snat, qos_policy_id=row.qos_policy_id) if shown else None
         found.append(RouterView(
             **standard(row, sides[row.id].tags), admin_state_up=row.admin_state_up, status=row.status,
-            external_gateway_info=gateway, enable_snat=row.enable_snat, routes=row.routes,
+            external_gateway_info=first, external_gateways=shown, enable_snat=row.enable_snat, routes=row.routes,
             conntrack_helpers=[{"protocol": protocol, "port": port, "helper": name}
                                for protocol, port, name in sides[row.id].followed],
-            enable_ndp_proxy=bool(row.enable_ndp_proxy), availability_zones=["nova"] if row.host else []))
+            enable_ndp_proxy=bool(row.enable_ndp_proxy),
+            enable_default_route_ecmp=bool(row.enable_default_route_ecmp),
+            enable_default_route_bfd=bool(row.enable_default_route_bfd),
+            availability_zones=["nova"] if row.host else []))
     return found
 
 
@@ -146,16 +166,19 @@ async def show_router(ctx: Ctx, router: Router) -> RouterView:
 
 def _may_set(ctx: Ctx, body: RouterUpdate, verb: str, facts: dict[str, Any] | None) -> None:
     asked = body.external_gateway_info
-    for name, wanted in (("distributed", body.distributed), ("ha", body.ha)):
-        if wanted is not UNSET:
+    for name in ("distributed", "ha", "enable_default_route_ecmp", "enable_default_route_bfd"):
+        if getattr(body, name) is not UNSET:
             must_allow(ctx, f"{verb}:{name}", facts)
     if body.distributed is True or body.ha is True:
         raise faults.InvalidInput(reason="routers are neither distributed nor highly available here")
     if isinstance(asked, GatewayAsked):
-        if asked.enable_snat is not UNSET:
-            must_allow(ctx, f"{verb}:external_gateway_info:enable_snat", facts)
-        if asked.external_fixed_ips is not UNSET:
-            must_allow(ctx, f"{verb}:external_gateway_info:external_fixed_ips", facts)
+        may_ask(ctx, asked, f"{verb}:external_gateway_info", facts)
+
+
+def may_ask(ctx: Ctx, asked: GatewayAsked, rule: str, facts: dict[str, Any] | None) -> None:
+    for name in ("enable_snat", "external_fixed_ips"):
+        if getattr(asked, name) is not UNSET:
+            must_allow(ctx, f"{rule}:{name}", facts)
 
 
 @routes.post("/v2.0/routers", envelope="router", bulk="routers", status=201, policy=Rule("create_router", MEMBER))
@@ -170,11 +193,13 @@ async def create_routers(ctx: Ctx, body: list[RouterCreate]) -> list[RouterView]
             await quotas.must_have_room(tx, project_id, config.quotas, "router", owners.count(project_id))
         for each, project_id in zip(body, owners, strict=True):
             row = Router(id=new_uuid(), project_id=project_id, created_at=now, updated_at=now, name=each.name or "",
-                         description=each.description or "", admin_state_up=each.admin_state_up is not False)
+                         description=each.description or "", admin_state_up=each.admin_state_up is not False,
+                         enable_default_route_ecmp=each.enable_default_route_ecmp is True,
+                         enable_default_route_bfd=each.enable_default_route_bfd is True)
             await db.add(tx, routers.routers, row)
             if isinstance(each.external_gateway_info, GatewayAsked) and each.external_gateway_info.network_id:
-                await _must_see(ctx, tx, each.external_gateway_info)
-                values = await legs.set_gateway(tx, row, each.external_gateway_info, config.mac_prefix, now)
+                await must_see(ctx, tx, each.external_gateway_info)
+                values = await Change(tx, row, config.mac_prefix, now).set_first(each.external_gateway_info)
                 await db.update(tx, routers.routers.update().where(routers.routers.c.id == row.id).values(**values))
                 row = msgspec.structs.replace(row, **values)
             if each.enable_ndp_proxy:
@@ -186,7 +211,7 @@ async def create_routers(ctx: Ctx, body: list[RouterCreate]) -> list[RouterView]
         return await views(ctx, tx, made)
 
 
-async def _must_see(ctx: Ctx, tx: Connection, asked: GatewayAsked) -> None:
+async def must_see(ctx: Ctx, tx: Connection, asked: GatewayAsked) -> None:
     network = await networks.find(tx, asked.network_id or "")
     if network is not None and not (sees_all(ctx) or network.project_id == ctx.caller.project_id or
                                     await rbac.is_given(tx, "network", network.id, ctx.caller.project_id)):
@@ -202,23 +227,34 @@ async def update_router(ctx: Ctx, router: Router, body: RouterUpdate) -> RouterV
     asked = values.pop("external_gateway_info", UNSET)
     for name in ("distributed", "ha"):
         values.pop(name, None)
+    for name in ("enable_default_route_ecmp", "enable_default_route_bfd"):
+        if values.get(name, UNSET) is None:
+            del values[name]
     async with ctx.db.write() as tx:
-        router = await _unchanged(tx, router)
+        router = await unchanged(tx, router)
         if asked is not UNSET:
             if asked is not None:
-                await _must_see(ctx, tx, asked)
-            values |= await legs.set_gateway(tx, router, asked, app(ctx).config.mac_prefix, now)
-        after = msgspec.structs.replace(router, **{k: v for k, v in values.items() if k.startswith("gateway_")
-                                                   or k == "enable_ndp_proxy"})
-        answers = await settle_router(tx, router, after, asked=body.enable_ndp_proxy is True)
-        if answers != router.enable_ndp_proxy:
-            values["enable_ndp_proxy"] = answers
+                await must_see(ctx, tx, asked)
+            values |= await Change(tx, router, app(ctx).config.mac_prefix, now).set_first(asked)
+        after = becomes(router, values)
+        values |= await settled_proxy(tx, router, after, asked=body.enable_ndp_proxy is True)
         if "routes" in values:
             values["routes"] = subnet_rules.host_routes(values["routes"] or [])
             await legs.check_routes(tx, after, values["routes"])
         row = await base.change(tx, routers.routers, router, now, **values)
         app(ctx).changed(tx)
         return (await views(ctx, tx, [row]))[0]
+
+
+def becomes(router: Router, values: dict[str, Any]) -> Router:
+    """What matters of it to those that hang on its gateway."""
+    return msgspec.structs.replace(router, **{name: value for name, value in values.items()
+                                              if name.startswith("gateway_") or name == "enable_ndp_proxy"})
+
+
+async def settled_proxy(tx: Connection, before: Router, after: Router, *, asked: bool = False) -> dict[str, Any]:
+    answers = await settle_router(tx, before, after, asked=asked)
+    return {"enable_ndp_proxy": answers} if answers != before.enable_ndp_proxy else {}
 
 
 class RoutesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -254,7 +290,7 @@ async def remove_routes(ctx: Ctx, router: Router, body: RoutesAsked) -> RouterVi
     return await _with_routes(ctx, router, lambda have: [route for route in have if route not in asked])
 
 
-async def _unchanged(tx: Connection, router: Router) -> Router:
+async def unchanged(tx: Connection, router: Router) -> Router:
     locked = await routers.lock(tx, router.id)
     if locked.generation != router.generation:
         raise db.Stale(kind="router", id=router.id)
@@ -268,8 +304,7 @@ async def delete_router(ctx: Ctx, router: Router) -> None:
         router = await routers.lock(tx, router.id)
         if await routers.interface_ports(tx, router.id):
             raise faults.RouterInUse(router_id=router.id)
-        if router.gateway_port_id is not None:
-            await legs.set_gateway(tx, router, None, app(ctx).config.mac_prefix, ctx.clock())
+        await Change(tx, router, app(ctx).config.mac_prefix, ctx.clock()).replace([])
         await base.remove(tx, routers.routers, router.id)
         app(ctx).changed(tx)
 

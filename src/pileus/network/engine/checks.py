@@ -75,8 +75,9 @@ def _route(route: HostRoute) -> None:
 
 
 def _router(router: Router) -> None:
-    for fixed in router.gateway.fixed_ips if router.gateway is not None else ():
-        ip_address(fixed.ip)
+    for way in router.gateways:
+        for fixed in way.fixed_ips:
+            ip_address(fixed.ip)
     for route in router.routes:
         _route(route)
 

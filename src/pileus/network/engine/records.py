@@ -149,7 +149,10 @@ class Followed(Record, frozen=True, kw_only=True):
 
 class Router(Record, frozen=True, kw_only=True):
     """`proxied` are guests' IPv6 addresses for which it answers at its gateway: only these are reached from there then.
-    None: it answers for nobody, and who is outside needs a route to reach anybody."""
+    None: it answers for nobody, and who is outside needs a route to reach anybody.
+
+    What leaves goes by the first gateway, or with `ecmp` by all, but for what has its address at another. `watched`:
+    next hops that fall silent (RFC 5880) are left out."""
 
     id: str
     revision: int = 0
@@ -163,6 +166,13 @@ class Router(Record, frozen=True, kw_only=True):
     qos: Qos | None = None
     proxied: tuple[str, ...] | None = None
     followed: tuple[Followed, ...] = ()
+    further: tuple[Gateway, ...] = ()
+    ecmp: bool = False
+    watched: bool = False
+
+    @property
+    def gateways(self) -> tuple[Gateway, ...]:
+        return () if self.gateway is None else (self.gateway, *self.further)
 
 
 class Forwarding(Record, frozen=True, kw_only=True):
@@ -177,7 +187,7 @@ class Forwarding(Record, frozen=True, kw_only=True):
 
 class FloatingIp(Record, frozen=True, kw_only=True):
     """Not associated: without `fixed_ip` and `port_id`; its ports may then lead to several guests. It is at the
-    router's gateway, unless its network is that of one of the router's legs."""
+    router's first gateway, unless its network is that of another, or of one of the router's legs."""
 
     id: str
     revision: int = 0
@@ -324,6 +334,17 @@ class RouterSlice(Record, frozen=True, kw_only=True):
     qos: Qos | None = None
     proxied: tuple[str, ...] | None = None
     followed: tuple[Followed, ...] = ()
+    further: tuple[GatewayLeg, ...] = ()
+    ecmp: bool = False
+    watched: bool = False
+
+    @property
+    def gateways(self) -> tuple[GatewayLeg, ...]:
+        return () if self.gateway is None else (self.gateway, *self.further)
+
+    @property
+    def every_leg(self) -> tuple[Leg | GatewayLeg, ...]:
+        return (*self.legs, *self.gateways)
 
 
 class GroupSlice(Record, frozen=True, kw_only=True):

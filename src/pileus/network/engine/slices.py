@@ -44,13 +44,11 @@ class _Index:
         self.routers_at: dict[str, list[Router]] = defaultdict(list)
         for router in sorted(records.routers, key=lambda router: router.id):
             self.router_ports.update(router.port_ids)
-            if router.gateway is not None:
-                self.router_ports.add(router.gateway.port_id)
+            self.router_ports.update(way.port_id for way in router.gateways)
             if router.host is not None and router.host in self.hosts and router.admin_up:
                 self.routers_at[router.host].append(router)
-                self.router_host.update((port_id, router.host) for port_id in router.port_ids)
-                if router.gateway is not None:
-                    self.router_host[router.gateway.port_id] = router.host
+                every = (*router.port_ids, *(way.port_id for way in router.gateways))
+                self.router_host.update((port_id, router.host) for port_id in every)
         self.floating_of = defaultdict(list)
         for floating in sorted(records.floating_ips, key=lambda floating: floating.id):
             if floating.router_id is not None and (floating.fixed_ip is not None or floating.forwardings):
@@ -78,8 +76,7 @@ class _Index:
         wanted = {port.network_id for port in self.guests_at[host]}
         for router in self.routers_at[host]:
             wanted.update(self.ports[i].network_id for i in router.port_ids if i in self.ports)
-            if router.gateway is not None and self.has_overlay(router.gateway.network_id):
-                wanted.add(router.gateway.network_id)
+            wanted.update(way.network_id for way in router.gateways if self.has_overlay(way.network_id))
         return {network_id for network_id in wanted if network_id in self.networks}
 
     def has_overlay(self, network_id: str) -> bool:
@@ -150,11 +147,12 @@ def _local_ips(index: _Index, host: str, network: Network) -> tuple[LocalIp, ...
 
 
 def _router(index: _Index, router: Router) -> RouterSlice:
+    ways = [leg for way in router.gateways if (leg := _gateway(index, way)) is not None]
     return RouterSlice(
         id=router.id,
         revision=router.revision,
         legs=tuple(_leg(index, index.ports[i]) for i in sorted(router.port_ids) if i in index.ports),
-        gateway=_gateway(index, router.gateway) if router.gateway is not None else None,
+        gateway=ways[0] if ways else None,
         enable_snat=router.enable_snat,
         routes=tuple(sorted(router.routes, key=lambda route: (route.destination, route.nexthop))),
         floating_ips=tuple(index.floating_of[router.id]),
@@ -162,6 +160,9 @@ def _router(index: _Index, router: Router) -> RouterSlice:
         qos=router.qos,
         proxied=router.proxied,
         followed=router.followed,
+        further=tuple(ways[1:]),
+        ecmp=router.ecmp,
+        watched=router.watched,
     )
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 
-import msgspec
 import sqlalchemy as sa
 
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.network import followed_faults
-from pileus.network.model.base import Row, chunks, metadata, rows, standard_columns, tags
+from pileus.network.model.base import Row, metadata, standard_columns
 
 helpers = sa.Table(
     "conntrack_helper", metadata, *standard_columns("conntrack_helper"),
@@ -43,31 +41,4 @@ async def by_router(conn: Connection) -> dict[str, list[FollowedProtocol]]:
     query = sa.select(helpers).order_by(helpers.c.protocol, helpers.c.port)
     for row in await db.many(conn, query, FollowedProtocol):
         found[row.router_id].append(row)
-    return found
-
-
-class Side(msgspec.Struct):
-    """What a router's view tells out of small tables."""
-
-    tags: list[str] = []
-    followed: list[tuple[str, int, str]] = []
-
-
-async def sides_of(conn: Connection, router_ids: Iterable[str]) -> dict[str, Side]:
-    """Read in one statement."""
-    found: dict[str, Side] = defaultdict(Side)
-    for part in chunks(router_ids):
-        query = sa.union_all(
-            sa.select(tags.c.resource_id, sa.literal("", sa.String(8)), sa.literal(0), tags.c.tag).where(
-                tags.c.resource_id.in_(part)),
-            sa.select(helpers.c.router_id, helpers.c.protocol, helpers.c.port, helpers.c.helper).where(
-                helpers.c.router_id.in_(part)))
-        for router_id, protocol, port, text in await rows(conn, query):
-            if protocol:
-                found[router_id].followed.append((protocol, port, text))
-            else:
-                found[router_id].tags.append(text)
-    for side in found.values():
-        side.tags.sort()
-        side.followed.sort()
     return found

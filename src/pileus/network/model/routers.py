@@ -24,6 +24,15 @@ routers = sa.Table(
     sa.Column("host", sa.String(255), index=True),
     sa.Column("qos_policy_id", sa.String(36), sa.ForeignKey("qos_policy.id"), index=True),
     sa.Column("enable_ndp_proxy", sa.Boolean),
+    sa.Column("enable_default_route_ecmp", sa.Boolean),
+    sa.Column("enable_default_route_bfd", sa.Boolean),
+)
+further_gateways = sa.Table(
+    "further_gateway", metadata,
+    sa.Column("port_id", sa.String(36), sa.ForeignKey("port.id"), primary_key=True),
+    sa.Column("router_id", sa.String(36), sa.ForeignKey("router.id"), nullable=False, index=True),
+    sa.Column("network_id", sa.String(36), sa.ForeignKey("network.id"), nullable=False, index=True),
+    sa.Column("number", sa.Integer, nullable=False),
 )
 interfaces = sa.Table(
     "router_interface", metadata,
@@ -47,8 +56,8 @@ floating_ips = sa.Table(
 
 
 class Router(Row, frozen=True, kw_only=True):
-    """`host` is where it lives; the conductor chooses, and chooses anew when that host is dead. The policy is its
-    gateway's."""
+    """`host` is where it lives; the conductor chooses, and chooses anew when that host is dead. The gateway
+    is its first, those after it are in a table of their own; the policy is that of all of them."""
 
     admin_state_up: bool = True
     status: str = "ACTIVE"
@@ -59,6 +68,8 @@ class Router(Row, frozen=True, kw_only=True):
     host: str | None = None
     qos_policy_id: str | None = None
     enable_ndp_proxy: bool | None = None
+    enable_default_route_ecmp: bool | None = None
+    enable_default_route_bfd: bool | None = None
 
 
 class FloatingIp(Row, frozen=True, kw_only=True):
@@ -116,8 +127,10 @@ async def interface_ports(conn: Connection, router_id: str) -> list[str]:
 
 async def owner_of(conn: Connection, port_id: str) -> str | None:
     """The router whose interface or gateway the port is."""
-    found = await db.scalar(conn, sa.select(interfaces.c.router_id).where(interfaces.c.port_id == port_id))
-    return found or await db.scalar(conn, sa.select(routers.c.id).where(routers.c.gateway_port_id == port_id))
+    return await db.scalar(conn, sa.union_all(
+        sa.select(interfaces.c.router_id).where(interfaces.c.port_id == port_id),
+        sa.select(routers.c.id).where(routers.c.gateway_port_id == port_id),
+        sa.select(further_gateways.c.router_id).where(further_gateways.c.port_id == port_id)))
 
 
 async def floating_ips_of(conn: Connection, port_ids: Iterable[str]) -> list[FloatingIp]:

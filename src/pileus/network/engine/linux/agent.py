@@ -252,9 +252,8 @@ class HostAgent:
         host = self.settings.name
         keep = {("slice", host, host)} | {("port", port.id, host) for port in wanted.ports}
         for router in wanted.routers:
-            keep |= {("router", router.id, host)} | {("port", leg.port_id, host) for leg in router.legs}
+            keep |= {("router", router.id, host)} | {("port", leg.port_id, host) for leg in router.every_leg}
             keep |= {("floating_ip", floating.id, host) for floating in router.floating_ips}
-            keep |= {("port", router.gateway.port_id, host)} if router.gateway is not None else set()
         self.feed.forget(host, keep)
 
     # namespaces
@@ -314,7 +313,7 @@ class HostAgent:
 
     def _tell_router(self, router: RouterSlice, state: State, detail: str) -> None:
         self._tell("router", router.id, router.revision, state, detail)
-        for leg in (*router.legs, *([router.gateway] if router.gateway is not None else [])):
+        for leg in router.every_leg:
             self._tell("port", leg.port_id, leg.revision, state, detail)
         for floating in router.floating_ips:
             self._tell("floating_ip", floating.id, floating.revision, state, detail)

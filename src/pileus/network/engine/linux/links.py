@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 
 import msgspec
@@ -16,6 +17,9 @@ NEWLINK, DELLINK, GETLINK, SETLINK = 16, 17, 18, 19
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
+NEWRULE, DELRULE, GETRULE = 32, 33, 34
+MAIN = 254                # the table of routes that is asked by default
+FIRST, THEN = 100, 200    # preferences of our rules: those without a source, those with one
 IFF_UP = 1
 NUD_STATIC, NUD_PERMANENT, NTF_SELF, NTF_MASTER, NTF_PROXY = 0x40, 0x80, 0x02, 0x04, 0x08
 PROTOCOL = 80             # of the routes we own
@@ -44,9 +48,31 @@ class Forwarding(msgspec.Struct, frozen=True):
     destination: str | None
 
 
-class Route(msgspec.Struct, frozen=True):
+class Hop(msgspec.Struct, frozen=True, order=True):
+    """The next router, and the link it is on."""
+
+    address: str
+    link: int
+
+
+class Route(msgspec.Struct, frozen=True, order=True):
+    """What goes to a prefix goes by one of the hops, each connection by the same."""
+
     destination: str
-    nexthop: str
+    hops: tuple[Hop, ...]
+    table: int = MAIN
+
+    def __str__(self) -> str:
+        within = "" if self.table == MAIN else f" in table {self.table}"
+        return f"route to {self.destination} by {', '.join(hop.address for hop in self.hops)}{within}"
+
+
+class Rule(msgspec.Struct, frozen=True, order=True):
+    """What comes from `source` is routed by a table; without one, all is, but not by the table's default routes."""
+
+    version: int
+    source: str = ""
+    table: int = MAIN
 
 
 def packed_mac(mac: str) -> bytes:
@@ -224,16 +250,36 @@ class Links(nl.Netlink):
         for body in self.dump(GETROUTE, struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0), "list routes"):
             family, length, _, _, _, protocol, _, _, _ = struct.unpack_from("=BBBBBBBBI", body)
             parts = dict(nl.attributes(body, 12))
-            if protocol == PROTOCOL and 5 in parts:
+            if protocol == PROTOCOL and (5 in parts or 9 in parts):
                 base = bytes(parts[1]) if 1 in parts else bytes(4 if family == socket.AF_INET else 16)
-                found.add(Route(f"{ip_address(base)}/{length}", str(ip_address(bytes(parts[5])))))
+                found.add(Route(f"{ip_address(base)}/{length}", tuple(sorted(_hops(parts))), nl.as_number(parts[15])))
         return found
 
-    def add_route(self, route: Route, index: int = 0) -> None:
-        self.request(NEWROUTE, nl.CREATE | nl.REPLACE, _route(route, index), f"add {route}")
+    def put_route(self, route: Route) -> None:
+        """Instead of another to the same destination, at once."""
+        several = b"".join(struct.pack("=HBBi", 8 + len(hop), 0, 0, link) + hop for hop, link in (
+            (nl.attribute(5, ip_address(hop.address).packed), hop.link) for hop in route.hops))
+        self.request(NEWROUTE, nl.CREATE | nl.REPLACE, _route(route) + nl.attribute(9, several), f"add {route}")
 
     def delete_route(self, route: Route) -> None:
-        self.request(DELROUTE, 0, _route(route, 0), f"delete {route}")
+        self.request(DELROUTE, 0, _route(route), f"delete {route}")
+
+    def rules(self) -> set[Rule]:
+        """The rules of our own protocol."""
+        found = set()
+        for body in self.dump(GETRULE, bytes(12), "list rules"):
+            family, length = struct.unpack_from("=BxB", body)
+            parts = dict(nl.attributes(body, 12))
+            if 21 in parts and parts[21][0] == PROTOCOL:
+                source = f"{ip_address(bytes(parts[2]))}/{length}" if 2 in parts else ""
+                found.add(Rule(4 if family == socket.AF_INET else 6, source, nl.as_number(parts[15])))
+        return found
+
+    def add_rule(self, rule: Rule) -> None:
+        self.request(NEWRULE, nl.CREATE | nl.EXCL, _rule(rule), f"add {rule}")
+
+    def delete_rule(self, rule: Rule) -> None:
+        self.request(DELRULE, 0, _rule(rule), f"delete {rule}")
 
 
 def _interface(index: int = 0, *, up: bool = False, family: int = 0) -> bytes:
@@ -263,12 +309,27 @@ def _address(index: int, address: str) -> bytes:
     return body
 
 
-def _route(route: Route, index: int) -> bytes:
+def _route(route: Route) -> bytes:
     network = ip_network(route.destination)
     family = socket.AF_INET if network.version == 4 else socket.AF_INET6
-    body = struct.pack("=BBBBBBBBI", family, network.prefixlen, 0, 0, 254, PROTOCOL, 0, 1, 0)
-    if network.prefixlen:
-        body += nl.attribute(1, network.network_address.packed)
-    if index:
-        body += nl.u32(4, index)
-    return body + nl.attribute(5, ip_address(route.nexthop).packed)
+    body = struct.pack("=BBBBBBBBI", family, network.prefixlen, 0, 0, 0, PROTOCOL, 0, 1, 0) + nl.u32(15, route.table)
+    return body + nl.attribute(1, network.network_address.packed) if network.prefixlen else body
+
+
+def _hops(parts: dict[int, memoryview]) -> Iterator[Hop]:
+    """Of a route's attributes: of a single hop, or of several."""
+    if 5 in parts:
+        yield Hop(str(ip_address(bytes(parts[5]))), nl.as_number(parts[4]))
+    data, start = parts.get(9, memoryview(b"")), 0
+    while start + 8 <= len(data):
+        length, link = struct.unpack_from("=HxxI", data, start)
+        yield from _hops(dict(nl.attributes(data[start:start + length], 8)) | {4: data[start + 4:start + 8]})
+        start += (length + 3) & ~3
+
+
+def _rule(rule: Rule) -> bytes:
+    source = ip_interface(rule.source) if rule.source else None
+    family, length = socket.AF_INET if rule.version == 4 else socket.AF_INET6, source.network.prefixlen if source else 0
+    body = struct.pack("=BBBBBBBBI", family, 0, length, 0, 0, 0, 0, 1, 0)
+    body += nl.u32(6, FIRST if source is None else THEN) + nl.u32(15, rule.table) + nl.u8(21, PROTOCOL)
+    return body + (nl.u32(14, 0) if source is None else nl.attribute(2, source.ip.packed))

@@ -124,10 +124,10 @@ class Wiring:
             if leg.network_id in self.bridges:
                 ends = names.link(names.ROUTER, leg.port_id), names.link(names.LEG, leg.port_id)
                 await self._veth(present, ends, (space, leg.mac, leg.mtu), self.bridges[leg.network_id])
-        gateway = router.gateway
-        if gateway is not None and gateway.physical is None and gateway.network_id in self.bridges:
-            ends = names.link(names.ROUTER, gateway.port_id), names.link(names.GATEWAY_LEG, gateway.port_id)
-            await self._veth(present, ends, (space, gateway.mac, gateway.mtu), self.bridges[gateway.network_id])
+        for gateway in router.gateways:
+            if gateway.physical is None and gateway.network_id in self.bridges:
+                ends = names.link(names.ROUTER, gateway.port_id), names.link(names.GATEWAY_LEG, gateway.port_id)
+                await self._veth(present, ends, (space, gateway.mac, gateway.mtu), self.bridges[gateway.network_id])
 
     def _own_names(self, wanted: Slice, fresh: set[str]) -> set[str]:
         kept = {names.link(names.STEM, port.id) for port in wanted.ports if port.under is not None}
@@ -141,8 +141,7 @@ class Wiring:
             if names.namespace(self.host, "router", router.id) in fresh:
                 continue
             kept.update(names.link(names.ROUTER, leg.port_id) for leg in router.legs)
-            if router.gateway is not None and router.gateway.physical is None:
-                kept.add(names.link(names.ROUTER, router.gateway.port_id))
+            kept.update(names.link(names.ROUTER, way.port_id) for way in router.gateways if way.physical is None)
         return kept
 
     async def _remove_strangers(self, present: dict[str, Link], kept: set[str]) -> None:
@@ -330,7 +329,7 @@ class Wiring:
                 desired |= _entries(tunnel.index, network.neighbours)
             desired |= entries(names.SERVICE, network_id, [names.service_mac(network_id)])
         for router in wanted.routers:
-            for leg in (*router.legs, *([router.gateway] if router.gateway is not None else [])):
+            for leg in router.every_leg:
                 desired |= entries(names.ROUTER, leg.port_id, [leg.mac])
         for port in wanted.ports:
             if port.admin_up:
