@@ -60,6 +60,7 @@ TESTS = (
     Need("xmlsec1", "xmlsec1", "signs what identity says by SAML, and checks what others say"),
     Need("rabbitmq-server", "rabbitmq-server", "the message bus at scale"),
     Need("util-linux", "setpriv", "runs tests as an ordinary user"),
+    Need("frr", "/usr/lib/frr/bfdd", "watches routers from outside, by BFD"),
     Need("iputils-ping", "ping", "sends packets between networks"),
     Need("busybox-static", "busybox", "brings the DHCP client of the tests"),
     Need("bind9-dnsutils", "dig", "asks networks' name servers"),

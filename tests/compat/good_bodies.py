@@ -19,10 +19,11 @@ IMPORT_TASK = {"type": "import", "input": {     # from an address nobody answers
 # What replaces a name others go by: nothing made up is sent, only what keeps the name.
 RENAMING = {f"PUT /v2/metadefs/namespaces/{{namespace}}{rest}" for rest in (
     "", "/objects/{name}", "/properties/{name}", "/tags/{name}")}
-# What was renamed by bad input that was not bad enough is made anew before it is removed.
+# What was renamed or ended by bad input that was not bad enough is made anew before it is removed.
 REMAKING = ("POST /v2/metadefs/namespaces", "POST /v2/metadefs/namespaces/{namespace}/objects",
             "POST /v2/metadefs/namespaces/{namespace}/properties",
-            "POST /v2/metadefs/namespaces/{namespace}/resource_types", "PUT /v3/domains/{domain_id}/config")
+            "POST /v2/metadefs/namespaces/{namespace}/resource_types", "PUT /v3/domains/{domain_id}/config",
+            "POST /v2.0/ports/{port_id}/bindings")
 FILES = {"PUT /v2/images/{image_id}/file": b"data", "PUT /v2/images/{image_id}/stage": b"data"}
 
 DOMAIN_CONFIG = {"config": {"identity": {"driver": "sql"}, "ldap": {
@@ -116,6 +117,8 @@ def _network(known: Mapping[str, str]) -> dict[str, Any]:
         "POST /v2.0/ports": {"port": {"network_id": network, "fixed_ips": [{"subnet_id": subnet}]}},
         "PUT /v2.0/routers/{router_id}/add_router_interface": {"subnet_id": subnet},
         "PUT /v2.0/routers/{router_id}/remove_router_interface": {"subnet_id": subnet},
+        **{f"PUT /v2.0/routers/{{router_id}}/{verb}_external_gateways": {"router": {"external_gateways": [
+            {"network_id": known["external_id"]}]}} for verb in ("add", "update", "remove")},
         "POST /v2.0/floatingips": {"floatingip": {"floating_network_id": known["external_id"]}},
         "POST /v2.0/security-group-rules": {"security_group_rule": {
             "security_group_id": known["security_group_id"], "direction": "ingress", "protocol": "udp"}},
@@ -155,7 +158,7 @@ def _network(known: Mapping[str, str]) -> dict[str, Any]:
             "conntrack_helper": {"protocol": "tcp", "port": 21, "helper": "ftp"}},
         "POST /v2.0/ndp_proxies": {"ndp_proxy": {
             "router_id": known["ndp_router_id"], "port_id": known["ndp_port_id"]}},
-        "POST /v2.0/ports/{port_id}/bindings": {"binding": {"host": "another"}},
+        "POST /v2.0/ports/{port_id}/bindings": {"binding": {"host": "somewhere"}},
         "POST /v2.0/security-groups-default-statefulness": {
             "security_groups_default_statefulness": {"project_id": known["project_id"], "stateful": True}},
         "PUT /v2.0/security-groups-default-statefulness/{statefulness_id}": {

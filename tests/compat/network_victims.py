@@ -76,7 +76,7 @@ async def more_network_victims(cloud, network_id: str) -> dict[str, str]:
     ids["statefulness"] = await made(cloud, f"{network}/{key.replace('_', '-')}", key, stateful=True,
                                      project_id=uuid.uuid4().hex)
     ids["bound_port"] = await made(cloud, f"{network}/ports", "port", network_id=network_id, device_owner="compute:x",
-                                   **{"binding:host_id": "here"})
+                                   device_id="x", **{"binding:host_id": "here"})
     await cloud.ok("POST", f"{network}/ports/{ids['bound_port']}/bindings", {"binding": {"host": "somewhere"}})
     scope = await made(cloud, f"{network}/address-scopes", "address_scope", name="six", ip_version=6)
     pool = await made(cloud, f"{network}/subnetpools", "subnetpool", name="six", prefixes=["2001:db8::/96"],

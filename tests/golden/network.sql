@@ -192,6 +192,21 @@ CREATE INDEX floatingip_qos_policy_id_ix ON floatingip (qos_policy_id);
 
 CREATE INDEX floatingip_router_id_ix ON floatingip (router_id);
 
+CREATE TABLE further_gateway (
+    port_id VARCHAR(36) NOT NULL,
+    router_id VARCHAR(36) NOT NULL,
+    network_id VARCHAR(36) NOT NULL,
+    number INTEGER NOT NULL,
+    CONSTRAINT further_gateway_pk PRIMARY KEY (port_id),
+    CONSTRAINT further_gateway_port_id_fk FOREIGN KEY(port_id) REFERENCES port (id),
+    CONSTRAINT further_gateway_router_id_fk FOREIGN KEY(router_id) REFERENCES router (id),
+    CONSTRAINT further_gateway_network_id_fk FOREIGN KEY(network_id) REFERENCES network (id)
+);
+
+CREATE INDEX further_gateway_network_id_ix ON further_gateway (network_id);
+
+CREATE INDEX further_gateway_router_id_ix ON further_gateway (router_id);
+
 CREATE TABLE host (
     name VARCHAR(255) NOT NULL,
     id VARCHAR(36) NOT NULL,
@@ -533,7 +548,7 @@ CREATE TABLE router (
     gateway_port_id VARCHAR(36),
     gateway_network_id VARCHAR(36),
     routes TEXT NOT NULL,
-    host VARCHAR(255), qos_policy_id VARCHAR(36) CONSTRAINT router_qos_policy_id_fk REFERENCES qos_policy (id), enable_ndp_proxy BOOLEAN,
+    host VARCHAR(255), qos_policy_id VARCHAR(36) CONSTRAINT router_qos_policy_id_fk REFERENCES qos_policy (id), enable_ndp_proxy BOOLEAN, enable_default_route_ecmp BOOLEAN, enable_default_route_bfd BOOLEAN,
     CONSTRAINT router_pk PRIMARY KEY (id),
     CONSTRAINT router_gateway_network_id_fk FOREIGN KEY(gateway_network_id) REFERENCES network (id),
     CONSTRAINT router_gateway_port_id_fk FOREIGN KEY(gateway_port_id) REFERENCES port (id)

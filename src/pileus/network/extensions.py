@@ -14,6 +14,8 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "dns-integration": ("DNS Integration", "Ports have names, which the network's DNS server answers"),
     "dhcp_agent_scheduler": ("DHCP Agent Scheduler", "Hosts can be told not to serve DHCP of a network"),
     "empty-string-filtering": ("Empty String Filtering Extension", "Lists can be filtered by empty attributes"),
+    "enable-default-route-bfd": (
+        "Enable Default Route BFD", "Routers may watch their next hops, and leave by those that speak"),
     "enable-default-route-ecmp": ("Enable Default Route ECMP", "Routers may leave by all of their gateways"),
     "external-gateway-multihoming": (
         "Neutron L3 External Gateway Multihoming", "Routers may have several gateways"),

@@ -5,6 +5,7 @@ Two external networks lead to the same address beyond, whose server says as whom
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from pileus.network.engine.base import Report
 from pileus.network.engine.records import (
@@ -21,7 +22,8 @@ from pileus.network.engine.records import (
 )
 from pileus.network.explain import Asked, explain
 from tests.dataplane.network.conftest import Cloud
-from tests.dataplane.network.lab import Guest, batch
+from tests.dataplane.network.frr import Frr
+from tests.dataplane.network.lab import Guest, batch, eventually
 from tests.dataplane.network.topology import guest, identity, leg, mac, network
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -72,16 +74,18 @@ class Scene:
             else:
                 await batch("route add default via 10.0.8.1", namespace=there.namespace)
 
-    async def route(self, *, ways: list[tuple[Port, Gateway]], ecmp: bool = False,
+    async def route(self, *, ways: list[tuple[Port, Gateway]], ecmp: bool = False, watched: bool = False,
                     floating: tuple[FloatingIp, ...] = (), routes: tuple[HostRoute, ...] = ()) -> None:
         self.revision += 1
         gateways = [way for _, way in ways]
         router = Router(
             id=identity("r7"), revision=self.revision, port_ids=(self.inner.id,), host=self.net.lab.host_name("h1"),
-            gateway=gateways[0] if gateways else None, further=tuple(gateways[1:]), ecmp=ecmp, routes=routes)
+            gateway=gateways[0] if gateways else None, further=tuple(gateways[1:]), ecmp=ecmp, routes=routes,
+            watched=watched)
         await self.net.lab.engine.apply(Records(routers=(router,), floating_ips=floating), (), self.net.next())
         await self.net.lab.until("router", router.id, State.UP)
-        assert await self.net.lab.agents[self.net.lab.host_name("h1")].resync() == Report(changes=()), "it is as it is to be"
+        report = await self.net.lab.agents[self.net.lab.host_name("h1")].resync()
+        assert report == Report(changes=()), "it is as it is to be"
 
     async def seen(self, name: str, address: str = BEYOND) -> set[str]:
         """As whom many connections are seen there."""
@@ -92,9 +96,15 @@ class Scene:
         return await self.guests["m1"].lab.beyond().exec("ip", "netns", "exec", self.router, "ip", *words)
 
 
-async def test_several_gateways(net: Cloud):
-    scene = Scene(net)
-    await scene.make()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(net: Cloud) -> Scene:
+    made = Scene(net)
+    await made.make()
+    return made
+
+
+async def test_several_gateways(net: Cloud, scene: Scene):
+    await scene.route(ways=scene.ways)
     assert await scene.seen("m1") == {ONE}, "the first, if nothing else is said"
     assert await scene.seen("m1", "10.92.0.1") == {TWO}, "what is near the second is reached by it"
     await scene.route(ways=scene.ways, ecmp=True)
@@ -140,3 +150,56 @@ async def test_several_gateways(net: Cloud):
     assert "via 10.0.8.12" in await scene.told("route", "show", "172.31.0.0/16")
     await scene.route(ways=[])
     assert "172.31" not in await scene.told("route")
+
+
+async def test_next_hops_that_fall_silent_are_left_out(net: Cloud, scene: Scene):
+    """Both speak BFD by FRRouting."""
+    one = Frr(scene.guests["f1"].namespace, (ONE, "10.91.0.1"), ("fd91::5", "fd91::1"))
+    two = Frr(scene.guests["f2"].namespace, (TWO, "10.92.0.1"))
+
+    async def default(*hops: str) -> None:
+        async def so() -> bool:
+            told = await scene.told("route", "show", "default")
+            return {hop for hop in ("10.91.0.1", "10.92.0.1") if f"via {hop} " in told} == set(hops)
+        await eventually(so, 30)
+
+    async def known(frr: Frr, status: str) -> None:
+        async def so() -> bool:
+            return set((await frr.peers()).values()) == {status}
+        await eventually(so, 30)
+    try:
+        await batch("address add fd91::1/64 dev eth0 nodad", namespace=one.namespace)
+        await one.start()
+        await two.start()
+        await scene.route(ways=scene.ways, ecmp=True, watched=True)
+        await default("10.91.0.1", "10.92.0.1")
+        await known(one, "up")
+        await known(two, "up")
+        assert await scene.seen("m2") == {ONE, TWO}
+        await two.kill()
+        await default("10.91.0.1")
+        assert await scene.seen("m2") == {ONE}
+        await scene.route(ways=list(reversed(scene.ways)), watched=True)
+        await default("10.91.0.1")
+        assert await scene.seen("m2") == {ONE}, "the first is silent, the other is not"
+        await two.start()
+        await default("10.92.0.1")
+        assert await scene.seen("m2") == {TWO}
+        await one.kill()
+        await two.kill()
+        await eventually(lambda: silent(net, scene), 30)
+        await default("10.92.0.1")
+        assert await scene.seen("m2") == {TWO}, "where all are silent, all is as without"
+        await one.start()
+        await known(one, "up")
+        await scene.route(ways=scene.ways)
+        await known(one, "down")
+    finally:
+        await one.stop()
+        await two.stop()
+        await scene.route(ways=[])
+
+
+async def silent(net: Cloud, scene: Scene) -> bool:
+    space = net.lab.agents[net.lab.host_name("h1")].routers[identity("r7")]
+    return len(space.watch.silent) == 4

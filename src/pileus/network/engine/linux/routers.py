@@ -1,12 +1,14 @@
 """A router: its namespace with legs, addresses, routes and address translation."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 
 from pileus.network.engine.base import EngineFailed
 from pileus.network.engine.linux import names, namespaces
 from pileus.network.engine.linux.advertise import Advertiser
 from pileus.network.engine.linux.announce import announce
+from pileus.network.engine.linux.bfd import Watch
 from pileus.network.engine.linux.conntrack import Conntrack
 from pileus.network.engine.linux.dhcp import METADATA
 from pileus.network.engine.linux.followed import settle_followed
@@ -14,12 +16,13 @@ from pileus.network.engine.linux.links import Link, Links
 from pileus.network.engine.linux.metadata import Answer, Listener
 from pileus.network.engine.linux.meters import settle_meters
 from pileus.network.engine.linux.nft import Nft
-from pileus.network.engine.linux.routing import settle_routing
+from pileus.network.engine.linux.routing import neighbours_of, settle_routing
 from pileus.network.engine.linux.spaces import QUIET, askers, identity, settle_addresses, settle_link
 from pileus.network.engine.linux.translation import by_leg, compile_translation, targets_of
 from pileus.network.engine.linux.wiring import PhysicalBridge, clear_far_end, join_far_end
 from pileus.network.engine.records import FloatingIp, GatewayLeg, NetworkSlice, RouterSlice
 
+log = logging.getLogger(__name__)
 SETTINGS = {
     **QUIET,
     "ipv4/ip_forward": "1",
@@ -40,6 +43,10 @@ class RouterSpace:
         self.identity: tuple[int, int] | None = None
         self.listener: Listener | None = None
         self.advertiser: Advertiser | None = None
+        self.router: RouterSlice | None = None
+        self.turned, self.at_work = asyncio.Event(), asyncio.Lock()
+        self.watch = Watch(self.namespace, self.turned.set)
+        self.rerouting: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         """A socket keeps its namespace alive, so this comes before the namespace's removal."""
@@ -47,6 +54,10 @@ class RouterSpace:
             self.listener.close()
         if self.advertiser is not None:
             self.advertiser.close()
+        self.watch.close()
+        if self.rerouting is not None:
+            self.rerouting.cancel()
+        self.rerouting = None
         self.identity = self.listener = self.advertiser = None
 
     async def update(
@@ -56,7 +67,9 @@ class RouterSpace:
         """Make it so; what had to be changed. `trusted`: it is as last time. Raises EngineFailed."""
         changes = []
         if not trusted or self.identity is None:
-            changes = await asyncio.to_thread(self._settle, router, physical)
+            async with self.at_work:
+                self.router = router
+                changes = await asyncio.to_thread(self._settle, router, physical, self._silent(router))
         if self.identity != identity(self.namespace):
             self.close()
             if self.answer is not None:
@@ -69,9 +82,37 @@ class RouterSpace:
             self.listener.neighbours = askers([network for i, network in networks.items() if i in attached])
         if self.advertiser is not None:
             self.advertiser.update(router.legs)
+        self.watch.update(neighbours_of(router))
+        if router.watched and self.rerouting is None:
+            self.rerouting = asyncio.create_task(self._reroute())
         return changes
 
-    def _settle(self, router: RouterSlice, physical: Mapping[str, PhysicalBridge]) -> list[str]:
+    def _silent(self, router: RouterSlice) -> set[tuple[str, str]]:
+        return self.watch.silent if router.watched else set()
+
+    async def _reroute(self) -> None:
+        """Whenever a next hop began to speak, or fell silent."""
+        while await self.turned.wait():
+            self.turned.clear()
+            async with self.at_work:
+                if self.router is None:
+                    continue
+                try:
+                    changes = await asyncio.to_thread(self._route, self.router, self._silent(self.router))
+                except (EngineFailed, OSError) as error:
+                    log.warning("router %s is left as it was: %s", self.router_id, error)
+                else:
+                    log.info("router %s: %s", self.router_id, "; ".join(changes) or "as it was")
+
+    def _route(self, router: RouterSlice, silent: set[tuple[str, str]]) -> list[str]:
+        links = Links(self.namespace)
+        try:
+            return settle_routing(links, router, silent)
+        finally:
+            links.close()
+
+    def _settle(self, router: RouterSlice, physical: Mapping[str, PhysicalBridge],
+                silent: set[tuple[str, str]]) -> list[str]:
         namespaces.write_settings(self.namespace, SETTINGS)
         changes: list[str] = []
         for gateway in router.gateways:
@@ -80,7 +121,7 @@ class RouterSpace:
         links = Links(self.namespace)
         try:
             changes += self._legs(links, router)
-            changes += settle_routing(links, router)
+            changes += settle_routing(links, router, silent)
         finally:
             links.close()
         changes += self._translation(router) + settle_meters(self.namespace, router)
