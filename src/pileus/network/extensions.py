@@ -13,6 +13,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "default-subnetpools": ("Default Subnetpools", "One subnet pool per IP version may be the default"),
     "dns-integration": ("DNS Integration", "Ports have names, which the network's DNS server answers"),
     "dhcp_agent_scheduler": ("DHCP Agent Scheduler", "Hosts can be told not to serve DHCP of a network"),
+    "ecmp_routes": ("Equal Cost Multipath Routing", "Routes to one destination may have several next hops"),
     "empty-string-filtering": ("Empty String Filtering Extension", "Lists can be filtered by empty attributes"),
     "enable-default-route-bfd": (
         "Enable Default Route BFD", "Routers may watch their next hops, and leave by those that speak"),
@@ -116,6 +117,7 @@ EXTENSIONS: dict[str, tuple[str, str]] = {
     "expose-l3-conntrack-helper": ("Expose CT helpers in Router", "Routers tell their conntrack helpers"),
     "l3-conntrack-helper": ("CT Target rules for router", "Routers read along with FTP and TFTP"),
     "l3-ndp-proxy": ("L3 NDP Proxy", "Routers answer for guests' IPv6 addresses on their external networks"),
+    "l3-ext-ndp-proxy": ("Router extension for NDP proxy", "Routers tell whether they answer for guests"),
     "local_ip": ("Local IP", "Addresses that on each host mean the port there that stands for them"),
     "logging": ("Logging API Extension", "Hosts log packets that security groups let through or drop"),
     "network-ip-availability-details": (

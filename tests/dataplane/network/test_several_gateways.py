@@ -132,6 +132,14 @@ async def test_several_gateways(net: Cloud, scene: Scene):
     assert f"10.0.8.11 becomes {ONE}" in found.steps, found
     assert await scene.seen("m1", "10.91.0.1") == {ONE}
 
+    agent = net.lab.agents[net.lab.host_name("h1")]
+    for damage in (("rule", "delete", "pref", "200"), ("route", "flush", "table", "1001"),
+                   ("link", "delete", f"qg-{scene.ways[1][0].id[:11]}")):
+        await scene.told(*damage)
+        assert (await agent.resync()).changes, damage
+        assert await scene.seen("m1") == {"10.92.0.100"}, "what was taken away by hand is there again"
+    assert await agent.resync() == Report(changes=())
+
     await net.lab.engine.apply(Records(), (Gone(kind="floating_ips", id=floating.id),), net.next())
     await scene.route(ways=[scene.ways[1], scene.ways[0]])
     assert await scene.seen("m1") == {TWO}, "the other is the first now"
