@@ -70,6 +70,9 @@ async def test_which_one_goes(world):
     await gateways(world.http, router, "add", {"network_id": router["id"]}, status=404)
     inner, _ = await plain(world)
     await gateways(world.http, router, "add", {"network_id": inner["id"]}, status=400)
+    for verb, count in (("add", 16), ("update", 17)):
+        many = await gateways(world.http, router, verb, *[way] * count, status=409)
+        assert many["type"] == "UnableToAddExtraGateways" and "16 at most" in many["message"]
     await gateways(world.other, router, "add", way, status=404)
     for name, value in (("enable_snat", False), ("external_fixed_ips", [{"ip_address": "203.0.113.99"}])):
         for verb in ("add", "update"):

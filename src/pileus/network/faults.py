@@ -281,16 +281,6 @@ class GatewayUsedByFloatingIp(Conflict):
                "{network_id} is required by one or more floating IPs.")
 
 
-class GatewaysNotRemovable(BadRequest):
-    code, message = "UnableToRemoveGateways", "Unable to remove gateways from router {router_id}: {reason}."
-
-
-class GatewaysNotMatched(BadRequest):
-    code = "UnableToMatchGateways"
-    message = ("No single gateway of router {router_id} on network {network_id} is the one that is named. Where there "
-               "are several, external_fixed_ips tell which is meant.")
-
-
 class InvalidRoutes(BadRequest):
     code, message = "InvalidRoutes", "Invalid format for routes: {routes}, {reason}"
 

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
-from pileus.network import faults
+from pileus.network import faults, gateway_faults
 from pileus.network.addresses import canonical
 from pileus.network.allocation import Wanted
 from pileus.network.legs import addresses_with_subnets, must_be_apart
@@ -23,6 +23,8 @@ from pileus.network.model.gateways import Gateway
 from pileus.network.model.ports import ROUTER_GATEWAY, Port, ports
 from pileus.network.model.routers import Router, floating_ips
 from pileus.network.new_ports import NewPort, add_ports, readdress
+
+MOST = 16                 # of one router: each takes an address, and none counts as a floating IP
 
 
 class GatewayAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +60,7 @@ class Change:
     async def add(self, asked: Sequence[GatewayAsked]) -> dict[str, Any]:
         have = await gateways.of_router(self.tx, self.router)
         wanted = list(have)
+        self._must_have_room(len(have) + len(asked))
         for each in asked:
             wanted.append(await self._make(each, wanted))
         manner = self._manner(asked[0]) if asked and not have else {}
@@ -67,18 +70,19 @@ class Change:
         """Each by its network, and by its addresses where there are several on the network."""
         have = await gateways.of_router(self.tx, self.router)
         if asked and not have:
-            raise faults.GatewaysNotRemovable(router_id=self.router.id, reason="it has none")
+            raise gateway_faults.GatewaysNotRemovable(router_id=self.router.id, reason="it has none")
         gone = []
         for each in asked:
             found = await self._find(each, have)
             if found is None:
-                raise faults.GatewaysNotMatched(router_id=self.router.id, network_id=each.network_id)
+                raise gateway_faults.GatewaysNotMatched(router_id=self.router.id, network_id=each.network_id)
             gone.append(found)
         return await self._settle(have, [way for way in have if way not in gone])
 
     async def replace(self, asked: Sequence[GatewayAsked]) -> dict[str, Any]:
         """Those that are there already stay, and may change their addresses; the rest is made or goes."""
         have, wanted = await gateways.of_router(self.tx, self.router), list[Gateway]()
+        self._must_have_room(len(asked))
         kept = [await self._find(each, have) for each in asked]
         for each, found in zip(asked, kept, strict=True):
             if found is None or found in wanted:
@@ -88,6 +92,10 @@ class Change:
                 await self._readdress(found, each)
                 wanted.append(found)
         return await self._settle(have, wanted) | (self._manner(asked[0]) if asked else {})
+
+    def _must_have_room(self, count: int) -> None:
+        if count > MOST:
+            raise gateway_faults.TooManyGateways(router_id=self.router.id, most=MOST)
 
     def _manner(self, asked: GatewayAsked) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -101,7 +109,7 @@ class Change:
         near = [way for way in have if way.network_id == asked.network_id]
         if asked.wanted is None:
             if len(near) > 1:
-                raise faults.GatewaysNotMatched(router_id=self.router.id, network_id=asked.network_id)
+                raise gateway_faults.GatewaysNotMatched(router_id=self.router.id, network_id=asked.network_id)
             return near[0] if near else None
         named = {canonical(each.ip_address) for each in asked.wanted if each.ip_address}
         held = await subnet_model.addresses_of(self.tx, [way.port_id for way in near])

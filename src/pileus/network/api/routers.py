@@ -231,7 +231,7 @@ async def update_router(ctx: Ctx, router: Router, body: RouterUpdate) -> RouterV
         if values.get(name, UNSET) is None:
             del values[name]
     async with ctx.db.write() as tx:
-        router = await unchanged(tx, router)
+        router = await _unchanged(tx, router)
         if asked is not UNSET:
             if asked is not None:
                 await must_see(ctx, tx, asked)
@@ -290,7 +290,7 @@ async def remove_routes(ctx: Ctx, router: Router, body: RoutesAsked) -> RouterVi
     return await _with_routes(ctx, router, lambda have: [route for route in have if route not in asked])
 
 
-async def unchanged(tx: Connection, router: Router) -> Router:
+async def _unchanged(tx: Connection, router: Router) -> Router:
     locked = await routers.lock(tx, router.id)
     if locked.generation != router.generation:
         raise db.Stale(kind="router", id=router.id)
