@@ -50,6 +50,37 @@ async def test_the_outside_made_twice_is_made_once():
         await lab.close()
 
 
+async def test_the_outside_keeps_its_mac_whoever_joins():
+    """Its neighbours know it by that for as long as they have something to say to it."""
+    lab = Lab()
+    try:
+        await lab.make()
+        before = await mac_of(lab.outside, "br-ex")
+        await run("ip", "-n", lab.outside, "link", "add", "low", "address", "00:00:5e:00:53:01", "type", "veth",
+                  "peer", "name", "other")
+        await run("ip", "-n", lab.outside, "link", "set", "low", "master", "br-ex", "up")
+        assert await mac_of(lab.outside, "br-ex") == before != "00:00:5e:00:53:01"
+    finally:
+        await lab.close()
+
+
+async def mac_of(namespace: str, link: str) -> str:
+    return (await run("ip", "-n", namespace, "-br", "link", "show", link)).split()[2]
+
+
+async def test_no_bridge_takes_the_mac_of_a_link_that_joins_it():
+    """Those of others choose the lowest of their ports'."""
+    lab = Lab()
+    try:
+        await lab.make()
+        await lab.engine.apply(cloud(lab.prefix, lab.hosts), (), 1)
+        await lab.until("router", identity("r1"), State.UP)
+        joined = (await run("ip", "-n", lab.outside, "-br", "link", "show", "master", "br-ex")).splitlines()
+        assert len(joined) > 2 and all(line.split()[2].startswith("fe:") for line in joined), joined
+    finally:
+        await lab.close()
+
+
 def test_an_ordinary_user_can_run_it():
     done = ordinary_user.outside(["-k", "what_their_records_say or across_hosts or hairpin or cuts or knows_who"])
     assert done.returncode == 0, done.stdout + done.stderr

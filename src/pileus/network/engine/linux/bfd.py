@@ -203,6 +203,9 @@ class Watch:
 
     def update(self, wanted: Iterable[Neighbour]) -> None:
         """A link that was made anew is another. Raises OSError."""
+        wanted = set(wanted)
+        if not wanted and not self.talks:
+            return
         with namespaces.entered(self.namespace):
             neighbours = {(each, socket.if_nametoindex(each.link)) for each in wanted}
             for gone in self.talks.keys() - neighbours:

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_interface
 
-from pileus.network.engine.linux import namespaces
+from pileus.network.engine.linux import names, namespaces
 from pileus.network.engine.linux.links import Links
 from pileus.network.engine.linux.namespaces import HERE
 from pileus.network.engine.linux.nft import Nft
@@ -24,6 +24,10 @@ def external_bridge(bridge: str, addresses: list[str], *, namespace: str = HERE,
             links.add_bridge(bridge, mtu)
             changes.append(f"bridge {bridge} added")
             link = links.one(bridge)
+        own = names.far_mac(f"{namespace} {bridge}")        # chosen by nobody else, so not with each port that joins
+        if link.mac != own:
+            links.set_mac(link.index, own)
+            changes.append(f"mac of {bridge} set")
         if not link.up:
             links.set_up(link.index)
         changes += settle_addresses(links, link, set(addresses))

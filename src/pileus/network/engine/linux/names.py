@@ -43,6 +43,13 @@ def service_mac(network_id: str) -> str:
     return ":".join(f"{byte:02x}" for byte in (2, *digest[:5]))
 
 
+def far_mac(name: str) -> str:
+    """Higher than any that a maker of cards has: a bridge that chooses the lowest of its ports' as its own, and with it
+    what its neighbours know, stays with the one it has."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return ":".join(f"{byte:02x}" for byte in (0xFE, *digest[:5]))
+
+
 def short(record_id: str) -> str:
     """For names of chains and sets, which may not hold a dash."""
     return record_id.replace("-", "")[:16]

@@ -137,7 +137,7 @@ class RouterSpace:
             changes = []
             if links.find(near) is None:
                 clear_far_end(place, far)
-                links.add_veth(near, gateway.mtu, far, place.namespace)
+                links.add_veth(near, gateway.mtu, far, place.namespace, names.far_mac(far))
                 changes.append(f"link {near} added")
         finally:
             links.close()

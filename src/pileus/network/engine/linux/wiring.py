@@ -197,7 +197,7 @@ class Wiring:
         name, far = names.link(names.PHYSICAL, record.id), names.far_end(self.host, record.id)
         if name not in present:
             clear_far_end(place, far)
-            self.links.add_veth(name, record.mtu, far, place.namespace)
+            self.links.add_veth(name, record.mtu, far, place.namespace, names.far_mac(far))
             await self._turn(f"link {name} added")
             present[name] = self._made(name)
         if record.vlan is not None:
