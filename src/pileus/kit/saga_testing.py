@@ -23,16 +23,21 @@ async def prove(make_world: Callable[[], Awaitable[Any]], state: Saga, facts: Ca
 
     `facts(world)` is all the saga may touch, as comparable data. After a crash they must equal those of the
     undisturbed run; after a failure those from before the saga, but for `unwound`.
+
+    On a database server it is disturbed after steps alone: before one, nothing of it was done, and what is read again
+    is what the step before it left, whatever keeps it.
     """
-    wanted = await _run(await make_world(), state, facts)
+    world = await make_world()
+    moments = ("before", "after") if world.db.dialect == "sqlite" else ("after",)
+    wanted = await _run(world, state, facts)
     steps = type(state).steps
     for index, step in enumerate(steps):
-        for moment in ("before", "after"):
+        for moment in moments:
             crashed = await _run(await make_world(), state, facts, crash=f"{state.name}:{step.name}:{moment}")
             assert crashed == wanted, f"after a crash {moment} {step.name}: {crashed} != {wanted}"
         if any(s.pivot for s in steps[:index]):
             continue
-        for moment in ("before",) if step.pivot else ("before", "after"):
+        for moment in ("before",) if step.pivot else moments:
             world = await make_world()
             empty = await facts(world)
             left = await _run(world, state, facts, fail=f"{state.name}:{step.name}:{moment}", ends=Phase.UNDONE)
