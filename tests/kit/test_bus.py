@@ -348,6 +348,16 @@ async def test_a_listener_may_start_before_the_broker(remote, proxy):
     await await_true(lambda: toys.notes == [1])
 
 
+async def test_closing_is_heard_at_any_moment(remote):
+    """Also while it looks after its queues, which it does all the time here."""
+    for number in range(60):
+        bus = remote.make(check=0.0)
+        await bus.listen("toys", handlers, Toys())
+        await asyncio.sleep(number / 2000)
+        async with asyncio.timeout(20):
+            await bus.close()
+
+
 async def test_a_vanished_queue_comes_back(remote):
     bus, toys = await both(remote)
     assert await bus.call(Echo(text="before")) == "before"

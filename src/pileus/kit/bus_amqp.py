@@ -33,6 +33,7 @@ SET_UP_SECONDS = 15.0           # for a connection, or a listener on it; then it
 CONSUME_SECONDS = 5.0           # for a queue to be made and listened to
 CONFIRM_SECONDS = 10.0          # for the broker to take one message; then it is sent again
 STOP_SECONDS = 5.0              # for handlers that still run when the process ends
+HEARD_SECONDS = 2.0             # for the keeper of the connection to end; then it is told again
 CAST_KEPT_SECONDS = 3600        # a wake-up older than that wakes nobody: the work has long been found by looking
 PREFETCH = 64                   # messages of one queue handled at a time by one listener
 HEARTBEAT = 15                  # seconds of silence after which the peer is asked; given up after thrice that
@@ -226,6 +227,7 @@ class AmqpBus:
         self._changed = asyncio.Condition()      # a session began, a listener was attached
         self._wanted = asyncio.Event()           # a listener waits to be attached
         self._keeper: asyncio.Task[None] | None = None
+        self._closing = False
 
     # -- what services call -----------------------------------------------------------------
 
@@ -278,12 +280,16 @@ class AmqpBus:
 
     async def close(self) -> None:
         """Take no more messages, let running handlers end, and hang up."""
+        self._closing = True
         if (session := self._session) is not None and not session.lost.done():
             await self._in_order(session.stop(self._receiving))
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-            self._keeper = None
+            session.end("hung up")
+            if self._keeper is not None:
+                await asyncio.wait({self._keeper}, timeout=STOP_SECONDS)
+        while self._keeper is not None and not self._keeper.done():
+            self._keeper.cancel()                   # which the library loses now and then
+            await asyncio.wait({self._keeper}, timeout=HEARD_SECONDS)
+        self._keeper, self._closing = None, False
         for listener in self._listeners.values():
             await listener.close()
 
@@ -355,6 +361,8 @@ class AmqpBus:
             except Exception as error:                       # without this task the process would be deaf for ever
                 why = repr(error)
                 log.exception("the connection to the broker failed in a new way", extra={"broker": broker})
+            if self._closing:
+                return
             if clock() - began > STEADY_SECONDS:
                 attempt = 0
             wait = self._backoff(attempt)
