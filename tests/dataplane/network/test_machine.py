@@ -7,8 +7,8 @@ from tests.dataplane.network.lab import Guest, Lab, run
 from tests.dataplane.network.topology import cloud, identity
 
 
-async def machine() -> list[str]:
-    """What of this machine's own network could be changed."""
+async def machine(lab: Lab) -> list[str]:
+    """What of this machine's own network could be changed, and what the lab left."""
     return [
         await run("ip", "-br", "link"),
         await run("ip", "-br", "addr"),
@@ -16,13 +16,13 @@ async def machine() -> list[str]:
         await run("ip", "rule"),
         await run("nft", "-s", "list", "ruleset"),
         await run("sysctl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.bridge", check=False),
-        "\n".join(line for line in (await run("ip", "netns", "list")).splitlines() if line.startswith("t")),
+        "\n".join(line for line in (await run("ip", "netns", "list")).splitlines() if line.startswith(lab.prefix)),
     ]
 
 
 async def test_the_machine_is_as_it_was():
-    before = await machine()
     lab = Lab()
+    before = await machine(lab)
     try:
         await lab.make()
         records = cloud(lab.prefix, lab.hosts)
@@ -30,11 +30,11 @@ async def test_the_machine_is_as_it_was():
         guest = Guest(lab, next(port for port in records.ports if port.id == identity("port a1")))
         await guest.make()
         await lab.until("port", guest.port.id, State.UP)
-        during = await machine()
+        during = await machine(lab)
     finally:
         await lab.close()
     assert during[:6] == before[:6]
-    assert await machine() == before
+    assert await machine(lab) == before
 
 
 async def test_the_outside_made_twice_is_made_once():
