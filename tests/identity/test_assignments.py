@@ -23,6 +23,7 @@ from pileus.identity.model.users import Group, User
 from pileus.identity.service_tokens import fixed_id
 from pileus.kit import db, migrate
 from pileus.kit.db import Db
+from tests.examples import examples
 
 USERS, GROUPS, ROLES = ("u0", "u1", "u2"), ("g0", "g1"), ("r0", "r1", "r2", "r3")
 PARENTS = {"p0": "d0", "p1": "p0", "p2": "p1", "p3": "d0", "q0": "d1"}
@@ -110,8 +111,8 @@ def test_effective_assignments_are_those_of_the_naive_model(tmp_path):
                 held = graph.effective(await roles.held(reader, "u0", place, chain))
                 assert {role.id for role in held} == {r for u, p, r in expected if (u, p) == ("u0", place)}
 
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None, phases=[Phase.generate, Phase.shrink],
-              suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(60), deadline=None, derandomize=True, database=None,
+              phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck))
     @given(worlds())
     def holds(world):
         loop.run_until_complete(check(*world))

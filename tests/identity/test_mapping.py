@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pileus.identity.federation.mapping import BadRules, LocalProject, MappingFailed, RoleRef, apply, parsed
+from tests.examples import examples
 
 USER = {"user": {"name": "{0}"}}
 NAME = {"type": "NAME"}
@@ -148,7 +149,7 @@ rule_lists = st.lists(st.fixed_dictionaries({
 assertions = st.dictionaries(st.sampled_from(["NAME", "A", "REMOTE_USER"]) | texts, st.text(max_size=40), max_size=5)
 
 
-@settings(deadline=1000, max_examples=400)
+@settings(deadline=1000, max_examples=examples(400))
 @given(rules=rule_lists | st.lists(anything, max_size=3), said=assertions)
 def test_nothing_else_than_a_refusal_comes_out(rules, said):
     try:

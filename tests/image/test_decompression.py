@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pileus.image.decompression import NotDecompressible, decompressed
+from tests.examples import examples
 
 DATA = random.Random(1).randbytes(70_000) + bytes(300_000)
 MIB = 1 << 20
@@ -77,7 +78,7 @@ async def test_what_is_broken(content):
         await taken_apart(content)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(seed=st.sampled_from(sorted(GOOD)), changes=st.lists(
     st.tuples(st.integers(0, 200), st.binary(min_size=1, max_size=8)), max_size=4), end=st.integers(0, 100_000))
 async def test_whatever_comes(seed, changes, end):

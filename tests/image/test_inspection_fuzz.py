@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pileus.image.attributes import DISK_FORMATS
 from pileus.image.faults import BadFormat
 from pileus.image.inspection import Inspection
+from tests.examples import examples
 from tests.image.test_formats import MIB, gpt, iso, qcow2, vdi, vmdk
 
 LUKS = b"LUKS\xba\xbe\x00\x01".ljust(592, b"\0") + bytes(4096)
@@ -32,7 +33,7 @@ def answered(content, disk_format, step):
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(seed=st.sampled_from(SEEDS), disk_format=st.sampled_from(DISK_FORMATS),
        changes=st.lists(st.tuples(st.integers(0, REACH), st.binary(min_size=1, max_size=16)), max_size=12),
        end=st.one_of(st.none(), st.integers(0, REACH)), step=st.sampled_from([64, 512, 65536, 1 << 24]))
@@ -49,14 +50,14 @@ def test_a_header_that_ends_behind_the_content():
     assert "cut off" in answered(bytes(content), "luks", 64)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(content=st.binary(max_size=4096), disk_format=st.sampled_from(DISK_FORMATS),
        step=st.sampled_from([1, 100, 8192]))
 def test_anything(content, disk_format, step):
     answered(content, disk_format, step)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(text=st.text(max_size=400), kind=st.sampled_from(["monolithicSparse", "streamOptimized", "custom", ""]))
 def test_descriptors_of_vmdk(text, kind):
     answered(vmdk(kind, text.encode()[:900].decode(errors="ignore")), "vmdk", 65536)

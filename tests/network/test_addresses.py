@@ -22,6 +22,7 @@ from pileus.network.addresses import (
     window,
 )
 from tests.databases import Spares
+from tests.examples import examples
 from tests.network.conftest import World
 from tests.network.test_networks import ips, plain
 
@@ -198,6 +199,6 @@ class Ipam(RuleBasedStateMachine):
 def test_ipam_state_machine(spare_databases, tmp_path):
     Ipam.spares, Ipam.folder = spare_databases, tmp_path
     case = Ipam.TestCase
-    case.settings = settings(max_examples=12, stateful_step_count=15, deadline=None,
+    case.settings = settings(max_examples=examples(12), stateful_step_count=15, deadline=None,
                              suppress_health_check=list(HealthCheck))
     case().runTest()

@@ -13,6 +13,7 @@ from pileus.kit.db import Db
 from pileus.placement import migrations
 from pileus.placement.client import Conflict
 from pileus.placement.columns import Columns
+from tests.examples import examples
 from tests.placement.conftest import World
 from tests.placement.test_properties import AMOUNTS, CLASSES, INVENTORIES
 
@@ -151,4 +152,5 @@ def told(columns):
 def test_columns_are_in_step(tmp_path):
     machine = type("Steps", (Steps,), {"folder": str(tmp_path)})
     run_state_machine_as_test(machine, settings=settings(
-        max_examples=8, stateful_step_count=12, database=None, deadline=None, suppress_health_check=list(HealthCheck)))
+        max_examples=examples(8), stateful_step_count=12, database=None, deadline=None,
+        suppress_health_check=list(HealthCheck)))

@@ -13,6 +13,7 @@ from pileus.kit.db import Db
 from pileus.placement import migrations
 from pileus.placement.client import Conflict, Inventory
 from tests.databases import Spares
+from tests.examples import examples
 from tests.placement.conftest import World
 
 CLASSES = ("VCPU", "MEMORY_MB")
@@ -123,7 +124,8 @@ class Claims(RuleBasedStateMachine):
 def test_claims(spare_databases, tmp_path):
     machine = type("Claims", (Claims,), {"spares": spare_databases, "folder": tmp_path})
     run_state_machine_as_test(machine, settings=settings(
-        max_examples=20, stateful_step_count=12, database=None, deadline=None, suppress_health_check=list(HealthCheck)))
+        max_examples=examples(20), stateful_step_count=12, database=None, deadline=None,
+        suppress_health_check=list(HealthCheck)))
 
 
 async def test_many_clients_never_take_more_than_there_is(make_world):

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from pileus.image.config import ImageConfig
+from pileus.kit.client import trust
 from pileus.kit.numbers import digits
 
 PORTS = {"http": 80, "https": 443}
@@ -93,7 +94,7 @@ async def resolve(where: Place, url: str, config: ImageConfig) -> str:
 
 
 def new_client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, follow_redirects=False)
+    return httpx.AsyncClient(timeout=TIMEOUT, verify=trust(), trust_env=False, follow_redirects=False)
 
 
 @asynccontextmanager

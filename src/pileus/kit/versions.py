@@ -124,9 +124,9 @@ def outside(kind: Any, version: Version) -> tuple[str, ...] | None:
     """
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)) or kind.__struct_config__.frozen:
         return None
-    found = []
+    found, hints = [], typing.get_type_hints(kind, include_extras=True)
     for field in msgspec.structs.fields(kind):
-        hint = typing.get_type_hints(kind, include_extras=True)[field.name]
+        hint = hints[field.name]
         if any(isinstance(m, Window) and not m.holds(version) for m in getattr(hint, "__metadata__", ())):
             found.append(field.name)
         elif at(hint, version) not in (hint, _without_windows(hint)):

@@ -16,6 +16,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from pileus.identity.federation.settings import FederationConfig, OidcConfig
+from pileus.kit.client import trust
 from pileus.kit.clock import Clock
 from pileus.kit.faults import Unauthorized, Unavailable
 
@@ -162,9 +163,10 @@ class OidcProvider:
         return _object(answer)
 
     async def _request(self, method: str, url: str, **more: Any) -> httpx.Response:
-        trust = ssl.create_default_context(cafile=self.settings.ca_file) if self.settings.ca_file else True
+        own = self.settings.ca_file
+        vouching = ssl.create_default_context(cafile=own) if own else trust()
         try:
-            async with httpx.AsyncClient(timeout=SECONDS, verify=trust, trust_env=False) as client:
+            async with httpx.AsyncClient(timeout=SECONDS, verify=vouching, trust_env=False) as client:
                 return await client.request(method, url, **more)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise Unavailable(reason="The identity provider does not answer; try again.") from error
