@@ -1,5 +1,6 @@
 """Where services keep their tables: nothing need be said, and what is said wrongly is refused with a reason."""
 
+import msgspec
 import pytest
 
 from pileus.kit.bus import MemoryBus
@@ -16,6 +17,8 @@ def settings(**options: str) -> Settings:
 async def urls(folder, found: Settings) -> list[str]:
     state = StateFolder(folder)
     state.prepare()
+    replace = msgspec.structs.replace
+    found = replace(found, image=replace(found.image, directory=str(state.images)))
     services = Services(state, found, MemoryBus())
     await services.close()
     return [runtime.db.url for runtime in services.runtimes]
