@@ -24,6 +24,8 @@ def resources(promised: list[Least]) -> dict[str, int]:
 
 def resource_request(port_id: str, vnic_type: str, least: list[Least]) -> dict[str, Any] | None:
     """One group per kind of minimum, out of one host: equal for equal input. None where nothing is promised."""
+    if not least:
+        return None
     by_kind: dict[str, list[Least]] = defaultdict(list)
     for each in least:
         by_kind[each.kind].append(each)
@@ -34,7 +36,5 @@ def resource_request(port_id: str, vnic_type: str, least: list[Least]) -> dict[s
             physical = promised[0].physical
             required.insert(0, trait("PHYSNET", physical) if physical else TUNNELS)
         groups.append({"id": group_id(port_id, kind), "required": required, "resources": resources(promised)})
-    if not groups:
-        return None
     return {"request_groups": groups, "same_subtree": [group["id"] for group in groups]}
 

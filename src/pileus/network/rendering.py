@@ -38,34 +38,51 @@ from pileus.network.model.subnets import Address, Subnet, addresses_of, subnets
 LEAST_MTU = 68              # of links; a network may be said to have less as long as it has no subnets
 
 
+class _Read:
+    """A port as it was read, and the record that was made of it last."""
+
+    def __init__(self, port: Port, addresses: list[Address], groups: list[str]):
+        self.stamp = (port.generation, port.created_at)
+        self.port, self.addresses, self.groups = port, addresses, groups
+        self._made: tuple[tuple[Any, ...], records.Port] | None = None
+
+    def record(self, *, network_up: bool, qos: records.Qos | None, under: records.Under | None,
+               events: tuple[tuple[str, ...], tuple[str, ...]]) -> records.Port:
+        around = (network_up, qos, under, events)
+        if self._made is None or self._made[0] != around:
+            made = port_record(self.port, self.addresses, self.groups, network_up=network_up, qos=qos, under=under)
+            self._made = (around, _logged(events, made))
+        return self._made[1]
+
+
 class Known:
-    """The ports as they were read last, by id with revision and birth: of one that is as it was nothing is read."""
+    """The ports as they were read last, by id: of one whose revision and birth are the same nothing is read."""
 
     def __init__(self) -> None:
-        self.ports: dict[str, tuple[tuple[int, float], Port, list[Address], list[str]]] = {}
+        self.ports: dict[str, _Read] = {}
 
-    async def read(self, conn: Connection) -> list[tuple[Port, list[Address], list[str]]]:
+    async def read(self, conn: Connection) -> list[_Read]:
         query = sa.select(ports.c.id, ports.c.generation, ports.c.created_at).where(
             ports.c.device_owner != FLOATING_IP)
         present = {port_id: (generation, made) for port_id, generation, made in await rows(conn, query)}
-        self.ports = {port_id: known for port_id, known in self.ports.items() if present.get(port_id) == known[0]}
+        self.ports = {port_id: known for port_id, known in self.ports.items() if present.get(port_id) == known.stamp}
         missing = [port_id for port_id in present if port_id not in self.ports]
         held, groups = await addresses_of(conn, missing), await groups_of(conn, missing)
         for part in chunks(missing):
             for port in await db.many(conn, sa.select(ports).where(ports.c.id.in_(part)), Port):
-                self.ports[port.id] = ((port.generation, port.created_at), port, held[port.id], groups[port.id])
-        return [(port, own, groups) for _, port, own, groups in self.ports.values()]
+                self.ports[port.id] = _Read(port, held[port.id], groups[port.id])
+        return list(self.ports.values())
 
 
 async def read_records(conn: Connection, hosts: list[Host], known: Known | None = None, *,
                        dns_domain: str = "") -> records.Records:
     every = await (known or Known()).read(conn)
-    held = {port.id: own for port, own, _ in every}
+    held = {each.port.id: each.addresses for each in every}
     nets = await db.many(conn, sa.select(networks), Network)
     scopes = await address_scopes.of_pools(conn)
     ranges = await db.many(conn, sa.select(subnets), Subnet)
-    servers = {address.subnet_id: address.ip for port, own, _ in every
-               if port.device_owner == DHCP and port.admin_state_up for address in own}
+    servers = {address.subnet_id: address.ip for each in every
+               if each.port.device_owner == DHCP and each.port.admin_state_up for address in each.addresses}
     up = {network.id for network in nets if network.admin_state_up}
     policies = {policy_id: _qos(own) for policy_id, own in (await qos.rules_of(conn)).items()}
     without_dhcp: dict[str, list[str]] = defaultdict(list)
@@ -87,9 +104,9 @@ async def read_records(conn: Connection, hosts: list[Host], known: Known | None 
                        for network in nets),
         subnets=tuple(_subnet(subnet, servers.get(subnet.id), scopes.get(subnet.subnetpool_id or ""))
                       for subnet in ranges),
-        ports=tuple(_logged(logging.events(port, groups), port_record(
-            port, own, groups, network_up=port.network_id in up, qos=obeyed(port), under=under.get(port.id)))
-            for port, own, groups in every),
+        ports=tuple(each.record(
+            network_up=each.port.network_id in up, qos=obeyed(each.port), under=under.get(each.port.id),
+            events=logging.events(each.port, each.groups)) for each in every),
         routers=tuple(await _routers(conn, held, policies)), meters=tuple(await _meters(conn)),
         local_ips=tuple(await _local_ips(conn)), floating_ips=tuple(await _floating_ips(conn, policies, usual)),
         security_groups=tuple(await _groups(conn)),

@@ -22,11 +22,11 @@ FRESH = 5.0                  # seconds; less than between two turns of the recon
 
 
 class Rendered:
-    """The slices as they were rendered last, of which change, when, and for which hosts."""
+    """The slices as they were rendered last, of which change, when, in how many seconds, and for which hosts."""
 
     def __init__(self) -> None:
         self.known = Known()
-        self.change, self.at = -1, 0.0
+        self.change, self.at, self.took = -1, 0.0, 0.0
         self.hosts: tuple[tuple[str, str], ...] = ()
         self.slices: dict[str, tuple[Slice, str]] = {}
 

@@ -59,6 +59,11 @@ class Standard(msgspec.Struct, kw_only=True, gc=False):
 
 @functools.lru_cache(maxsize=4096)
 def stamp(seconds: float) -> str:
+    return _stamp(int(seconds))
+
+
+@functools.lru_cache(10_000)                     # much of what a list tells was made in one second
+def _stamp(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 

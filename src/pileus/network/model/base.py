@@ -61,8 +61,8 @@ async def tags_of(conn: Connection, ids: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-async def rows(conn: Connection, query: Any) -> list[tuple[Any, ...]]:
-    return list(await conn.execute(query))  # type: ignore[arg-type]
+async def rows(conn: Connection, query: Any, **values: Any) -> list[tuple[Any, ...]]:
+    return (await conn.execute(query, values or None)).all()  # type: ignore[return-value]
 
 
 def chunks(ids: Iterable[str]) -> Iterable[list[str]]:

@@ -45,25 +45,40 @@ class Side(msgspec.Struct, gc=False):
     network_policy_id: str | None = None
 
 
+def _statement() -> sa.CompoundSelect[Any, int, Any, str, int]:
+    """All sides of the ports with `port_ids`: each row a port's id, what kind of thing it tells, and the thing."""
+    nothing, zero = sa.literal("", sa.String(36)), sa.literal(0)
+    told = sa.select(ports.c.id, ports.c.network_id, ports.c.qos_policy_id, ports.c.device_owner).where(
+        ports.c.id.in_(sa.bindparam("port_ids", expanding=True))).cte("told")
+    below, port = ports.alias("below"), told.c.id
+    on_network = told.join(networks, networks.c.id == told.c.network_id)
+    obeyed = sa.func.coalesce(told.c.qos_policy_id, networks.c.qos_policy_id)
+    trunk_of = told.join(trunks, trunks.c.port_id == port)
+    return sa.union_all(
+        sa.select(port, sa.literal(GROUP), port_groups.c.security_group_id, nothing, zero).select_from(
+            told.join(port_groups, port_groups.c.port_id == port)),
+        sa.select(port, sa.literal(TAG), tags.c.tag, nothing, zero).select_from(
+            told.join(tags, tags.c.resource_id == port)),
+        sa.select(port, sa.literal(TRUNK), trunks.c.id, nothing, zero).select_from(trunk_of),
+        sa.select(port, sa.literal(SUBPORT), subports.c.port_id, below.c.mac_address, subports.c.segmentation_id
+                  ).select_from(trunk_of.join(subports, subports.c.trunk_id == trunks.c.id).join(
+                      below, below.c.id == subports.c.port_id)),
+        sa.select(port, sa.literal(LEAST), rules.c.kind + ":" + rules.c.direction,
+                  sa.func.coalesce(networks.c.physical_network, ""), rules.c.most).select_from(
+                      on_network.join(rules, rules.c.policy_id == obeyed)).where(
+                          rules.c.kind.in_((LEAST_BANDWIDTH, LEAST_PACKETS)),
+                          ~told.c.device_owner.like("network:%")),
+        sa.select(port, sa.literal(POLICY), networks.c.qos_policy_id, nothing, zero).select_from(on_network).where(
+            networks.c.qos_policy_id.is_not(None)))
+
+
+STATEMENT = _statement()
+
+
 async def sides_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, Side]:
     found: dict[str, Side] = defaultdict(Side)
-    nothing, zero = sa.literal("", sa.String(36)), sa.literal(0)
     for part in chunks(port_ids):
-        below = ports.alias("below")
-        query = sa.union_all(
-            sa.select(port_groups.c.port_id, sa.literal(GROUP), port_groups.c.security_group_id, nothing, zero).where(
-                port_groups.c.port_id.in_(part)),
-            sa.select(tags.c.resource_id, sa.literal(TAG), tags.c.tag, nothing, zero).where(
-                tags.c.resource_id.in_(part)),
-            sa.select(trunks.c.port_id, sa.literal(TRUNK), trunks.c.id, nothing, zero).where(
-                trunks.c.port_id.in_(part)),
-            sa.select(trunks.c.port_id, sa.literal(SUBPORT), subports.c.port_id, below.c.mac_address,
-                      subports.c.segmentation_id).join(subports, subports.c.trunk_id == trunks.c.id).join(
-                          below, below.c.id == subports.c.port_id).where(trunks.c.port_id.in_(part)), _least(part),
-            sa.select(ports.c.id, sa.literal(POLICY), networks.c.qos_policy_id, nothing, zero).join(
-                networks, networks.c.id == ports.c.network_id).where(
-                    ports.c.id.in_(part), networks.c.qos_policy_id.is_not(None)))
-        for port_id, kind, value, mac, number in await rows(conn, query):
+        for port_id, kind, value, mac, number in await rows(conn, STATEMENT, port_ids=part):
             side = found[port_id]
             if kind == GROUP:
                 side.groups.append(value)
@@ -84,17 +99,6 @@ async def sides_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, Side]
         side.least.sort()
         side.subports.sort(key=lambda below: (below.number, below.port_id))
     return found
-
-
-def _least(port_ids: list[str]) -> sa.Select[Any, Any, Any, Any, Any]:
-    """Minima of the policies that ports obey: their own, or else their network's."""
-    obeyed = sa.func.coalesce(ports.c.qos_policy_id, networks.c.qos_policy_id)
-    return sa.select(
-        ports.c.id, sa.literal(LEAST), rules.c.kind + ":" + rules.c.direction,
-        sa.func.coalesce(networks.c.physical_network, ""), rules.c.most).join(
-            networks, networks.c.id == ports.c.network_id).join(rules, rules.c.policy_id == obeyed).where(
-                ports.c.id.in_(port_ids), rules.c.kind.in_((LEAST_BANDWIDTH, LEAST_PACKETS)),
-                ~ports.c.device_owner.like("network:%"))
 
 
 async def minima_of(conn: Connection, policy_id: str | None, physical: str | None) -> list[Least]:

@@ -141,11 +141,14 @@ async def by_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Subnet]:
         conn, sa.select(subnets).where(subnets.c.id.in_(part)), Subnet)}
 
 
+OF_PORTS = sa.select(
+    addresses.c.subnet_id, addresses.c.number, addresses.c.ip, addresses.c.port_id, addresses.c.place).where(
+        addresses.c.port_id.in_(sa.bindparam("port_ids", expanding=True))).order_by(addresses.c.place)
+
+
 async def addresses_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, list[Address]]:
     found: dict[str, list[Address]] = defaultdict(list)
     for part in chunks(port_ids):
-        c = addresses.c
-        query = sa.select(c.subnet_id, c.number, c.ip, c.port_id, c.place).where(c.port_id.in_(part)).order_by(c.place)
-        for subnet_id, number, ip, port_id, place in await rows(conn, query):
+        for subnet_id, number, ip, port_id, place in await rows(conn, OF_PORTS, port_ids=part):
             found[port_id].append(Address(subnet_id=subnet_id, number=number, ip=ip, port_id=port_id, place=place))
     return found

@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from pileus.network.runtime import Network
 
 GATHER = 0.01                # seconds in which further changes join the same rendering
+REST = 3.0                   # between renderings, in times of what the last one took: a stream of changes may not
+MOST_REST = 1.0              # make a conductor do little else; seconds
 
 
 @reconciler(every=15.0)
 async def slices(network: Network) -> None:
-    await asyncio.sleep(GATHER)
+    last = network.rendered
+    resting = last.at + min(REST * last.took, MOST_REST) - time.monotonic()
+    await asyncio.sleep(max(GATHER, resting))
     await place_routers(network)
     known, wanted = await _wanted(network)
     for host in known:
@@ -41,15 +45,16 @@ async def slices(network: Network) -> None:
 
 async def _wanted(network: Network) -> tuple[list[Host], dict[str, tuple[Slice, str]]]:
     """The hosts with their slices: those of the last time where nothing was changed since."""
-    last, change = network.rendered, network.changes
+    last, change, began = network.rendered, network.changes, time.monotonic()
     async with network.db.read() as reader:
         known = await host_model.every(reader)
         places = tuple((host.name, host.underlay_ip) for host in known)
-        if last.fits(change, places, time.monotonic()):
+        if last.fits(change, places, began):
             return known, last.slices
         found = await read_records(reader, known, last.known, dns_domain=network.config.dns_domain)
     last.slices = await asyncio.to_thread(_rendered, found)
     last.change, last.hosts, last.at = change, places, time.monotonic()
+    last.took = last.at - began
     return known, last.slices
 
 
