@@ -16,6 +16,9 @@ from pileus.network.model.ports import ROUTER_INTERFACE
 from pileus.network.model.subnets import Address, Subnet, addresses, subnets
 
 AHEAD = 64                   # addresses looked at in one query to begin with
+GIVEN = sa.select(addresses.c.number).where(
+    addresses.c.subnet_id == sa.bindparam("subnet"),
+    addresses.c.number.between(sa.bindparam("first"), sa.bindparam("end")))
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -169,9 +172,8 @@ class Giver:
         free: list[str] = []
         for first, end in window(ranges_of(subnet.allocation_pools), int(last, 16) if last else -1,
                                  max(AHEAD, 2 * self.expected)):
-            query = sa.select(addresses.c.number).where(
-                addresses.c.subnet_id == subnet.id, addresses.c.number.between(f"{first:032x}", f"{end:032x}"))
-            used = set(await db.scalars(self.tx, query)) | self.held[subnet.id]
+            found = await db.scalars(self.tx, GIVEN, subnet=subnet.id, first=f"{first:032x}", end=f"{end:032x}")
+            used = self.held[subnet.id].union(found)
             for number in range(first, end + 1):
                 if (key := f"{number:032x}") not in used:
                     free.append(key)

@@ -17,6 +17,7 @@ from pileus.network.model.networks import Network, networks, segment_of
 
 MOST = {"vlan": 4094, "vxlan": 16777215}
 TRIES = 8
+USED = sa.select(networks.c.segment).where(networks.c.segment.in_(sa.bindparam("segments", expanding=True)))
 
 
 def must_be_sound(config: NetworkConfig, kind: str, physical: str | None, number: int | None) -> None:
@@ -87,7 +88,7 @@ async def _free(tx: Connection, place: tuple[str, str | None], among: tuple[int,
         drawn = [number for number in random.sample(range(first, last + 1), min(last - first + 1, 8))
                  if is_open(number)]
         segments = [segment_of(kind, physical, number) for number in drawn]
-        used = set(await db.scalars(tx, sa.select(networks.c.segment).where(networks.c.segment.in_(segments))))
+        used = set(await db.scalars(tx, USED, segments=segments))
         for number, segment in zip(drawn, segments, strict=True):
             if segment not in used:
                 return number

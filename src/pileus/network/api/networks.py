@@ -222,8 +222,7 @@ def _mtu(asked: int | None | UnsetType, most: int) -> int:
 
 
 async def _must_be_free(tx: Connection, row: Network) -> None:
-    query = sa.select(networks.networks.c.id).where(networks.networks.c.segment == row.segment)
-    if await db.scalar(tx, query) is not None:
+    if await db.scalars(tx, segments.USED, segments=[row.segment]):
         raise faults.SegmentInUse(segment=row.segment)
 
 

@@ -126,12 +126,17 @@ def new_mac(prefix: str) -> str:
     return f"{prefix}:{tail[0]:02x}:{tail[1]:02x}:{tail[2]:02x}"
 
 
+WITH_MACS = sa.select(sa.literal(1)).where(
+    ports.c.network_id.in_(sa.bindparam("network_ids", expanding=True)),
+    ports.c.mac_address.in_(sa.bindparam("macs", expanding=True))).limit(1)
+
+
 async def free_macs(conn: Connection, prefix: str, network_ids: list[str]) -> list[str]:
     """One MAC per entry of `network_ids` that no port of that network has; the constraint decides in the end."""
     while True:
         drawn = [new_mac(prefix) for _ in network_ids]
-        query = sa.select(sa.literal(1)).where(ports.c.network_id.in_(set(network_ids)), ports.c.mac_address.in_(drawn))
-        if len(set(drawn)) == len(drawn) and await db.scalar(conn, query.limit(1)) is None:
+        if len(set(drawn)) == len(drawn) and await db.scalar(
+                conn, WITH_MACS, network_ids=list(set(network_ids)), macs=drawn) is None:
             return drawn
 
 

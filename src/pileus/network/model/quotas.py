@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import msgspec
@@ -43,13 +44,18 @@ async def used(conn: Connection, project_id: str, resource: str) -> int:
     return await db.scalar(conn, query)
 
 
+@functools.cache
+def _room(resource: str) -> sa.Select[int, int]:
+    """How many the `project` has, and its own limit."""
+    table, project = COUNTED[resource], sa.bindparam("project")
+    count = sa.select(sa.func.count()).select_from(table).where(table.c.project_id == project)
+    own = sa.select(quotas.c.max_count).where(quotas.c.project_id == project, quotas.c.resource == resource)
+    return sa.select(count.scalar_subquery(), own.scalar_subquery())
+
+
 async def must_have_room(tx: Connection, project_id: str, defaults: Quotas, resource: str, wanted: int = 1) -> None:
     """Raises OverQuota. The caller holds the project's row, so that nobody else counts at the same time."""
-    table = COUNTED[resource]
-    count = sa.select(sa.func.count()).select_from(table).where(table.c.project_id == project_id).scalar_subquery()
-    own = sa.select(quotas.c.max_count).where(
-        quotas.c.project_id == project_id, quotas.c.resource == resource).scalar_subquery()
-    have, limit = (await rows(tx, sa.select(count, own)))[0]
+    have, limit = (await rows(tx, _room(resource), project=project_id))[0]
     if limit is None:
         limit = getattr(defaults, resource)
     if limit >= 0 and have + wanted > limit:

@@ -46,12 +46,14 @@ async def get(conn: Connection, range_id: str) -> SegmentRange:
     return row
 
 
+OF_KIND = sa.select(ranges).where(ranges.c.network_type == sa.bindparam("of_kind"), ~ranges.c.is_default).order_by(
+    ranges.c.created_at, ranges.c.id)
+
+
 async def of_kind(conn: Connection, kind: str, physical: str | None = None) -> list[SegmentRange]:
     """Without default ones; of any physical network where none is named."""
-    query = sa.select(ranges).where(ranges.c.network_type == kind, ~ranges.c.is_default)
-    if physical is not None:
-        query = query.where(ranges.c.physical_network == physical)
-    return await db.many(conn, query.order_by(ranges.c.created_at, ranges.c.id), SegmentRange)
+    query = OF_KIND if physical is None else OF_KIND.where(ranges.c.physical_network == physical)
+    return await db.many(conn, query, SegmentRange, of_kind=kind)
 
 
 async def used(conn: Connection, row: SegmentRange) -> dict[int, str]:

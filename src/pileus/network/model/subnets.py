@@ -124,12 +124,16 @@ async def of_network(conn: Connection, network_id: str) -> list[Subnet]:
     return (await of_networks(conn, [network_id]))[network_id]
 
 
+OF_NETWORKS = sa.select(subnets).where(
+    subnets.c.network_id.in_(sa.bindparam("network_ids", expanding=True))).order_by(subnets.c.id)
+HELD_OF_NETWORKS = OF_NETWORKS.with_for_update()
+
+
 async def of_networks(conn: Connection, network_ids: Iterable[str], *, lock: bool = False) -> dict[str, list[Subnet]]:
     """In the order they were made. Locked, nobody else gives out or takes away addresses of theirs meanwhile."""
     found: dict[str, list[Subnet]] = defaultdict(list)
     for part in chunks(sorted(set(network_ids))):
-        query = sa.select(subnets).where(subnets.c.network_id.in_(part)).order_by(subnets.c.id)
-        for row in await db.many(conn, query.with_for_update() if lock else query, Subnet):
+        for row in await db.many(conn, HELD_OF_NETWORKS if lock else OF_NETWORKS, Subnet, network_ids=part):
             found[row.network_id].append(row)
     for own in found.values():
         own.sort(key=lambda row: (row.created_at, row.id))
