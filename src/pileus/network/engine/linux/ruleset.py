@@ -30,36 +30,44 @@ BRIDGE_CHAINS = """
     iifname . ether saddr . ip6 saddr @ranges6 accept
     counter drop
   }
-  chain four {
+  chain four_udp {
     ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
     udp sport 67 udp dport 68 counter drop
+  }
+  chain four {
+    ip protocol udp jump four_udp
     iifname . ether saddr . ip saddr @sources4 accept
     iifname . ether saddr . ip saddr @ranges4 accept
+    counter drop
+  }
+  chain resolving {
+    iifname . arp saddr ether != @macs counter drop
+    arp saddr ip 0.0.0.0 accept
+    iifname . ether saddr . arp saddr ip @sources4 accept
+    iifname . ether saddr . arp saddr ip @ranges4 accept
+    counter drop
+  }
+  chain guest {
+    iifname @open accept
+    iifname . ether saddr != @macs counter drop
+    meta mark set iifname map @marks
+    ether type vmap { ip : goto four, ip6 : goto six, arp : goto resolving }
     counter drop
   }
   chain from_guest {
     type filter hook prerouting priority -300; policy accept;
     meta mark set 0
-    iifname "tap*" iifname != @guests counter drop
-    iifname != @guests accept
-    iifname @open accept
-    iifname . ether saddr != @macs counter drop
-    meta mark set iifname map @marks
-    ether type arp iifname . arp saddr ether != @macs counter drop
-    ether type arp arp saddr ip 0.0.0.0 accept
-    ether type arp iifname . ether saddr . arp saddr ip @sources4 accept
-    ether type arp iifname . ether saddr . arp saddr ip @ranges4 accept
-    ether type ip goto four
-    ether type ip6 goto six
-    counter drop
+    iifname @guests goto guest
+    iifname "tap*" counter drop
   }
   chain to_guest {
     type filter hook forward priority -10; policy accept;
+    meta mark set 0
+    meta mark set oifname map @marks accept
+    oifname @guests accept
     oifname "pv*" ether saddr @service_macs drop
     oifname "px*" ether saddr @service_macs drop
-    oifname "tap*" oifname != @guests counter drop
-    meta mark set 0
-    meta mark set oifname map @marks
+    oifname "tap*" counter drop
   }
   chain to_host {
     type filter hook input priority -300; policy accept;
@@ -95,14 +103,14 @@ INET_CHAINS = """
   chain out_of_guest {
     type filter hook prerouting priority filter; policy accept;
     meta mark & 0x40000000 == 0 accept
-    jump always_out
+    meta l4proto { udp, icmpv6 } jump always_out
     meta mark vmap @outward
     counter drop
   }
   chain into_guest {
     type filter hook forward priority filter; policy accept;
     meta mark & 0x40000000 == 0 accept
-    jump always_in
+    meta l4proto { udp, icmpv6 } jump always_in
     meta mark vmap @inward
     counter drop
   }
