@@ -89,7 +89,7 @@ def parse_link(body: memoryview) -> tuple[int, Link]:
     name = mac = kind = tunnel = ""
     master = mtu = 0
     quiet = False
-    for attribute, value in nl.attributes(body, 16):
+    for attribute, value in nl.attributes(body, 16, {1, 3, 4, 10, 18}):
         if attribute == 3:
             name = nl.as_text(value)
         elif attribute == 1:
@@ -107,7 +107,7 @@ def parse_link(body: memoryview) -> tuple[int, Link]:
                     address = bytes(device[4] if 4 in device else device.get(17, bytes(4)))
                     tunnel = f"{nl.as_number(device[1])} {ip_address(address)}"
                 elif part == 5:
-                    port = dict(nl.attributes(data))
+                    port = dict(nl.attributes(data, 0, {8, 9}))
                     quiet = all(len(port.get(i, b"\1")) and port.get(i, b"\1")[0] == 0 for i in (8, 9))
     return family, Link(index, name, bool(flags & IFF_UP), master, mac, mtu, kind, quiet, tunnel)
 

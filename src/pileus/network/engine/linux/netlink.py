@@ -6,7 +6,7 @@ A socket belongs to the network namespace it was opened in for as long as it liv
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from pileus.network.engine.base import EngineFailed
 from pileus.network.engine.linux import namespaces
@@ -45,13 +45,17 @@ def text(kind: int, value: str) -> bytes:
     return attribute(kind, value.encode() + b"\0")
 
 
-def attributes(data: bytes | memoryview, start: int = 0) -> Iterator[tuple[int, memoryview]]:
-    view, position, end = memoryview(data), start, len(data)
-    while position + 4 <= end:
-        length, kind = _ATTRIBUTE.unpack_from(view, position)
+def attributes(data: bytes | memoryview, start: int = 0,
+               wanted: Container[int] | None = None) -> Iterator[tuple[int, memoryview]]:
+    """Those of the `wanted` kinds: of the forty that the kernel tells of a link, few are."""
+    view, position, end, header = memoryview(data), start, len(data) - 4, _ATTRIBUTE.unpack_from
+    while position <= end:
+        length, kind = header(view, position)
         if length < 4:
             return
-        yield kind & 0x3FFF, view[position + 4:position + length]
+        kind &= 0x3FFF
+        if wanted is None or kind in wanted:
+            yield kind, view[position + 4:position + length]
         position += (length + 3) & ~3
 
 
