@@ -197,10 +197,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return "UP" if now - self.seen_at <= silent_after else "UNKNOWN"
 
 
+_PLACES = sa.select(hosts.c.name, hosts.c.zone, hosts.c.disabled, hosts.c.forced_down, hosts.c.seen_at)
+
+
 async def places(conn: Connection, default_zone: str) -> dict[str, Place]:
     """By the name of the host."""
-    found = await conn.execute(sa.select(hosts.c.name, hosts.c.zone, hosts.c.disabled, hosts.c.forced_down,
-                                         hosts.c.seen_at))
+    found = await conn.execute(_PLACES)
     return {row.name: Place(zone=row.zone or default_zone, disabled=row.disabled, forced_down=row.forced_down,
                             seen_at=row.seen_at) for row in found}
 

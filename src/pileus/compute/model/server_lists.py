@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from pileus.compute.model.servers import Seen, _seen, _seen_query
+from pileus.compute.model.servers import SEEN, Seen, see_all
 from pileus.compute.model.states import MORE_STATUSES, STATUS, STATUS_OF_TASK, State
 from pileus.compute.model.tables import servers, tags
 from pileus.kit import db
@@ -142,7 +142,7 @@ async def page(conn: Connection, wanted: Wanted) -> tuple[list[Seen], bool]:
     order: list[tuple[sa.ColumnElement[Any], bool]] = [(SORTABLE[key], down) for key, down in wanted.sort]
     order = order or [(servers.c.created_at, True)]
     order.append((servers.c.id, order[-1][1]))
-    query = _seen_query().where(*_conditions(wanted)).order_by(*db.ordered(order))
+    query = SEEN.where(*_conditions(wanted)).order_by(*db.ordered(order))
     behind: list[Any] | None = None
     if wanted.marker is not None:
         mark = (await conn.execute(sa.select(*(column for column, _ in order)).where(
@@ -156,7 +156,7 @@ async def page(conn: Connection, wanted: Wanted) -> tuple[list[Seen], bool]:
     found: list[Seen] = []
     while len(found) <= wanted.limit:
         piece = query if behind is None else query.where(db.after(order, behind))
-        rows = await _seen(conn, piece.limit(batch))
+        rows = await see_all(conn, piece.limit(batch))
         found += [seen for seen in rows if _fits(seen, wanted)]
         if len(rows) < batch:
             break

@@ -187,21 +187,23 @@ _SAGA = [sagas.c.name.label("saga_name"), sagas.c.step.label("saga_step"),
 _names = tuple(str(column.name) for column in _COLUMNS)      # SQLAlchemy's own kind of string is refused as a key
 
 
-def _seen_query() -> sa.Select[Any]:
-    return sa.select(*_COLUMNS, *_SAGA).select_from(
-        servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id))
+SEEN: sa.Select[Any] = sa.select(*_COLUMNS, *_SAGA).select_from(
+    servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id))
+_SEEN_BY_ID = SEEN.where(servers.c.id == sa.bindparam("wanted"))
+_LIVING_BY_ID = _SEEN_BY_ID.where(servers.c.alive)
+_TAGS = sa.select(tags).where(tags.c.server_id.in_(sa.bindparam("wanted", expanding=True))).order_by(tags.c.tag)
 
 
-async def _seen(conn: Connection, query: sa.Select[Any]) -> list[Seen]:
-    rows = (await conn.execute(query)).all()
+async def see_all(conn: Connection, query: sa.Select[Any], **values: Any) -> list[Seen]:
+    """What a query made of SEEN finds."""
+    rows = (await conn.execute(query, values or None)).all()
     count = len(_names)
     found = msgspec.convert([dict(zip(_names, row[:count], strict=True)) for row in rows], list[Server])
     of: dict[str, list[str]] = {}
     if found:
         ids = [server.id for server in found]
-        wanted = sa.select(tags).order_by(tags.c.tag)
         for start in range(0, len(ids), 500):
-            for tag in await conn.execute(wanted.where(tags.c.server_id.in_(ids[start:start + 500]))):
+            for tag in await conn.execute(_TAGS, {"wanted": ids[start:start + 500]}):
                 of.setdefault(tag.server_id, []).append(tag.tag)
     return [Seen(server=server, tags=tuple(of.get(server.id, ())),
                  doing=_doing(*row[count:]))
@@ -218,14 +220,14 @@ def _doing(name: str | None, step: str, unwind_asked: bool, data: str) -> Doing 
 
 async def see(conn: Connection, server_id: str) -> Seen:
     """A living server as the API shows it. Raises ServerNotFound."""
-    found = await _seen(conn, _seen_query().where(servers.c.id == server_id, servers.c.alive))
+    found = await see_all(conn, _LIVING_BY_ID, wanted=server_id)
     if not found:
         raise ServerNotFound(server_id=server_id)
     return found[0]
 
 
 async def see_even_deleted(conn: Connection, server_id: str) -> Seen:
-    found = await _seen(conn, _seen_query().where(servers.c.id == server_id))
+    found = await see_all(conn, _SEEN_BY_ID, wanted=server_id)
     if not found:
         raise ServerNotFound(server_id=server_id)
     return found[0]
@@ -233,18 +235,21 @@ async def see_even_deleted(conn: Connection, server_id: str) -> Seen:
 
 async def get(conn: Connection, server_id: str) -> Server:
     """A living server. Raises ServerNotFound."""
-    row = await db.one(conn, sa.select(servers).where(servers.c.id == server_id, servers.c.alive), Server)
+    row = await find(conn, server_id)
     if row is None:
         raise ServerNotFound(server_id=server_id)
     return row
 
 
+_LIVING = sa.select(servers).where(servers.c.id == sa.bindparam("wanted"), servers.c.alive)
+
+
 async def find(conn: Connection, server_id: str) -> Server | None:
-    return await db.one(conn, sa.select(servers).where(servers.c.id == server_id, servers.c.alive), Server)
+    return await db.one(conn, _LIVING, Server, wanted=server_id)
 
 
 async def on_host(conn: Connection, host: str) -> list[Seen]:
-    return await _seen(conn, _seen_query().where(servers.c.host == host, servers.c.alive))
+    return await see_all(conn, SEEN.where(servers.c.host == host, servers.c.alive))
 
 
 class Brief(msgspec.Struct, frozen=True, kw_only=True):
