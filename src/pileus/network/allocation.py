@@ -16,7 +16,7 @@ from pileus.network.model.ports import ROUTER_INTERFACE
 from pileus.network.model.subnets import Address, Subnet, addresses, subnets
 
 AHEAD = 64                   # addresses looked at in one query to begin with
-GIVEN = sa.select(addresses.c.number).where(
+_GIVEN = sa.select(addresses.c.number).where(
     addresses.c.subnet_id == sa.bindparam("subnet"),
     addresses.c.number.between(sa.bindparam("first"), sa.bindparam("end")))
 
@@ -172,7 +172,7 @@ class Giver:
         free: list[str] = []
         for first, end in window(ranges_of(subnet.allocation_pools), int(last, 16) if last else -1,
                                  max(AHEAD, 2 * self.expected)):
-            found = await db.scalars(self.tx, GIVEN, subnet=subnet.id, first=f"{first:032x}", end=f"{end:032x}")
+            found = await db.scalars(self.tx, _GIVEN, subnet=subnet.id, first=f"{first:032x}", end=f"{end:032x}")
             used = self.held[subnet.id].union(found)
             for number in range(first, end + 1):
                 if (key := f"{number:032x}") not in used:

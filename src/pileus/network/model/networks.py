@@ -76,11 +76,11 @@ async def lock(tx: Connection, network_id: str) -> Network:
     return row
 
 
-BY_IDS = sa.select(networks).where(networks.c.id.in_(sa.bindparam("ids", expanding=True)))
+_BY_IDS = sa.select(networks).where(networks.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 async def by_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Network]:
-    return {row.id: row for part in chunks(sorted(set(ids))) for row in await db.many(conn, BY_IDS, Network, ids=part)}
+    return {row.id: row for part in chunks(sorted(set(ids))) for row in await db.many(conn, _BY_IDS, Network, ids=part)}
 
 
 class Inside(msgspec.Struct):

@@ -45,7 +45,7 @@ class Side(msgspec.Struct, gc=False):
     network_policy_id: str | None = None
 
 
-def _statement() -> sa.CompoundSelect[Any, int, Any, str, int]:
+def _query() -> sa.CompoundSelect[Any, int, Any, str, int]:
     """All sides of the ports with `port_ids`: each row a port's id, what kind of thing it tells, and the thing."""
     nothing, zero = sa.literal("", sa.String(36)), sa.literal(0)
     told = sa.select(ports.c.id, ports.c.network_id, ports.c.qos_policy_id, ports.c.device_owner).where(
@@ -72,13 +72,13 @@ def _statement() -> sa.CompoundSelect[Any, int, Any, str, int]:
             networks.c.qos_policy_id.is_not(None)))
 
 
-STATEMENT = _statement()
+_SIDES = _query()
 
 
 async def sides_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, Side]:
     found: dict[str, Side] = defaultdict(Side)
     for part in chunks(port_ids):
-        for port_id, kind, value, mac, number in await rows(conn, STATEMENT, port_ids=part):
+        for port_id, kind, value, mac, number in await rows(conn, _SIDES, port_ids=part):
             side = found[port_id]
             if kind == GROUP:
                 side.groups.append(value)

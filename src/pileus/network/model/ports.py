@@ -126,7 +126,7 @@ def new_mac(prefix: str) -> str:
     return f"{prefix}:{tail[0]:02x}:{tail[1]:02x}:{tail[2]:02x}"
 
 
-WITH_MACS = sa.select(sa.literal(1)).where(
+_WITH_MACS = sa.select(sa.literal(1)).where(
     ports.c.network_id.in_(sa.bindparam("network_ids", expanding=True)),
     ports.c.mac_address.in_(sa.bindparam("macs", expanding=True))).limit(1)
 
@@ -136,7 +136,7 @@ async def free_macs(conn: Connection, prefix: str, network_ids: list[str]) -> li
     while True:
         drawn = [new_mac(prefix) for _ in network_ids]
         if len(set(drawn)) == len(drawn) and await db.scalar(
-                conn, WITH_MACS, network_ids=list(set(network_ids)), macs=drawn) is None:
+                conn, _WITH_MACS, network_ids=list(set(network_ids)), macs=drawn) is None:
             return drawn
 
 

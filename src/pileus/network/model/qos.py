@@ -73,11 +73,11 @@ async def rules_of(conn: Connection, policy_ids: Iterable[str] | None = None) ->
     return found
 
 
-DEFAULT_OF = sa.select(policies.c.id).where(policies.c.default_of == sa.bindparam("project"))
+_DEFAULT_OF = sa.select(policies.c.id).where(policies.c.default_of == sa.bindparam("project"))
 
 
 async def default_for(conn: Connection, project_id: str) -> str | None:
-    return await db.scalar(conn, DEFAULT_OF, project=project_id)
+    return await db.scalar(conn, _DEFAULT_OF, project=project_id)
 
 
 async def find_rule(conn: Connection, rule_id: str, kind: str) -> QosRule:

@@ -90,13 +90,13 @@ async def first_rules(conn: Connection, group: SecurityGroup, now: float) -> lis
     return list({rule.meaning: rule for rule in found}.values())
 
 
-HELD = sa.select(projects.c.default_group_id).where(projects.c.id == sa.bindparam("project")).with_for_update()
+_HELD = sa.select(projects.c.default_group_id).where(projects.c.id == sa.bindparam("project")).with_for_update()
 
 
 async def project(tx: Connection, project_id: str, now: float) -> str:
     """Hold the project for the rest of the transaction, so that its quotas are counted by one at a time, and
     return the id of its default group, made on first use. Two who make it at once: one is run again (Collision)."""
-    found = await db.scalar(tx, HELD, project=project_id)
+    found = await db.scalar(tx, _HELD, project=project_id)
     if found is not None:
         return found
     group = SecurityGroup(id=new_uuid(), project_id=project_id, name="default", description="Default security group",

@@ -46,13 +46,13 @@ async def get(conn: Connection, range_id: str) -> SegmentRange:
     return row
 
 
-OF_KIND = sa.select(ranges).where(ranges.c.network_type == sa.bindparam("of_kind"), ~ranges.c.is_default).order_by(
+_OF_KIND = sa.select(ranges).where(ranges.c.network_type == sa.bindparam("of_kind"), ~ranges.c.is_default).order_by(
     ranges.c.created_at, ranges.c.id)
 
 
 async def of_kind(conn: Connection, kind: str, physical: str | None = None) -> list[SegmentRange]:
     """Without default ones; of any physical network where none is named."""
-    query = OF_KIND if physical is None else OF_KIND.where(ranges.c.physical_network == physical)
+    query = _OF_KIND if physical is None else _OF_KIND.where(ranges.c.physical_network == physical)
     return await db.many(conn, query, SegmentRange, of_kind=kind)
 
 

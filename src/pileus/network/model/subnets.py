@@ -124,16 +124,16 @@ async def of_network(conn: Connection, network_id: str) -> list[Subnet]:
     return (await of_networks(conn, [network_id]))[network_id]
 
 
-OF_NETWORKS = sa.select(subnets).where(
+_OF_NETWORKS = sa.select(subnets).where(
     subnets.c.network_id.in_(sa.bindparam("network_ids", expanding=True))).order_by(subnets.c.id)
-HELD_OF_NETWORKS = OF_NETWORKS.with_for_update()
+_HELD_OF_NETWORKS = _OF_NETWORKS.with_for_update()
 
 
 async def of_networks(conn: Connection, network_ids: Iterable[str], *, lock: bool = False) -> dict[str, list[Subnet]]:
     """In the order they were made. Locked, nobody else gives out or takes away addresses of theirs meanwhile."""
     found: dict[str, list[Subnet]] = defaultdict(list)
     for part in chunks(sorted(set(network_ids))):
-        for row in await db.many(conn, HELD_OF_NETWORKS if lock else OF_NETWORKS, Subnet, network_ids=part):
+        for row in await db.many(conn, _HELD_OF_NETWORKS if lock else _OF_NETWORKS, Subnet, network_ids=part):
             found[row.network_id].append(row)
     for own in found.values():
         own.sort(key=lambda row: (row.created_at, row.id))
@@ -145,7 +145,7 @@ async def by_ids(conn: Connection, ids: Iterable[str]) -> dict[str, Subnet]:
         conn, sa.select(subnets).where(subnets.c.id.in_(part)), Subnet)}
 
 
-OF_PORTS = sa.select(
+_OF_PORTS = sa.select(
     addresses.c.subnet_id, addresses.c.number, addresses.c.ip, addresses.c.port_id, addresses.c.place).where(
         addresses.c.port_id.in_(sa.bindparam("port_ids", expanding=True))).order_by(addresses.c.place)
 
@@ -153,6 +153,6 @@ OF_PORTS = sa.select(
 async def addresses_of(conn: Connection, port_ids: Iterable[str]) -> dict[str, list[Address]]:
     found: dict[str, list[Address]] = defaultdict(list)
     for part in chunks(port_ids):
-        for subnet_id, number, ip, port_id, place in await rows(conn, OF_PORTS, port_ids=part):
+        for subnet_id, number, ip, port_id, place in await rows(conn, _OF_PORTS, port_ids=part):
             found[port_id].append(Address(subnet_id=subnet_id, number=number, ip=ip, port_id=port_id, place=place))
     return found
