@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+EXITING = 0x4              # PF_EXITING of the kernel's flags of a process
+
 
 def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -68,6 +70,16 @@ class Process:
             return False
         os.close(fd)
         return True
+
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is taken apart, which may take a while: of a link, for one, while others are changed too."""
+        try:
+            words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        return bool(int(words[6]) & EXITING)
 
 
 def exited(pidfd: int) -> bool:

@@ -176,7 +176,7 @@ class Sandbox:
 
     def _link(self, holder: Holder, wanted: Uplink) -> None:
         pasta, present = self._pasta()
-        if pasta and present == wanted and uplink.is_up(holder.process):
+        if pasta and not pasta.is_ending and present == wanted and uplink.is_up(holder.process):
             return
         self._end_pasta(holder)
         pasta = uplink.start(wanted, holder.process, holder.own_user, self.log_dir / "pasta.log")

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
-from qemu.qmp.qmp_client import GreetingError
+from qemu.qmp.qmp_client import GreetingError, NegotiationError
 
 from pileus.volume.drivers.base import Export, ExportOptions, Key
 from pileus.volume.drivers.layers import LIMITS, Command, bare, layers, let_in, nbd_export
@@ -137,13 +137,13 @@ class Daemon:
             await client.disconnect()
 
     async def _connect(self, client: QMPClient) -> None:
-        """What happens just then, QEMU may tell before it greets, which no client understands: then once more."""
+        """What happens just then, QEMU may tell before it greets or answers, which no client awaits: then once more."""
         for left in reversed(range(GREETINGS)):
             try:
                 await client.connect(str(self.run / MONITOR))
                 return
             except ConnectError as error:
-                if not left or not isinstance(error.exc, GreetingError):
+                if not left or not isinstance(error.exc, (GreetingError, NegotiationError)):
                     raise
 
     async def change(self, command: Command, export_name: str, *, unserved: bool = False) -> None:
