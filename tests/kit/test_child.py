@@ -83,3 +83,19 @@ def test_none_of_that_name(make):
     with pytest.raises(FileNotFoundError):
         run(make, absent())
     run(make, cancelled())
+
+
+@pytest.mark.parametrize("make", LOOPS)
+def test_what_may_not_be_started_is_none(make, tmp_path):
+    """Systems speak of permission, as they do of a folder of PATH that may not be looked into."""
+    name = "there-is-no-such-program"
+    (tmp_path / name).touch(mode=0o600)
+
+    async def start(program):
+        async with child(program, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}):
+            raise AssertionError("it was started")
+
+    with pytest.raises(FileNotFoundError):
+        run(make, start(name))
+    with pytest.raises(PermissionError):
+        run(make, start(str(tmp_path / name)))

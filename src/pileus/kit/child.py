@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import shutil
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -10,8 +13,8 @@ from typing import Any
 
 @asynccontextmanager
 async def child(*command: str, **how: Any) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A program for the time of the block; `how` is that of asyncio.create_subprocess_exec, which raises OSError where
-    there is no such program.
+    """A program for the time of the block; `how` is that of asyncio.create_subprocess_exec. Raises FileNotFoundError
+    where there is no such program, also where a folder of PATH may not be looked into, of which systems say otherwise.
 
     When the block is left, however that happens, the program has ended: else it is killed. This holds for a caller who
     is cancelled while the program is being started, too; uvloop would let go of it then.
@@ -22,6 +25,11 @@ async def child(*command: str, **how: Any) -> AsyncIterator[asyncio.subprocess.P
     except asyncio.CancelledError:
         await _surely(_started_for_nobody(starting))
         raise
+    except PermissionError as error:
+        program, path = command[0], (how.get("env") or os.environ).get("PATH")
+        if os.sep in program or shutil.which(program, path=path):
+            raise
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program) from error
     try:
         yield process
     finally:

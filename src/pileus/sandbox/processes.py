@@ -17,14 +17,20 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def start_time(pid: int) -> int | None:
-    """Clock ticks between the machine's boot and the start of this process, or None if there is no such process."""
+def _stat(pid: int) -> list[bytes] | None:
+    """What /proc/PID/stat says from the third field on, or None if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name in parentheses may itself hold blanks and parentheses.
-    return int(stat[stat.rindex(b")") + 2 :].split()[19])
+    return stat[stat.rindex(b")") + 2 :].split()
+
+
+def start_time(pid: int) -> int | None:
+    """Clock ticks between the machine's boot and the start of this process, or None if there is no such process."""
+    words = _stat(pid)
+    return int(words[19]) if words else None
 
 
 @dataclass(frozen=True)
@@ -71,15 +77,11 @@ class Process:
         os.close(fd)
         return True
 
-
     @property
     def is_ending(self) -> bool:
-        """Whether it is taken apart, which may take a while: of a link, for one, while others are changed too."""
-        try:
-            words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        return bool(int(words[6]) & EXITING)
+        """Gone, or taken apart, which may take a while: its links go when no other link is being changed."""
+        words = _stat(self.pid)
+        return words is None or bool(int(words[6]) & EXITING)
 
 
 def exited(pidfd: int) -> bool:

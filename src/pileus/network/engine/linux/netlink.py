@@ -47,7 +47,7 @@ def text(kind: int, value: str) -> bytes:
 
 def attributes(data: bytes | memoryview, start: int = 0,
                wanted: Container[int] | None = None) -> Iterator[tuple[int, memoryview]]:
-    """Those of the `wanted` kinds: of the forty that the kernel tells of a link, few are."""
+    """Kind and value of each, or of those of the `wanted` kinds: of the forty of a link, few are."""
     view, position, end, header = memoryview(data), start, len(data) - 4, _ATTRIBUTE.unpack_from
     while position <= end:
         length, kind = header(view, position)
