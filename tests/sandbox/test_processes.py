@@ -11,6 +11,6 @@ def test_one_that_is_taken_apart_is_ending() -> None:
         process = Process.of(sleeper.pid)
         assert process.alive and not process.is_ending
         sleeper.kill()
-        wait_for(lambda: process.is_ending)          # nobody has collected it yet
-        wait_for(lambda: not process.alive)
+        assert wait_for(lambda: process.is_ending or None)          # nobody has collected it yet
+        assert wait_for(lambda: not process.alive or None)
     assert process.is_ending and not process.alive
