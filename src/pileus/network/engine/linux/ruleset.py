@@ -19,6 +19,7 @@ from pileus.network.engine.records import GroupSlice, Port, Slice
 
 GUEST_MARK = 0x40000000   # tells the marks of guests' packets from marks that others on the host may use
 MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+# What most packets of a busy guest are, TCP from an address that is the guest's, is let through by one look.
 BRIDGE_CHAINS = """
   chain six {
     icmpv6 type { nd-router-advert, nd-redirect } counter drop
@@ -26,7 +27,7 @@ BRIDGE_CHAINS = """
     ip6 saddr :: icmpv6 type { nd-neighbor-solicit, nd-router-solicit } accept
     ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report } accept
     icmpv6 type nd-neighbor-advert iifname != @targets_any iifname . ether saddr . @th,64,128 != @targets counter drop
-    iifname . ether saddr . ip6 saddr @sources6 accept
+    meta mark set iifname . ether saddr . ip6 saddr map @sources6 accept
     iifname . ether saddr . ip6 saddr @ranges6 accept
     counter drop
   }
@@ -36,14 +37,14 @@ BRIDGE_CHAINS = """
   }
   chain four {
     ip protocol udp jump four_udp
-    iifname . ether saddr . ip saddr @sources4 accept
+    meta mark set iifname . ether saddr . ip saddr map @sources4 accept
     iifname . ether saddr . ip saddr @ranges4 accept
     counter drop
   }
   chain resolving {
     iifname . arp saddr ether != @macs counter drop
     arp saddr ip 0.0.0.0 accept
-    iifname . ether saddr . arp saddr ip @sources4 accept
+    meta mark set iifname . ether saddr . arp saddr ip map @sources4 accept
     iifname . ether saddr . arp saddr ip @ranges4 accept
     counter drop
   }
@@ -57,6 +58,8 @@ BRIDGE_CHAINS = """
   chain from_guest {
     type filter hook prerouting priority -300; policy accept;
     meta mark set 0
+    ether type ip ip protocol tcp meta mark set iifname . ether saddr . ip saddr map @sources4 accept
+    ether type ip6 ip6 nexthdr tcp meta mark set iifname . ether saddr . ip6 saddr map @sources6 accept
     iifname @guests goto guest
     iifname "tap*" counter drop
   }
@@ -103,14 +106,14 @@ INET_CHAINS = """
   chain out_of_guest {
     type filter hook prerouting priority filter; policy accept;
     meta mark & 0x40000000 == 0 accept
-    meta l4proto { udp, icmpv6 } jump always_out
+    meta l4proto != tcp jump always_out
     meta mark vmap @outward
     counter drop
   }
   chain into_guest {
     type filter hook forward priority filter; policy accept;
     meta mark & 0x40000000 == 0 accept
-    meta l4proto { udp, icmpv6 } jump always_in
+    meta l4proto != tcp jump always_in
     meta mark vmap @inward
     counter drop
   }
@@ -189,7 +192,7 @@ def port_elements(port: Port, mark: int, known: Container[str]) -> list[tuple[st
         if "/" in address:
             ranges[version].append(element)
         else:
-            found.append((f"sources{version}", element))
+            found.append((f"sources{version}", f"{element} : {mark:#x}"))
             if version == 6:
                 found.append(("targets", f"{tap} . {mac} . {int(IPv6Address(address)):#034x}"))
     found += [(f"ranges{version}", element) for version in (4, 6) for element in _disjoint(ranges[version])]
@@ -272,9 +275,9 @@ def _bridge_table(wanted: Slice, elements: Elements) -> str:
         filled("set", "guests", "type ifname"),
         filled("set", "open", "type ifname"),
         filled("set", "macs", "type ifname . ether_addr"),
-        filled("set", "sources4", four),
+        filled("map", "sources4", f"{four} : mark"),
         filled("set", "ranges4", four, intervals=True),
-        filled("set", "sources6", six),
+        filled("map", "sources6", f"{six} : mark"),
         filled("set", "ranges6", six, intervals=True),
         filled("set", "targets", "typeof iifname . ether saddr . @th,64,128"),
         filled("set", "targets_any", "type ifname"),
