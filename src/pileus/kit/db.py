@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol, TypeVar
@@ -257,7 +259,7 @@ class _Sqlite:
     def reader(self):
         connection = self._idle.pop() if self._idle else self._engine.connect()
         try:
-            connection.exec_driver_sql("BEGIN")
+            _tell(connection, "BEGIN")
             yield connection
         finally:
             _end(connection)
@@ -268,29 +270,25 @@ class _Sqlite:
         async with self._turn:
             if self._writer is None:
                 self._writer = self._engine.connect()
+                _tell(self._writer, "PRAGMA busy_timeout=0")       # it waits for other processes without the loop
             connection = self._writer
             try:
                 await self._begin(connection)
                 yield connection
-                connection.exec_driver_sql("COMMIT")
+                _tell(connection, "COMMIT")
             finally:
                 _end(connection)
 
     async def _begin(self, connection: sa.Connection) -> None:
         """Another process may be writing: wait without blocking the loop."""
-        connection.exec_driver_sql("PRAGMA busy_timeout=0")
-        try:
-            give_up = time.monotonic() + BUSY_SECONDS
-            while True:
-                try:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                    return
-                except exc.OperationalError as error:
-                    if "locked" not in str(error.orig) or time.monotonic() > give_up:
-                        raise
-                    await asyncio.sleep(0.005)
-        finally:
-            connection.exec_driver_sql("PRAGMA busy_timeout=5000")
+        give_up = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return _tell(connection, "BEGIN IMMEDIATE")
+            except exc.OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > give_up:
+                    raise
+                await asyncio.sleep(0.005)
 
     def close(self) -> None:
         for connection in [*self._idle, *([self._writer] if self._writer else [])]:
@@ -299,11 +297,22 @@ class _Sqlite:
         self._engine.dispose()
 
 
+def _tell(connection: sa.Connection, statement: str) -> None:
+    """What has neither parameters nor an answer takes SQLAlchemy ten times as long as its driver."""
+    try:
+        _driver(connection).execute(statement)
+    except sqlite3.Error as error:
+        raise exc.DBAPIError.instance(statement, (), error, sqlite3.Error) from error
+
+
 def _end(connection: sa.Connection) -> None:
-    """Roll back what was not committed, unless SQLite did already, as it does when its disk is full."""
-    if connection.connection.dbapi_connection.in_transaction:          # type: ignore[union-attr]
-        connection.exec_driver_sql("ROLLBACK")
+    """Roll back what was not committed, if anything, for SQLite did already when its disk is full."""
     connection.rollback()
+    _driver(connection).rollback()
+
+
+def _driver(connection: sa.Connection) -> Any:
+    return connection.connection.dbapi_connection
 
 
 async def one(conn: Connection, query: sa.Select[Any], kind: type[T], **values: Any) -> T | None:
@@ -333,20 +342,31 @@ async def scalars(conn: Connection, query: Any, **values: Any) -> list[Any]:
 async def add(tx: Connection, table: sa.Table, *rows: Any) -> None:
     """Insert rows (structs whose fields are the columns). Raises Taken when a constraint refuses one."""
     if rows:
-        await tx.execute(table.insert(), [msgspec.structs.asdict(row) for row in rows])
+        await tx.execute(_insert(table), [msgspec.structs.asdict(row) for row in rows])
 
 
 async def change(tx: Connection, table: sa.Table, row: T, **values: Any) -> T:
     """Write `values` if nobody changed the row since it was read, and return the row as it is now."""
-    if await update(tx, table.update().where(table.c.id == row.id, table.c.generation == row.generation)  # type: ignore[attr-defined]
-                    .values(generation=row.generation + 1, **values)) != 1:                               # type: ignore[attr-defined]
-        raise Stale(kind=table.name, id=row.id)                                                           # type: ignore[attr-defined]
+    if await update(tx, _update(table), of_id=row.id, of_generation=row.generation,             # type: ignore[attr-defined]
+                    generation=row.generation + 1, **values) != 1:                              # type: ignore[attr-defined]
+        raise Stale(kind=table.name, id=row.id)                                                 # type: ignore[attr-defined]
     return msgspec.structs.replace(row, generation=row.generation + 1, **values)                          # type: ignore[attr-defined, type-var]
 
 
-async def update(tx: Connection, statement: sa.Update | sa.Delete) -> int:
-    """Run an UPDATE or DELETE; how many rows it matched."""
-    return (await tx.execute(statement)).rowcount
+@functools.cache
+def _insert(table: sa.Table) -> sa.Insert:
+    return table.insert()
+
+
+@functools.cache
+def _update(table: sa.Table) -> sa.Update:
+    return table.update().where(table.c.id == sa.bindparam("of_id"),
+                                table.c.generation == sa.bindparam("of_generation"))
+
+
+async def update(tx: Connection, statement: sa.Update | sa.Delete, **values: Any) -> int:
+    """Run an UPDATE or DELETE; how many rows it matched. `values` are for its parameters, or columns to set."""
+    return (await tx.execute(statement, values or None)).rowcount
 
 
 def metadata() -> sa.MetaData:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from pileus.kit import context, db
+from pileus.kit import saga_statements as statements
 from pileus.kit.clock import Clock
 from pileus.kit.db import Connection, Db
 from pileus.kit.saga import (
@@ -31,13 +32,12 @@ from pileus.kit.saga import (
     Step,
     Turn,
     Wait,
-    events,
     sagas,
 )
+from pileus.kit.saga_statements import POKED
 
 log = logging.getLogger(__name__)
 
-POKED, NOT_POKED = 0.0, -1.0    # values of wake_at while a worker holds the saga: a poke must not be lost on it
 MOST_ATTEMPTS = 20              # of a step that cannot be unwound; then an operator is needed
 SUPERSEDED = "superseded by a later request"
 Reach = Callable[[str], None]   # told the name of every point where a crash must do no harm
@@ -132,11 +132,12 @@ class Engine:
     async def _add(self, tx: Connection, state: Saga, subject: str, *, blocked: bool, parent: str | None,
                    spans: Iterable[tuple[str, float, float]]) -> str:
         saga_id, now, request_id = str(uuid.uuid4()), self._time(), context.request_id.get()
-        await tx.execute(sagas.insert().values(
-            id=saga_id, name=state.name, subject=subject, active_subject=None if blocked else subject,
-            request_id=request_id, parent=parent, phase=Phase.QUEUED if blocked else Phase.FORWARD,
-            step=state.steps[0].name, step_began=now, unwind_asked=False, stuck=False,
-            data=msgspec.json.encode(state).decode(), attempt=0, wake_at=0.0, created_at=now, lease_until=0.0))
+        await tx.execute(statements.ADD, {
+            "id": saga_id, "name": state.name, "subject": subject, "active_subject": None if blocked else subject,
+            "request_id": request_id, "parent": parent, "phase": Phase.QUEUED if blocked else Phase.FORWARD,
+            "step": state.steps[0].name, "step_began": now, "unwind_asked": False, "stuck": False,
+            "data": msgspec.json.encode(state).decode(), "attempt": 0, "wake_at": 0.0, "created_at": now,
+            "lease_until": 0.0})
         for name, began, ended in spans:
             await self._record(tx, Event(saga_id=saga_id, request_id=request_id, subject=subject, saga=state.name,
                                          step=name, outcome="done", began_at=began, ended_at=ended))
@@ -146,7 +147,7 @@ class Engine:
 
     async def poke(self, tx: Connection, subject: str) -> None:
         """What the subject's saga waits for may have come: call its step again now."""
-        await tx.execute(sagas.update().where(sagas.c.active_subject == subject).values(wake_at=POKED))
+        await tx.execute(statements.POKE, {"of": subject})
         tx.on_commit(self.nudge)
         tx.on_commit(self.wake_others)
 
@@ -217,22 +218,18 @@ class Engine:
 
     async def claim(self) -> dict[str, Any] | None:
         """Take the lease of the most overdue saga; None when nothing is due."""
-        now, token = self._now(), str(uuid.uuid4())
-        due = (sa.select(sagas).where(
-            sagas.c.phase.in_(RUNNING), sagas.c.stuck.is_(False), sagas.c.wake_at <= now, sagas.c.lease_until <= now)
-            .order_by(sagas.c.wake_at).limit(1).with_for_update(skip_locked=True))
+        (asked, now), token = self._timed(), str(uuid.uuid4())
         if self.db.dialect == "sqlite":                  # the common answer, nothing, needs no write lock
             async with self.db.read() as reader:
-                if (await reader.execute(due.with_only_columns(sagas.c.id))).first() is None:
+                if await db.scalar(reader, asked.any_due, **now) is None:
                     return None
         async with self.db.write() as tx:
-            row = (await tx.execute(due)).first()
+            row = (await tx.execute(asked.due, now)).first()
             if row is None:
                 return None
             self._leases.add(token)
-            taken = await db.update(tx, sagas.update().where(
-                sagas.c.id == row.id, sagas.c.lease_until == row.lease_until,
-            ).values(lease=token, lease_until=now + self.lease, wake_at=NOT_POKED))
+            taken = await db.update(tx, asked.take, saga=row.id, known=row.lease_until, token=token,
+                                    seconds=self.lease, **now)
         if taken == 1:
             return dict(row._mapping, lease=token)
         self._leases.discard(token)
@@ -335,12 +332,12 @@ class Engine:
             await self._record(tx, self._event(row, current.name, outcome, now, row["detail"]))
         await self._save(row, tx=tx, **values)
         if forward and row["phase"] == Phase.FORWARD:
-            row["unwind_asked"] = await db.scalar(tx, sa.select(sagas.c.unwind_asked).where(sagas.c.id == row["id"]))
+            row["unwind_asked"] = await db.scalar(tx, statements.UNWIND_ASKED, saga=row["id"])
 
     async def _onward(self, row: dict[str, Any], kind: type[Saga], index: int, state: Saga) -> bool:
         """An undo is done and the saga goes forward again, unless somebody wants it undone."""
         async with self.db.write() as tx:
-            if await db.scalar(tx, sa.select(sagas.c.unwind_asked).where(sagas.c.id == row["id"])):
+            if await db.scalar(tx, statements.UNWIND_ASKED, saga=row["id"]):
                 await self._advance(tx, row, kind, index, state)
             else:
                 now = self._time()
@@ -406,27 +403,27 @@ class Engine:
         """Every write is fenced by the lease; finishing also releases the next saga of the subject."""
         async with contextlib.AsyncExitStack() as stack:
             tx = tx if tx is not None else await stack.enter_async_context(self.db.write())
-            if await db.update(tx, sagas.update().where(
-                    sagas.c.id == row["id"], sagas.c.lease == row["lease"]).values(**values)) != 1:
+            said = {name: value for name, value in values.items() if isinstance(value, sa.ClauseElement)}
+            given = {name: value for name, value in values.items() if name not in said}
+            statement = statements.SAVE.values(said) if said else statements.SAVE
+            if await db.update(tx, statement, saga=row["id"], held=row["lease"], **given) != 1:
                 raise LeaseLost(row["id"])
             if values.get("phase") in FINISHED:
                 await self._release_next(tx, row)
         row.update(values)
 
     async def _release_next(self, tx: Connection, row: dict[str, Any]) -> None:
-        waiting = sa.select(sagas.c.id).where(sagas.c.subject == row["subject"], sagas.c.phase == Phase.QUEUED)
-        first = await db.scalar(tx, waiting.order_by(sagas.c.created_at).limit(1))
+        first = await db.scalar(tx, statements.NEXT_OF_SUBJECT, of=row["subject"])
         if first is not None:
-            await tx.execute(sagas.update().where(sagas.c.id == first).values(
-                phase=Phase.FORWARD, active_subject=row["subject"], wake_at=0.0))
+            await tx.execute(statements.RELEASE, {"saga": first, "of": row["subject"]})
             tx.on_commit(self.nudge)
         if row["parent"] is not None:
-            await tx.execute(sagas.update().where(sagas.c.id == row["parent"]).values(wake_at=0.0))
+            await tx.execute(statements.WAKE, {"saga": row["parent"]})
             tx.on_commit(self.nudge)
 
     @staticmethod
     async def _record(tx: Connection, event: Event) -> None:
-        await tx.execute(events.insert().values(msgspec.structs.asdict(event)))
+        await tx.execute(statements.RECORD, msgspec.structs.asdict(event))
 
     @staticmethod
     def _event(row: dict[str, Any], name: str, outcome: str, now: Any, detail: str | None) -> Event:
@@ -439,7 +436,7 @@ class Engine:
             try:
                 await self._save(work.row, lease_until=self._now() + self.lease)
                 async with self.db.read() as reader:
-                    if await db.scalar(reader, sa.select(sagas.c.unwind_asked).where(sagas.c.id == work.row["id"])):
+                    if await db.scalar(reader, statements.UNWIND_ASKED, saga=work.row["id"]):
                         work.interrupt()
             except LeaseLost:
                 if work.task is not None:
@@ -456,15 +453,20 @@ class Engine:
 
     async def _until_next(self) -> float:
         """Seconds until something falls due by itself, at most `idle`: other processes may start sagas unheard."""
-        next_due = sa.select(sa.func.min(sagas.c.wake_at) - self._now()).where(
-            sagas.c.phase.in_(RUNNING), sagas.c.stuck.is_(False), sagas.c.lease_until == 0.0)
+        asked, now = self._timed()
         async with self.db.read() as reader:
-            seconds = await db.scalar(reader, next_due)
+            seconds = await db.scalar(reader, asked.until_next, **now)
         return self.idle if seconds is None else min(max(float(seconds), 0.005), self.idle)
 
     def _now(self) -> Any:
         """The time that leases and wake-ups go by: an SQL expression, or the tests' clock."""
         return db.now() if self._clock is None else self._clock()
+
+    def _timed(self) -> tuple[statements.Timed, dict[str, Any]]:
+        """Statements that go by the same time, and what is to be handed to them."""
+        if self._clock is None:
+            return statements.BY_DATABASE, {}
+        return statements.BY_CLOCK, {"now": self._clock()}
 
     def _time(self) -> float:
         """The time written into the history, by this machine's clock."""

@@ -125,12 +125,14 @@ async def _floating_ips(tx: Connection, host: str, told: dict[str, Status]) -> N
             floating_ips.c.router_id.in_(here)).values(status=SHOWN[status.state]))
 
 
+_GUESTS = ports.alias()
+_SERVED_ON = sa.select(ports.c.id).where(
+    ports.c.device_owner == DHCP, ports.c.status != ACTIVE, ports.c.admin_state_up,
+    ports.c.network_id.in_(sa.select(_GUESTS.c.network_id).where(_GUESTS.c.host == sa.bindparam("of_host"))))
+
+
 async def _services(tx: Connection, host: str) -> None:
     """DHCP is served on each host that has guests of the network, and is up as soon as one such host is done."""
-    guests = ports.alias()
-    query = sa.select(ports.c.id).where(
-        ports.c.device_owner == DHCP, ports.c.status != ACTIVE, ports.c.admin_state_up,
-        ports.c.network_id.in_(sa.select(guests.c.network_id).where(guests.c.host == host)))
-    waiting = await db.scalars(tx, query)
+    waiting = await db.scalars(tx, _SERVED_ON, of_host=host)
     for part in chunks(waiting):
         await tx.execute(ports.update().where(ports.c.id.in_(part)).values(status=ACTIVE))

@@ -87,20 +87,22 @@ async def _settle(network: Network, host: Host, wanted: Slice, digest: str) -> N
     await network.bus.cast(ApplySlice(snapshot=Snapshot(seq=seq, slice=wanted)), host=host.name)
 
 
+_LEGS_OF_RESTING = sa.select(ports.c.id).join(interfaces, interfaces.c.port_id == ports.c.id).join(
+    routers, routers.c.id == interfaces.c.router_id).where(
+        routers.c.host == sa.bindparam("of_host"), ~routers.c.admin_state_up, ports.c.status != ACTIVE)
+_GUESTS = ports.alias()
+_SERVED_NOWHERE = sa.select(ports.c.id).where(
+    ports.c.device_owner == DHCP, ports.c.status != ACTIVE, ports.c.admin_state_up,
+    ports.c.network_id.not_in(sa.select(_GUESTS.c.network_id).where(_GUESTS.c.host != "")))
+
+
 async def _finish_resting_legs(network: Network, host: str) -> None:
     """A router that is administratively down has no legs on its host, and DHCP of a network without guests is served
     nowhere. Once the host has made its slice so, all that was wanted of their ports is done; no engine will ever speak
     of them."""
-    query = sa.select(ports.c.id).join(interfaces, interfaces.c.port_id == ports.c.id).join(
-        routers, routers.c.id == interfaces.c.router_id).where(
-            routers.c.host == host, ~routers.c.admin_state_up, ports.c.status != ACTIVE)
-    guests = ports.alias()
-    served = sa.select(guests.c.network_id).where(guests.c.host != "")
-    idle = sa.select(ports.c.id).where(
-        ports.c.device_owner == DHCP, ports.c.status != ACTIVE, ports.c.admin_state_up,
-        ports.c.network_id.not_in(served))
     async with network.db.read() as reader:
-        waiting = [*await db.scalars(reader, query), *await db.scalars(reader, idle)]
+        waiting = [*await db.scalars(reader, _LEGS_OF_RESTING, of_host=host),
+                   *await db.scalars(reader, _SERVED_NOWHERE)]
     if waiting:
         async with network.db.write() as tx:
             for part in chunks(waiting):

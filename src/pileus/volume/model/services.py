@@ -55,11 +55,13 @@ async def get(conn: Connection, host: str, binary: str) -> ServiceRow:
     return row
 
 
+_SEEN = services.update().where(
+    services.c.host == sa.bindparam("of_host"), services.c.binary == sa.bindparam("of_binary"))
+
+
 async def seen(tx: Connection, host: str, binary: str, zone: str, now: float, facts: BackEndFacts | None) -> None:
     known = msgspec.to_builtins(facts) if facts else None
-    changed = await db.update(tx, services.update().where(
-        services.c.host == host, services.c.binary == binary).values(seen_at=now, facts=known))
-    if not changed:
+    if not await db.update(tx, _SEEN, of_host=host, of_binary=binary, seen_at=now, facts=known):
         await db.add(tx, services, ServiceRow(id=new_uuid(), host=host, binary=binary, zone=zone, created_at=now,
                                               seen_at=now, facts=facts))
 
