@@ -7,11 +7,6 @@ from datetime import UTC, datetime
 from pileus.kit.faults import BadRequest
 
 
-def iso(seconds: float) -> str:
-    """2026-11-21T08:00:00Z; seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")[:-6] + "Z"
-
-
 def iso_micro(seconds: float | None) -> str | None:
     """2026-11-21T08:00:00.000000, without a zone, as extension attributes have it."""
     if seconds is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import html
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -18,14 +17,11 @@ from pileus.image.model.members import Member
 from pileus.image.model.tasks import Task
 from pileus.image.stores.base import Reading
 from pileus.kit import faults
+from pileus.kit.clock import stamp
 from pileus.kit.web import Ctx
 
 BLOCK = 1 << 20
 CHECK_EVERY = 16                # blocks between two looks whether the client is still there
-
-
-def wire_time(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def view(image: Image) -> dict[str, Any]:
@@ -36,8 +32,8 @@ def view(image: Image) -> dict[str, Any]:
         "container_format": image.container_format, "size": image.size, "virtual_size": image.virtual_size,
         "checksum": image.checksum, "os_hash_algo": image.os_hash_algo, "os_hash_value": image.os_hash_value,
         **_stores(image), "min_disk": image.min_disk, "min_ram": image.min_ram, "protected": image.protected,
-        "os_hidden": image.os_hidden, "tags": image.tags, "created_at": wire_time(image.created_at),
-        "updated_at": wire_time(image.updated_at), "self": f"/v2/images/{image.id}",
+        "os_hidden": image.os_hidden, "tags": image.tags, "created_at": stamp(image.created_at),
+        "updated_at": stamp(image.updated_at), "self": f"/v2/images/{image.id}",
         "file": f"/v2/images/{image.id}/file", "schema": "/v2/schemas/image"}
 
 
@@ -50,15 +46,15 @@ def _stores(image: Image) -> dict[str, str]:
 
 def member_view(member: Member) -> dict[str, Any]:
     return {"image_id": member.image_id, "member_id": member.member_id, "status": member.status,
-            "created_at": wire_time(member.created_at), "updated_at": wire_time(member.updated_at),
+            "created_at": stamp(member.created_at), "updated_at": stamp(member.updated_at),
             "schema": "/v2/schemas/member"}
 
 
 def task_view(task: Task) -> dict[str, Any]:
     return {"id": task.id, "type": task.type, "status": task.status, "owner": task.owner, "user_id": task.user_id,
             "image_id": task.image_id, "request_id": task.request_id, "input": task.input, "result": task.result,
-            "message": task.message or "", "created_at": wire_time(task.created_at),
-            "updated_at": wire_time(task.updated_at), "self": f"/v2/tasks/{task.id}", "schema": "/v2/schemas/task"}
+            "message": task.message or "", "created_at": stamp(task.created_at),
+            "updated_at": stamp(task.updated_at), "self": f"/v2/tasks/{task.id}", "schema": "/v2/schemas/task"}
 
 
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

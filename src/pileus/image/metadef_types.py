@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from pileus.image import attributes
-from pileus.image.answers import wire_time
 from pileus.image.model.metadefs import Association, Entry, Namespace
+from pileus.kit.clock import stamp
 
 Name = Annotated[str, Meta(min_length=1, max_length=80)]
 Text = Annotated[str, Meta(max_length=500)]
@@ -94,7 +94,7 @@ def content_of(body: PropertyBody | ObjectBody) -> dict[str, Any]:
 # -- views ----------------------------------------------------------------------------------
 
 def _times(row: Namespace | Entry | Association) -> dict[str, str]:
-    return {"created_at": wire_time(row.created_at), "updated_at": wire_time(row.updated_at)}
+    return {"created_at": stamp(row.created_at), "updated_at": stamp(row.updated_at)}
 
 
 def namespace_view(row: Namespace, kinds: list[Association]) -> dict[str, Any]:

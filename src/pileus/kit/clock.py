@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from typing import Protocol
 
@@ -45,3 +46,13 @@ class TurnedClock:
         for _, woken in due:
             if not woken.done():
                 woken.set_result(None)
+
+
+def stamp(seconds: float) -> str:
+    """2026-11-21T08:00:00Z, seconds since the epoch cut to whole ones, as most of OpenStack's APIs write a time."""
+    return _stamp(int(seconds))
+
+
+@functools.lru_cache(10_000)                     # much of what a list tells was made in one second
+def _stamp(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

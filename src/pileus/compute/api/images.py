@@ -16,6 +16,7 @@ from pileus.compute.links import Link, links_to
 from pileus.compute.model import quotas
 from pileus.image.client import Image, ImageClient
 from pileus.kit.client import Refused
+from pileus.kit.clock import stamp
 from pileus.kit.faults import BadRequest, Forbidden
 from pileus.kit.policy import PROJECT_MEMBER, PROJECT_READER, Rule
 from pileus.kit.routes import Page, Routes
@@ -115,7 +116,7 @@ def _filters(query: dict[str, list[str]]) -> dict[str, Any]:
     if "status" in one:
         found["status"] = BACK.get(one["status"].upper(), one["status"])
     if "changes-since" in one:
-        found["updated_at"] = f"gte:{times.iso(times.parse(one['changes-since']))}"
+        found["updated_at"] = f"gte:{stamp(times.parse(one['changes-since']))}"
     if "marker" in one:
         found["marker"] = one["marker"]
     return found

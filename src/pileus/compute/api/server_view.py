@@ -13,8 +13,9 @@ from pileus.compute.api.flavors import EXTRA_SPECS
 from pileus.compute.links import Link, bookmark, links_to
 from pileus.compute.model.hosts import Place
 from pileus.compute.model.servers import FlavorCopy, Seen, Server, ServerFault
-from pileus.compute.times import iso, iso_micro
+from pileus.compute.times import iso_micro
 from pileus.compute.volumes import root_device
+from pileus.kit.clock import stamp
 from pileus.kit.policy import ADMIN, Rule
 from pileus.kit.versions import since
 from pileus.kit.web import Ctx
@@ -116,7 +117,7 @@ def view(ctx: Ctx, seen: Seen, *, places: dict[str, Place], single: bool = False
         id=server.id, name=server.name, status=status, project_id=server.project_id, user_id=server.user_id,
         metadata=server.metadata, host_id=host_id(server), image=_image(ctx, server),
         flavor=_flavor(ctx, server.flavor),
-        created=iso(server.created_at), updated=iso(server.updated_at), addresses=addresses(server),
+        created=stamp(server.created_at), updated=stamp(server.updated_at), addresses=addresses(server),
         access_ip_v4=server.access_ip_v4 or "", access_ip_v6=server.access_ip_v6 or "",
         links=links_to(ctx, f"servers/{server.id}"), disk_config=server.disk_config,
         progress=PROGRESS.get(status, UNSET),
@@ -204,5 +205,5 @@ def _flavor(ctx: Ctx, flavor: FlavorCopy) -> dict[str, Any]:
 
 
 def _fault(ctx: Ctx, fault: ServerFault) -> FaultView:
-    return FaultView(code=fault.code, created=iso(fault.created_at), message=fault.message,
+    return FaultView(code=fault.code, created=stamp(fault.created_at), message=fault.message,
                      details=fault.details if fault.details and ctx.caller.is_admin else UNSET)

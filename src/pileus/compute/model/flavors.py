@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import msgspec
@@ -75,7 +76,14 @@ def _usable_by(project_id: str | None) -> sa.ColumnElement[bool]:
     return sa.or_(flavors.c.is_public, flavors.c.id.in_(granted))
 
 
-async def page(conn: Connection, wanted: Wanted, *, limit: int, after: Flavor | None = None) -> list[Flavor]:
+def _order(wanted: Wanted) -> list[tuple[sa.ColumnElement[Any], bool]]:
+    order: list[tuple[sa.ColumnElement[Any], bool]] = [(flavors.c[wanted.order], wanted.descending)]
+    return order if wanted.order == "id" else [*order, (flavors.c.id, wanted.descending)]
+
+
+@functools.lru_cache(256)
+def _wanted(wanted: Wanted) -> sa.Select[Any]:
+    """The query, kept for the next time: to build it takes longer than to ask it."""
     query = sa.select(flavors)
     if wanted.is_public:
         query = query.where(_usable_by(wanted.project_id))
@@ -87,14 +95,18 @@ async def page(conn: Connection, wanted: Wanted, *, limit: int, after: Flavor | 
         query = query.where(flavors.c.disk_gb >= wanted.min_disk_gb)
     if wanted.min_memory_mb:
         query = query.where(flavors.c.memory_mb >= wanted.min_memory_mb)
-    order: list[tuple[sa.ColumnElement[Any], bool]] = [(flavors.c[wanted.order], wanted.descending)]
-    if wanted.order != "id":
-        order.append((flavors.c.id, wanted.descending))
-    if after is not None:
-        query = query.where(db.after(order, [getattr(after, wanted.order), after.id][:len(order)]))
-    query = query.order_by(*db.ordered(order))
     if wanted.name is None:
-        return await db.many(conn, query.limit(limit), Flavor)
+        query = query.limit(sa.bindparam("most", type_=sa.Integer()))
+    return query.order_by(*db.ordered(_order(wanted)))
+
+
+async def page(conn: Connection, wanted: Wanted, *, limit: int, after: Flavor | None = None) -> list[Flavor]:
+    query = _wanted(wanted)
+    if after is not None:
+        order = _order(wanted)
+        query = query.where(db.after(order, [getattr(after, wanted.order), after.id][:len(order)]))
+    if wanted.name is None:
+        return await db.many(conn, query, Flavor, most=limit)
     fits = compiled(wanted.name).search
     return [flavor for flavor in await db.many(conn, query, Flavor) if fits(flavor.name)][:limit]
 

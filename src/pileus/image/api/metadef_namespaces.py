@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from starlette.responses import Response
 
 from pileus.image import access, faults
-from pileus.image.answers import json_answer, path_with, wire_time
+from pileus.image.answers import json_answer, path_with
 from pileus.image.metadef_types import (
     AssociationBody,
     NamespaceCreate,
@@ -23,6 +23,7 @@ from pileus.image.model import metadefs
 from pileus.image.model.listing import limit_of
 from pileus.image.model.metadefs import OBJECT, PROPERTY, TAG, Association, Entry, Namespace
 from pileus.image.model.tables import namespaces
+from pileus.kit.clock import stamp
 from pileus.kit.ids import new_uuid
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
@@ -135,7 +136,7 @@ async def list_resource_types(ctx: Ctx) -> Response:
     async with ctx.db.read() as reader:
         found = await metadefs.all_types(reader)
     return json_answer({"resource_types": [
-        {"name": each.name, "created_at": wire_time(each.created_at), "updated_at": wire_time(each.updated_at)}
+        {"name": each.name, "created_at": stamp(each.created_at), "updated_at": stamp(each.updated_at)}
         for each in found]})
 
 

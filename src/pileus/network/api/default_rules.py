@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from pileus.kit import db
+from pileus.kit.clock import stamp
 from pileus.kit.ids import new_uuid
 from pileus.kit.policy import ADMIN, ANYONE, Rule
 from pileus.kit.routes import Page, Routes, Target
@@ -14,7 +15,7 @@ from pileus.kit.web import Ctx
 from pileus.network import faults, group_rules
 from pileus.network.api import listing
 from pileus.network.api.listing import Listing, Query
-from pileus.network.api.shapes import Text, stamp
+from pileus.network.api.shapes import Text
 from pileus.network.model import address_groups, base, default_rules
 from pileus.network.model.default_rules import PARENT, DefaultRule
 

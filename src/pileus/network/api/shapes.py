@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from pileus.kit.clock import stamp
 from pileus.kit.numbers import digits
 from pileus.kit.web import Ctx
 from pileus.network import faults
@@ -55,16 +54,6 @@ class Standard(msgspec.Struct, kw_only=True, gc=False):
     updated_at: str
     revision_number: int
     tags: list[str] = []
-
-
-@functools.lru_cache(maxsize=4096)
-def stamp(seconds: float) -> str:
-    return _stamp(int(seconds))
-
-
-@functools.lru_cache(10_000)                     # much of what a list tells was made in one second
-def _stamp(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def standard(row: Row, tags: list[str]) -> dict[str, Any]:
