@@ -8,11 +8,16 @@ import gc
 import pytest
 from hypothesis import settings
 
+from pileus.kit import saga_testing
 from pileus.kit.db import Db
 from tests.databases import Spares, drop_database, new_database, wanted_databases
 from tests.examples import INNER_LOOP
 
 settings.register_profile(INNER_LOOP)
+
+
+def pytest_configure(config):
+    saga_testing.before_too = config.getoption("--hypothesis-profile") != INNER_LOOP
 
 
 @pytest.fixture(params=wanted_databases())
