@@ -121,8 +121,9 @@ async def test_inventories(world):
     assert (await world.http.get(url)).json() == put.json()
     assert put.json()["inventories"]["VCPU"] == {
         "total": 8, "reserved": 0, "min_unit": 1, "max_unit": 2147483647, "step_size": 1, "allocation_ratio": 2.0}
-    stale = await world.http.put(url, json={"resource_provider_generation": 0, "inventories": {}})
-    assert stale.status_code == 409 and error(stale)["code"] == "placement.concurrent_update"
+    for generation in (0, 2, 1 << 31, 1 << 63, 10**30):
+        stale = await world.http.put(url, json={"resource_provider_generation": generation, "inventories": {}})
+        assert stale.status_code == 409 and error(stale)["code"] == "placement.concurrent_update"
     added = await world.http.post(url, json={"resource_class": "DISK_GB", "total": 5})
     assert added.status_code == 201 and added.headers["location"].endswith("/inventories/DISK_GB")
     assert (await world.http.post(url, json={"resource_class": "DISK_GB", "total": 5})).status_code == 409
@@ -214,8 +215,9 @@ async def test_allocations(world):
     assert (await world.http.get(url)).json() == {
         "allocations": {one: {"generation": 2, "resources": {"VCPU": 2, "MEMORY_MB": 10}}}, "project_id": "p",
         "user_id": "u", "consumer_generation": 1, "consumer_type": "INSTANCE"}
-    stale = await world.http.put(url, json=body)
-    assert stale.status_code == 409 and error(stale)["code"] == "placement.concurrent_update"
+    for generation in (None, 2, 1 << 63, 10**30):
+        stale = await world.http.put(url, json=body | {"consumer_generation": generation})
+        assert stale.status_code == 409 and error(stale)["code"] == "placement.concurrent_update"
     for amounts, text in (({"VCPU": 3}, "capacity"), ({"VCPU": 4}, "max_unit"), ({"DISK_GB": 1}, "no inventory")):
         refused = await world.http.put("/allocations/" + new(), json=claim(one, amounts))
         assert refused.status_code == 409 and text in error(refused)["detail"], refused.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+INT_MAX = 2**31 - 1                           # of a column of integers, on every database
 _DIGITS = re.compile(r"[0-9]{1,40}")          # int() takes digits of other scripts too, and raises for very long texts
 _WHOLE = re.compile(r"-?[0-9]{1,40}")
 

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from pileus.kit.config import doc
+from pileus.kit.numbers import INT_MAX
 from pileus.network.guarantees import Guarantees
 
 Vlan = Annotated[int, msgspec.Meta(ge=1, le=4094)]
-Count = Annotated[int, msgspec.Meta(ge=-1, le=2147483647)]
+Count = Annotated[int, msgspec.Meta(ge=-1, le=INT_MAX)]
 
 
 class Quotas(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

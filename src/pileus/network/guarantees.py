@@ -9,9 +9,10 @@ from uuid import UUID, uuid5
 import msgspec
 
 from pileus.kit.config import doc
+from pileus.kit.numbers import INT_MAX
 from pileus.placement.client import Inventory
 
-Rate = Annotated[int, msgspec.Meta(ge=0, le=2147483647)]
+Rate = Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
 AGENT = "Network agent"
 TUNNELS = "CUSTOM_NETWORK_TUNNEL_PROVIDER"         # the trait of whoever carries overlay networks
 BANDWIDTH = {"egress": "NET_BW_EGR_KILOBIT_PER_SEC", "ingress": "NET_BW_IGR_KILOBIT_PER_SEC"}

@@ -14,7 +14,7 @@ from pileus.compute.model.hosts import Guest, Host, Used, version_number
 from pileus.kit import ids
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
-from pileus.kit.numbers import digits
+from pileus.kit.numbers import INT_MAX, digits
 from pileus.kit.policy import ADMIN, Rule
 from pileus.kit.routes import Page, Routes
 from pileus.kit.versions import since, until
@@ -119,7 +119,7 @@ def parsed_id(ctx: Ctx, text: str) -> int | str | None:
 
 def _number(text: str) -> int | None:
     number = digits(text)
-    return number if number is not None and number < 1 << 31 else None
+    return number if number is not None and number <= INT_MAX else None
 
 
 def uptime(host: Host, now: float) -> str | None:

@@ -16,6 +16,7 @@ from pileus.compute.model import keypairs, quotas
 from pileus.compute.model.keypairs import Keypair
 from pileus.kit import db
 from pileus.kit.faults import BadRequest
+from pileus.kit.numbers import INT_MAX
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes
 from pileus.kit.versions import since, until
@@ -125,7 +126,7 @@ async def _create(ctx: Ctx, body: KeypairCreate | KeypairImport) -> KeypairCreat
     if public is None:
         public, private = await asyncio.to_thread(keypairs.generate, body.type, user_id)
     keypair = Keypair(
-        user_id=user_id, name=body.name, id=secrets.randbelow(2**31 - 1) + 1, type=body.type, public_key=public,
+        user_id=user_id, name=body.name, id=secrets.randbelow(INT_MAX) + 1, type=body.type, public_key=public,
         fingerprint=keypairs.fingerprint(body.type, public), created_at=ctx.clock())
     await _add(ctx, keypair)
     if ctx.version >= versions.KEYPAIR_TYPES:

@@ -13,7 +13,7 @@ from pileus.compute.model.tables import servers, tags
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
-from pileus.kit.numbers import digits
+from pileus.kit.numbers import INT_MAX, digits
 from pileus.kit.patterns import compiled
 from pileus.kit.saga import sagas
 
@@ -52,7 +52,7 @@ def filter_value(name: str, text: str) -> Any:
         return text.lower() in ("1", "true", "t", "yes", "y", "on")
     if isinstance(kind, sa.Integer):
         number = digits(text)
-        if number is None or number >= 1 << 31:
+        if number is None or number > INT_MAX:
             raise BadRequest(reason=f"Invalid filter field: {name}.")
         return number
     return text

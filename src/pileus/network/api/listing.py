@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
-from pileus.kit.numbers import digits, whole
+from pileus.kit.numbers import INT_MAX, digits, whole
 from pileus.kit.web import Ctx
 from pileus.network import faults
 from pileus.network.model.base import Row, tags
@@ -141,7 +141,7 @@ def _one(column: sa.ColumnElement[Any], name: str, values: list[str]) -> sa.Colu
         numbers = [whole(value) for value in values]
         if None in numbers:
             raise faults.InvalidInput(reason=f"'{', '.join(values)}' is not an integer for {name}")
-        return column.in_([number for number in numbers if number is not None and abs(number) < 1 << 31])
+        return column.in_([number for number in numbers if number is not None and abs(number) <= INT_MAX])
     found = column == values[0] if len(values) == 1 else column.in_(values)
     return sa.or_(found, column.is_(None)) if "" in values and getattr(column, "nullable", False) else found
 

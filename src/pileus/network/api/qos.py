@@ -13,6 +13,7 @@ from pileus.kit import db
 from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
+from pileus.kit.numbers import INT_MAX
 from pileus.kit.policy import ADMIN, ANYONE, Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
@@ -39,8 +40,8 @@ from pileus.network.model.qos import BANDWIDTH, DSCP, LEAST_BANDWIDTH, LEAST_PAC
 from pileus.network.model.sides import sides
 
 routes = Routes()
-Positive = Annotated[int, msgspec.Meta(ge=1, le=2147483647)]
-Burst = Annotated[int, msgspec.Meta(ge=0, le=2147483647)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=INT_MAX)]
+Burst = Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
 Direction = Literal["ingress", "egress"]
 MARKS = (0, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 46, 48, 56)
 
@@ -380,7 +381,7 @@ def _parameters(kind: str) -> list[dict[str, Any]]:
         if name != "direction":
             start = 0 if "burst" in name else 1
             found.append({"parameter_name": name, "parameter_type": "range",
-                          "parameter_values": {"start": start, "end": 2147483647}})
+                          "parameter_values": {"start": start, "end": INT_MAX}})
     return found
 
 

@@ -13,7 +13,7 @@ from pileus.kit import db
 from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
-from pileus.kit.numbers import whole
+from pileus.kit.numbers import INT_MAX, whole
 from pileus.kit.policy import Rule
 from pileus.kit.routes import Page, Routes, Target
 from pileus.kit.web import Ctx
@@ -49,7 +49,7 @@ class PoolUpdate(Changed, kw_only=True, forbid_unknown_fields=True):
     default_prefixlen: Length = UNSET
     min_prefixlen: Length = UNSET
     max_prefixlen: Length = UNSET
-    default_quota: Annotated[int, msgspec.Meta(ge=0, le=2147483647)] | None | UnsetType = UNSET
+    default_quota: Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)] | None | UnsetType = UNSET
     is_default: bool | UnsetType = UNSET
     address_scope_id: UuidText | None | UnsetType = UNSET
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from pileus.kit import db
 from pileus.kit.db import Connection
+from pileus.kit.numbers import INT_MAX
 from pileus.placement import faults
 from pileus.placement.model.tables import (
     allocations,
@@ -47,7 +48,7 @@ async def mark(tx: Connection, provider_ids: Collection[str], *, removed: int = 
 
 async def advance(tx: Connection, provider_id: str, generation: int, now: float) -> None:
     """Take the next generation of a provider, which also keeps other writers off it until the commit."""
-    if await db.update(tx, providers.update().where(
+    if generation >= INT_MAX or await db.update(tx, providers.update().where(
             providers.c.id == provider_id, providers.c.generation == generation)
             .values(generation=generation + 1, updated_at=now)) != 1:
         raise faults.provider_changed(provider_id)
