@@ -29,7 +29,7 @@ async def from_file(compute: Compute) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(await asyncio.to_thread(Path(path).read_bytes), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (OSError, msgspec.DecodeError) as error:
         log.warning("the vendor data in %s cannot be used: %s", path, error)
         return {}
 
@@ -54,7 +54,7 @@ async def _ask(name: str, url: str, server: Server) -> dict[str, Any]:
         if reply.status != 200:
             raise Unreachable(f"it answered {reply.status}")
         return msgspec.json.decode(reply.body, type=dict[str, Any])
-    except (Unreachable, msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (Unreachable, msgspec.DecodeError) as error:
         log.warning("vendor data service %s told nothing of server %s: %s", name, server.id, error)
         return {}
     finally:

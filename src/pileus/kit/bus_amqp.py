@@ -61,7 +61,7 @@ def _cut() -> Iterator[None]:
         if (task := asyncio.current_task()) is None or task.cancelling():
             raise
         raise _Cut("the connection broke") from error
-    except (AMQPError, RuntimeError, OSError, TimeoutError) as error:
+    except (AMQPError, RuntimeError, OSError) as error:
         raise _Cut(f"{type(error).__name__}: {error}") from error
 
 

@@ -315,14 +315,14 @@ def _driver(connection: sa.Connection) -> Any:
     return connection.connection.dbapi_connection
 
 
-async def one(conn: Connection, query: sa.Select[Any], kind: type[T], **values: Any) -> T | None:
+async def one(conn: Connection, query: sa.Select, kind: type[T], **values: Any) -> T | None:
     """A query that is asked often is built once, with parameters for `values`, and finds one row at most: to build it
     takes longer than to ask it."""
     found = _converted(await conn.execute(query, values) if values else await conn.execute(query.limit(1)), kind)
     return found[0] if found else None
 
 
-async def many(conn: Connection, query: sa.Select[Any], kind: type[T], **values: Any) -> list[T]:
+async def many(conn: Connection, query: sa.Select, kind: type[T], **values: Any) -> list[T]:
     return _converted(await conn.execute(query, values or None), kind)
 
 

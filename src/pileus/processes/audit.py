@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -37,7 +36,7 @@ class Audit:
         self.services, self.hosts = services, hosts
 
     async def servers(self) -> list[Row]:
-        query: sa.Select[Any] = sa.select(*(servers.c[name] for name in ("id", "state", "host", "flavor", "moved")),
+        query: sa.Select = sa.select(*(servers.c[name] for name in ("id", "state", "host", "flavor", "moved")),
                                           sagas.c.name.label("saga"))
         query = query.select_from(servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id))
         async with self.services.compute.db.read() as reader:

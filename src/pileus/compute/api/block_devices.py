@@ -86,7 +86,7 @@ def of_image(properties: dict[str, str]) -> list[BlockDevice]:
         return [msgspec.convert({key: value for key, value in each.items() if key in BlockDevice.__struct_fields__}
                                 | {"uuid": each.get("snapshot_id") or each.get("image_id") or each.get("volume_id")},
                                 BlockDevice) for each in found]
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except msgspec.DecodeError as error:
         raise BadBlockDevice(reason=f"the image's {MAPPING} cannot be read: {error}") from error
 
 

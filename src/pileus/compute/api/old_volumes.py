@@ -156,7 +156,8 @@ async def show_snapshot(ctx: Ctx, snapshot_id: str) -> SnapshotView:
 
 @routes.post("/v2.1/os-snapshots", envelope="snapshot", window=PROXY, policy=_rule("snapshots:create"))
 async def create_snapshot(ctx: Ctx, body: SnapshotBody) -> SnapshotView:
-    wanted = {"volume_id": body.volume_id, "name": body.display_name, "description": body.display_description}
+    wanted: dict[str, Any] = {
+        "volume_id": body.volume_id, "name": body.display_name, "description": body.display_description}
     if truth(body.force, "force"):
         wanted["force"] = True
     return _snapshot((await ask_volume(ctx, "POST", "/v3/snapshots", {"snapshot": wanted}))["snapshot"])

@@ -230,7 +230,8 @@ async def update_server(ctx: Ctx, seen: Seen, body: ServerUpdate) -> ServerView:
     if "hostname" in changes:
         changes["hostname"] = hostname(ctx, changes["hostname"])
     async with ctx.db.write() as tx:
-        if (zone := changes.get("zone")) not in (None, seen.server.zone):
+        zone = changes.get("zone")
+        if zone is not None and zone != seen.server.zone:
             await _must_be_in(ctx, tx, seen, zone)
         await servers.change(tx, seen.server, ctx.clock(), **changes)
         shown = await _view(ctx, await servers.see(tx, seen.id))

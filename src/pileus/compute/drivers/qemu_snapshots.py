@@ -23,8 +23,8 @@ async def copy_while_running(process: QemuProcess, hardware: Hardware, into: Pat
     await process.execute("blockdev-add", {"driver": "qcow2", "node-name": COPY, "file": file})
     try:
         async with quiet(process.folder, hardware):
-            job = {"job-id": JOB, "device": "disk-root", "target": COPY, "sync": "full", "auto-dismiss": False}
-            await process.execute("blockdev-backup", job)
+            await process.execute("blockdev-backup", {
+                "job-id": JOB, "device": "disk-root", "target": COPY, "sync": "full", "auto-dismiss": False})
         await _copied(process)
     finally:
         await _clear_up(process)

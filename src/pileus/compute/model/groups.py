@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import sqlalchemy as sa
 
@@ -80,7 +78,7 @@ async def promise(tx: Connection, server_id: str, host: str | None) -> None:
 
 async def members(conn: Connection, group_ids: list[str]) -> dict[str, list[Member]]:
     """The living servers of groups."""
-    query: sa.Select[Any] = sa.select(*(servers.c[name] for name in Member.__struct_fields__)).where(
+    query: sa.Select = sa.select(*(servers.c[name] for name in Member.__struct_fields__)).where(
         servers.c.group_id.in_(group_ids), servers.c.alive).order_by(servers.c.created_at, servers.c.id)
     found: dict[str, list[Member]] = {}
     for member in await db.many(conn, query, Member):

@@ -281,7 +281,7 @@ async def taken_by_project(conn: Connection, name: str) -> dict[str, Taken]:
 
 async def guests(conn: Connection, names: list[str]) -> dict[str, list[Guest]]:
     """The living servers of hosts, by host."""
-    query: sa.Select[Any] = sa.select(*(servers.c[name] for name in Guest.__struct_fields__))
+    query: sa.Select = sa.select(*(servers.c[name] for name in Guest.__struct_fields__))
     query = query.where(servers.c.alive, servers.c.host.in_(names))
     found: dict[str, list[Guest]] = {}
     for guest in await db.many(conn, query.order_by(servers.c.created_at, servers.c.id), Guest):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -127,7 +126,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: float | None
 
 
-_RAN: sa.Select[Any] = sa.select(*(servers.c[name] for name in Ran.__struct_fields__)).where(
+_RAN: sa.Select = sa.select(*(servers.c[name] for name in Ran.__struct_fields__)).where(
     servers.c.launched_at.is_not(None))
 
 

@@ -187,7 +187,7 @@ _SAGA = [sagas.c.name.label("saga_name"), sagas.c.step.label("saga_step"),
 _names = tuple(str(column.name) for column in _COLUMNS)      # SQLAlchemy's own kind of string is refused as a key
 
 
-SEEN: sa.Select[Any] = sa.select(*_COLUMNS, *_SAGA).select_from(
+SEEN: sa.Select = sa.select(*_COLUMNS, *_SAGA).select_from(
     servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id))
 _SEEN_BY_ID = SEEN.where(servers.c.id == sa.bindparam("wanted"))
 _LIVING_BY_ID = _SEEN_BY_ID.where(servers.c.alive)
@@ -261,7 +261,7 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True):
     saga: str | None
 
 
-_BRIEF: sa.Select[Any] = sa.select(
+_BRIEF: sa.Select = sa.select(
     *(servers.c[name] for name in ("id", "state", "generation")), sagas.c.name.label("saga")).select_from(
         servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id)).where(
             servers.c.host == sa.bindparam("wanted"), servers.c.alive)

@@ -66,10 +66,10 @@ def _known(told: ValidationData) -> Known | None:
 async def _begin(ctx: Ctx, image: Image, columns: dict[str, Any], body: LocationBody, known: Known | None) -> None:
     """The image, its task and its saga, in one transaction; without a saga where nothing is to be found out."""
     now, hashes = ctx.clock(), ctx.app.config.hash_locations
+    told: dict[str, Any] = {} if hashes else {"status": SUCCESS, "result": {"image_id": image.id}}
     task = Task(id=new_uuid(), type="location_import", owner=ctx.caller.project_id, user_id=ctx.caller.user_id,
                 request_id=ctx.request_id, image_id=image.id, created_at=now, updated_at=now,
-                input={"loc_url": body.url, "image_id": image.id},
-                **({} if hashes else {"status": SUCCESS, "result": {"image_id": image.id}}))
+                input={"loc_url": body.url, "image_id": image.id}, **told)
     if not hashes:
         columns |= known.columns if known else {}
     else:

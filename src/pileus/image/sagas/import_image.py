@@ -15,7 +15,6 @@ from pileus.image.model import images, tasks
 from pileus.image.model.images import ACTIVE, IMPORTING, NO_DATA, QUEUED, UPLOADING, Image
 from pileus.image.runtime import Images
 from pileus.image.sagas.awaited import GONE, awaited
-from pileus.image.signatures import BadSignature
 from pileus.image.stores.base import NoSuchData, Reading, Store, StoreFull
 from pileus.image.transforming import Transforming, clear, transform
 from pileus.image.uploads import Taken, take
@@ -87,7 +86,7 @@ class ImportImage(Saga, kw_only=True):
                     self.taken = await self._take(app, image, pieces, length)
             elif self.method == REGION:
                 self.taken = await self._take_over(app, image)
-        except (fetching.NotAllowed, fetching.FetchFailed, BadFormat, BadRequest, BadSignature, TooBig) as error:
+        except (fetching.NotAllowed, fetching.FetchFailed, BadFormat, BadRequest, TooBig) as error:
             raise Abort(str(error)) from error
         except StoreFull as error:
             raise Abort(NO_ROOM) from error

@@ -22,7 +22,7 @@ PIECE = 1 << 20
 
 @handlers.on(messages.EnsureVolume)
 async def ensure_volume(agent: Agent, message: messages.EnsureVolume) -> None:
-    async with agent.turn(message.volume_id, message.origin and message.origin.volume_id):
+    async with agent.turn(message.volume_id, message.origin.volume_id if message.origin else None):
         await agent.driver.ensure(message.volume_id, message.size_gb, message.origin, message.key)
 
 

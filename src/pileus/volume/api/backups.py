@@ -151,7 +151,7 @@ async def create_backup(ctx: Ctx, body: BackupCreate) -> BackupBrief:
         row = Backup(id=new_uuid(), project_id=project_id, user_id=ctx.caller.user_id, volume_id=volume.id,
                      size_gb=snapshot.size_gb if snapshot else volume.size_gb, created_at=now,
                      name=stripped(body.name), description=body.description, snapshot_id=body.snapshot_id,
-                     parent_id=parent and parent.id, container=body.container, host=volume.back_end,
+                     parent_id=parent.id if parent else None, container=body.container, host=volume.back_end,
                      zone=body.availability_zone or ctx.app.config.zone, metadata=body.metadata or {},
                      data_at=snapshot.created_at if snapshot else now)
         if volume.encryption_key_id is not None:
@@ -161,7 +161,8 @@ async def create_backup(ctx: Ctx, body: BackupCreate) -> BackupBrief:
         if snapshot is None:
             await volumes.change(tx, volume, now, status=Status.BACKING_UP, previous_status=volume.status)
         await start(ctx, tx, CreateBackup(
-            backup_id=row.id, volume_id=volume.id, host=volume.back_end, snapshot_id=snapshot and snapshot.data_id,
+            backup_id=row.id, volume_id=volume.id, host=volume.back_end,
+            snapshot_id=snapshot.data_id if snapshot else None,
             status=None if snapshot else volume.status), row.id)
     return brief(ctx, row, metadata=True)
 

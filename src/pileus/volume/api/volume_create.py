@@ -158,7 +158,7 @@ async def _from_backup(reader: Connection, backup: Backup) -> Plan:
     """What is stored encrypted goes to a volume of the type it came from, if none is named."""
     source = await volumes.find(reader, backup.volume_id) if backup.encryption_key_id else None
     return Plan(source=Source(backup_id=backup.id), least_gb=backup.size_gb, size_gb=backup.size_gb,
-                type_id=source and source.type_id, encryption_key_id=backup.encryption_key_id)
+                type_id=source.type_id if source else None, encryption_key_id=backup.encryption_key_id)
 
 
 def _size(body: VolumeCreate, plan: Plan) -> int:

@@ -131,7 +131,7 @@ class Daemon:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._connect(client)
                 return [await client.execute(name, arguments) for name, arguments in commands]
-        except (ExecuteError, QMPError, OSError, TimeoutError) as error:
+        except (ExecuteError, QMPError, OSError) as error:
             raise DaemonFailed(f"{commands[0][0]}: {error or type(error).__name__}") from error
         finally:
             await client.disconnect()

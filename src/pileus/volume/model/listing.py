@@ -69,7 +69,7 @@ def _order(table: sa.Table, sort: Iterable[tuple[str, bool]]) -> list[tuple[sa.C
 
 
 @functools.lru_cache(1000)
-def _first_page(table: sa.Table, query: sa.Select[Any] | None, owned: bool, exact: tuple[str, ...],
+def _first_page(table: sa.Table, query: sa.Select | None, owned: bool, exact: tuple[str, ...],
                 sort: tuple[tuple[str, bool], ...]) -> sa.Select[Any]:
     """What is asked most, built once: to build a query takes longer than to ask it."""
     own = [table.c.project_id == sa.bindparam("of_project")] if owned else []
@@ -79,7 +79,7 @@ def _first_page(table: sa.Table, query: sa.Select[Any] | None, owned: bool, exac
 
 
 async def page(conn: Connection, table: sa.Table, wanted: Wanted, kind: type[T],
-               query: sa.Select[Any] | None = None) -> Found:
+               query: sa.Select | None = None) -> Found:
     """Rows of one page; at most three statements: the marker, the rows, the number of them all."""
     if wanted.is_plain:
         values: dict[str, Any] = {f"any_{name}": given for name, given in wanted.exact.items()}

@@ -155,7 +155,7 @@ class DeleteBackup(Saga, kw_only=True):
     @step(local=True)
     async def forget(self, turn: Turn) -> None:
         backup = await backups.find(turn.tx, self.backup_id)
-        await keys.remove(turn.tx, backup and backup.encryption_key_id)
+        await keys.remove(turn.tx, backup.encryption_key_id if backup else None)
         try:
             await turn.tx.execute(backup_table.delete().where(backup_table.c.id == self.backup_id))
         except db.Taken as error:

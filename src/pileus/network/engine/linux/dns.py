@@ -257,7 +257,7 @@ class NameServer:
         for server in self.zone.servers.get(at) or host_resolvers():
             try:
                 return await (ask_long if long else ask)(packet, server)
-            except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            except (OSError, asyncio.IncompleteReadError) as error:
                 log.info("name server %s did not answer: %r", server, error)
         return reply(query, SERVER_FAILED, [], query.room)
 
