@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -106,6 +107,7 @@ def serve(state: StateFolder, choices: Choices, *, ready) -> int:
         sandbox.enter()
     except (OSError, SandboxError) as error:
         raise Trouble(str(error)) from error
+    gc.disable()             # until the cloud answers: all that is made by then stays, and to look at it takes a second
     # Only now: libraries of the whole program start threads, and a process with threads cannot join a sandbox.
     from pileus.processes import embedded  # noqa: PLC0415
     try:

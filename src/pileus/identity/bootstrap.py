@@ -58,7 +58,7 @@ async def bootstrap(app: Identity, passwords: Mapping[str, str], base_url: str,
     operator may have meant to take away comes back."""
     async with app.db.read() as reader:
         missing = [name for name in passwords if await users.find(reader, fixed_id("user", name)) is None]
-    hashes = {name: await app.passwords.hash(passwords[name]) for name in missing}
+    hashes = dict(zip(missing, await app.passwords.hash_all([passwords[name] for name in missing]), strict=True))
     now = app.clock()
     async with app.db.write() as tx:
         changed = await _places(tx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 from typing import Any, TypeVar
@@ -136,19 +137,25 @@ class Services:
         """Databases of this release, what a fresh cloud holds, and no lease of a process that is dead."""
         for runtime in self.runtimes:
             await runtime.db.must_answer()
-            for name in await migrate.bring_up_to_date(runtime.db, runtime.service.migrations):
-                log.info("migrated %s: %s", runtime.service.name, name)
-            await runtime.sagas.forget_leases()
-        await bootstrap_identity(self.identity, {"admin": passwords.admin, "demo": passwords.demo}, base_url)
+        await _bring_up_to_date(self.identity)
+        async with asyncio.TaskGroup() as group:                         # passwords are hashed by other processors
+            group.create_task(bootstrap_identity(
+                self.identity, {"admin": passwords.admin, "demo": passwords.demo}, base_url))
+            group.create_task(self._prepare_others())
+        for runtime in self.runtimes:
+            if runtime.service.topic:
+                await self.bus.listen(runtime.service.topic, runtime.service.handlers, runtime)
+
+    async def _prepare_others(self) -> None:
+        for runtime in self.runtimes:
+            if runtime is not self.identity:
+                await _bring_up_to_date(runtime)
         demo, admin = fixed_id("project", "demo"), fixed_id("project", "admin")
         await bootstrap_network(self.network, admin_project=admin, demo_project=demo)
         async with self.compute.db.write() as tx:
             await flavors.default_flavors(tx, self.compute.clock())
             await quotas.set_limits(tx, dict.fromkeys(UNLIMITED, quotas.UNLIMITED), admin)
         await bootstrap_volume(self.volume, admin_project=admin)
-        for runtime in self.runtimes:
-            if runtime.service.topic:
-                await self.bus.listen(runtime.service.topic, runtime.service.handlers, runtime)
 
     def endless(self) -> list[Any]:
         """What runs as long as the cloud does."""
@@ -158,6 +165,12 @@ class Services:
         await self.bus.close()
         for runtime in self.runtimes:
             await runtime.db.close()
+
+
+async def _bring_up_to_date(runtime: Runtime) -> None:
+    for name in await migrate.bring_up_to_date(runtime.db, runtime.service.migrations):
+        log.info("migrated %s: %s", runtime.service.name, name)
+    await runtime.sagas.forget_leases()
 
 
 def identity_of(state: StateFolder, settings: Settings, bus: Bus) -> Identity:
