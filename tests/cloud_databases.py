@@ -13,7 +13,7 @@ from pileus.kit.db import Db
 from pileus.processes.databases import HOLE, DatabaseConfig
 from tests.databases import Rows, Spares
 
-SERVICES = ("identity", "placement", "image", "network", "compute", "volume")
+SERVICES = ("identity", "placement", "image", "network", "compute", "volume", "load_balancer")
 
 
 class CloudDatabases:

@@ -45,6 +45,9 @@ RUN = (
     Need("passt", "pasta", "links the cloud's network with this machine", "Debian 12 and Ubuntu 23.04"),
     Need("openssh-client", "ssh-keygen", "makes keys, logs in to guests"),
 )
+BALANCERS = (
+    Need("haproxy", "haproxy", "balances load"),
+)
 IMAGE = (
     Need("e2fsprogs", "mke2fs", "makes the file system of the small guest image"),
     Need("mtools", "mcopy", "fills the boot partition of the small guest image"),
@@ -72,7 +75,8 @@ TESTS = (
     Need("novnc", "/usr/share/novnc/core/rfb.js", "shows guests' screens in browsers"),
     Need("swtpm", "swtpm", "a TPM for each guest that wants one"),
 )
-TASKS: dict[str, tuple[Need, ...]] = {"run": RUN, "image": IMAGE, "demo": RUN + IMAGE, "tests": RUN + IMAGE + TESTS}
+TASKS: dict[str, tuple[Need, ...]] = {"run": RUN, "image": IMAGE, "demo": RUN + IMAGE, "load-balancers": BALANCERS,
+                                     "tests": RUN + BALANCERS + IMAGE + TESTS}
 
 
 class InstallError(Exception):

@@ -12,7 +12,7 @@ SETTLE_SECONDS = 30.0
 RUNS = ("ACTIVE", "PAUSED")
 KEEPS = (*RUNS, "SHUTOFF")               # statuses of a server that has something on a host
 HOST = "host-1"
-SERVICES = ("identity", "placement", "image", "network", "compute", "volume")
+SERVICES = ("identity", "placement", "image", "network", "compute", "volume", "load_balancer")
 SETTLED = ("available", "in-use")
 
 

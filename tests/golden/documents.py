@@ -22,6 +22,7 @@ from pileus.kit.openapi import openapi
 from pileus.kit.saga import Step
 from pileus.kit.service import Service
 from pileus.kit.versions import Version
+from pileus.load_balancer import messages as load_balancer_messages
 from pileus.network import messages as network_messages
 from pileus.volume import messages as volume_messages
 from tests.golden.guests import libvirt_text, qemu_text
@@ -33,7 +34,7 @@ MESSAGES: dict[str, tuple[type[Message], ...]] = {
     name: tuple(kind for kind in vars(module).values()
                 if isinstance(kind, type) and issubclass(kind, Message) and kind is not Message)
     for name, module in (("compute", compute_messages), ("network", network_messages),
-                         ("volume", volume_messages))}
+                         ("volume", volume_messages), ("load_balancer", load_balancer_messages))}
 
 
 def documents() -> dict[str, Callable[[], str]]:

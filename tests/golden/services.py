@@ -13,11 +13,12 @@ from pileus.compute.service import SERVICE as COMPUTE
 from pileus.identity.service import SERVICE as IDENTITY
 from pileus.image.service import SERVICE as IMAGE
 from pileus.kit.service import Service
+from pileus.load_balancer.service import SERVICE as LOAD_BALANCER
 from pileus.network.service import SERVICE as NETWORK
 from pileus.placement.service import SERVICE as PLACEMENT
 from pileus.volume.service import SERVICE as VOLUME
 
-SERVICES: tuple[Service, ...] = (IDENTITY, PLACEMENT, IMAGE, NETWORK, COMPUTE, VOLUME)
+SERVICES: tuple[Service, ...] = (IDENTITY, PLACEMENT, IMAGE, NETWORK, COMPUTE, VOLUME, LOAD_BALANCER)
 
 
 def spell(kind: Any) -> str:

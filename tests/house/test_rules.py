@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "pileus"
 MODULES = sorted(SOURCE.rglob("*.py"))
-SERVICES = ("identity", "placement", "image", "network", "compute", "volume")
+SERVICES = ("identity", "placement", "image", "network", "compute", "volume", "load_balancer")
 FORBIDDEN_NAMES = re.compile(r"(^|_)(manager|helper|util|utils|common|misc|impl|ctxt|bdm|vif)(_|$)")
 ROLE_NAMES = {"manager"}                       # of Identity's default roles
 LONG = {"agent", "drivers", "linux"}           # folders whose functions may have 80 lines

@@ -31,7 +31,8 @@ DEFAULT_DOMAIN, REGION = "default", "RegionOne"
 ROLES = ("admin", "manager", "member", "reader", "service")
 IMPLIED = (("admin", "manager"), ("manager", "member"), ("member", "reader"))
 PROJECTS = ("admin", "demo", SERVICE_PROJECT)
-SERVICE_USERS = ("compute", "network", "image", "placement", "volume", "object_store", "orchestration", "telemetry")
+SERVICE_USERS = ("compute", "network", "image", "placement", "volume", "load_balancer", "object_store",
+                 "orchestration", "telemetry")
 INTERFACES = ("public", "internal", "admin")
 
 
@@ -48,7 +49,7 @@ class Mount(NamedTuple):
 SERVICES = (Mount("identity", "keystone", "/keystone"), Mount("placement", "placement", "/placement"),
             Mount("image", "glance", "/image"), Mount("network", "neutron", "/network"),
             Mount("compute", "nova", "/compute/v2.1"), Mount("block-storage", "cinder", "/volume/v3"),
-            Mount("volumev3", "cinderv3", "/volume/v3"))
+            Mount("volumev3", "cinderv3", "/volume/v3"), Mount("load-balancer", "octavia", "/load-balancer"))
 
 
 async def bootstrap(app: Identity, passwords: Mapping[str, str], base_url: str,

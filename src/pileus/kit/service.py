@@ -55,6 +55,7 @@ class Service:
     path: Callable[[Ctx, str], str] = lambda ctx, path: path      # the path as routes know it
     admit: Callable[[Ctx], None] = lambda ctx: None               # refuses requests of a caller who is known now
     strict_queries: Version | None = None                 # since when GET refuses parameters it does not take
+    strict_types: bool = True                             # False: numbers and booleans in bodies may be texts
     field_selection: bool = False                         # ?fields= picks what is answered (Networking API)
     headers: Callable[[Ctx], dict[str, str]] = lambda ctx: {}
 

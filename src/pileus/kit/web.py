@@ -335,10 +335,9 @@ class WebApp:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:   # ValidationError is a DecodeError
             raise faults.BadRequest(reason=_readable(error)) from None
 
-    @staticmethod
-    def _decode(raw: Any, kind: Any, ctx: Ctx) -> Any:
+    def _decode(self, raw: Any, kind: Any, ctx: Ctx) -> Any:
         narrow = at(kind, ctx.version, strict=ctx.strict)
-        value = msgspec.json.decode(raw, type=narrow)
+        value = msgspec.json.decode(raw, type=narrow, strict=self.service.strict_types)
         return value if narrow is kind else moved(value, kind)
 
     def _refuse_strangers(self, ctx: Ctx, route: Route) -> None:

@@ -35,6 +35,8 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     network_id: str
     mac_address: str
     status: str
+    name: str = ""
+    created_at: str = ""
     device_id: str = ""
     device_owner: str = ""
     project_id: str = ""
@@ -67,6 +69,13 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     port_security_enabled: bool = True
 
 
+class Subnet(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    network_id: str
+    cidr: str
+    ip_version: int
+
+
 class SecurityGroup(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
@@ -75,7 +84,7 @@ class SecurityGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewPort(msgspec.Struct, kw_only=True):
-    """A port compute wants: by an id of compute's own making, so that asking twice is asking once. A port that is
+    """A port a service wants: by an id of its own making, so that asking twice is asking once. A port that is
     there already only gets the binding; if another device has it, PortInUse is refused."""
 
     id: str
@@ -83,7 +92,10 @@ class NewPort(msgspec.Struct, kw_only=True):
     device_id: str
     host: str | msgspec.UnsetType = msgspec.field(name="binding:host_id", default=msgspec.UNSET)
     device_owner: str = "compute:nova"
+    name: str | msgspec.UnsetType = msgspec.UNSET
     project_id: str | msgspec.UnsetType = msgspec.UNSET
+    port_security_enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    qos_policy_id: str | msgspec.UnsetType = msgspec.UNSET
     security_groups: list[str] | msgspec.UnsetType = msgspec.UNSET
     fixed_ips: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
     dns_name: str | msgspec.UnsetType = msgspec.UNSET
@@ -141,11 +153,11 @@ class NetworkClient(Client):
     async def ensure_port(self, wanted: NewPort) -> Port:
         return (await self.ensure_ports([wanted]))[0]
 
-    async def bind_port(self, port_id: str, host: str, device_id: str, *,
+    async def bind_port(self, port_id: str, host: str, device_id: str, *, device_owner: str = "compute:nova",
                         profile: dict[str, Any] | None = None) -> Port:
         """Bind a port that is there to a host; already so: nothing. On another host its profile no longer tells which
         providers gave what it asks for, unless a new one does."""
-        body: dict[str, Any] = {"binding:host_id": host, "device_id": device_id, "device_owner": "compute:nova"}
+        body: dict[str, Any] = {"binding:host_id": host, "device_id": device_id, "device_owner": device_owner}
         if profile is not None:
             body["binding:profile"] = profile
         return msgspec.convert((await self.call("PUT", f"/v2.0/ports/{port_id}", {"port": body}))["port"], Port)
@@ -178,6 +190,14 @@ class NetworkClient(Client):
             for detail in msgspec.convert(found["ports"], list[PortDetail]):
                 details[detail.device_id].append(detail)
         return details
+
+    async def subnet(self, subnet_id: str) -> Subnet | None:
+        found = await self.call("GET", f"/v2.0/subnets/{subnet_id}", expect=(404,))
+        return msgspec.convert(found["subnet"], Subnet) if found else None
+
+    async def subnets(self, **filters: Any) -> list[Subnet]:
+        found = await self.call("GET", "/v2.0/subnets", query=filters)
+        return msgspec.convert(found["subnets"], list[Subnet])
 
     async def network(self, network_id: str) -> Network | None:
         found = await self.call("GET", f"/v2.0/networks/{network_id}", expect=(404,))

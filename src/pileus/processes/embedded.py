@@ -67,7 +67,9 @@ def settings_of(state: StateFolder, choices: Choices) -> Settings:
         image=replace(found.image, directory=str(state.images)),
         volume=replace(found.volume, directory=str(state.volumes),
                        driver="fake" if choices.driver == "fake" else found.volume.driver,
-                       move_attached=found.volume.move_attached and choices.driver != "libvirt"))
+                       move_attached=found.volume.move_attached and choices.driver != "libvirt"),
+        load_balancer=replace(found.load_balancer,
+                              driver="fake" if choices.driver == "fake" else found.load_balancer.driver))
 
 
 def keep_what_is_here() -> None:

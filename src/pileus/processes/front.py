@@ -11,7 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 SERVICES = (("identity", "/identity/v3", "Keystone"), ("compute", "/compute/v2.1", "Nova"),
             ("network", "/network/v2.0", "Neutron"), ("image", "/image", "Glance"),
-            ("block-storage", "/volume/v3", "Cinder"), ("placement", "/placement", "Placement"))
+            ("block-storage", "/volume/v3", "Cinder"), ("load-balancer", "/load-balancer", "Octavia"),
+            ("placement", "/placement", "Placement"))
 PAGE = """\
 <!doctype html>
 <html lang="en">

@@ -25,6 +25,12 @@ from pileus.compute.messages import AGENT
 from pileus.compute.metadata import signed_headers
 from pileus.image.client import ImageClient
 from pileus.kit.client import AsgiTransport
+from pileus.load_balancer.agent.agent import Agent as BalancerAgent
+from pileus.load_balancer.agent.agent import handlers as balancer_handlers
+from pileus.load_balancer.drivers.base import BalancerDriver
+from pileus.load_balancer.drivers.fake import FakeDriver as FakeBalancers
+from pileus.load_balancer.drivers.haproxy import HaproxyDriver
+from pileus.load_balancer.messages import HOST as BALANCER_HOST
 from pileus.network.agent.fake_host import FakeHost
 from pileus.network.agent.handlers import Agent as NetworkAgent
 from pileus.network.engine.linux.agent import HostAgent, HostSettings
@@ -84,7 +90,7 @@ class Nodes:
                                     [f"{external.gateway}/{external.cidr.rpartition('/')[2]}"])
         async with asyncio.TaskGroup() as group:
             for host in found:
-                for work in (await self._compute(host), await self._network(host)):
+                for work in (await self._compute(host), await self._network(host), await self._balancers(host)):
                     group.create_task(work)
             for work in await self._volumes(found[0]):
                 group.create_task(work)
@@ -133,6 +139,14 @@ class Nodes:
         await engine.start()
         self.engines.append(engine)
         return NetworkAgent(host.name, host.address, engine, self.services.bus, has=config.guarantees).run()
+
+    async def _balancers(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
+        config, bus = self.services.settings.load_balancer, self.services.bus
+        driver: BalancerDriver = FakeBalancers() if config.driver == "fake" else HaproxyDriver(
+            self.services.state.balancers / host.name, host.namespace)
+        agent = BalancerAgent(host.name, driver=driver, bus=bus, look_seconds=config.report_seconds)
+        await bus.listen(BALANCER_HOST, balancer_handlers, agent, host=host.name)
+        return agent.run()
 
     async def _volumes(self, host: EmbeddedHost) -> list[Coroutine[Any, Any, None]]:
         """The back ends: all on one node, for their sockets are within reach of all hosts of this machine."""

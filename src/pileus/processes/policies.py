@@ -9,11 +9,12 @@ from pileus.identity.service import SERVICE as IDENTITY
 from pileus.image.service import SERVICE as IMAGE
 from pileus.kit.config import BadConfig
 from pileus.kit.policy import Policy, read_overrides
+from pileus.load_balancer.service import SERVICE as LOAD_BALANCER
 from pileus.network.service import SERVICE as NETWORK
 from pileus.placement.service import SERVICE as PLACEMENT
 from pileus.volume.service import SERVICE as VOLUME
 
-SERVICES = (IDENTITY, PLACEMENT, IMAGE, NETWORK, COMPUTE, VOLUME)
+SERVICES = (IDENTITY, PLACEMENT, IMAGE, NETWORK, COMPUTE, VOLUME, LOAD_BALANCER)
 
 
 def policies_of(file: Path) -> dict[str, Policy]:

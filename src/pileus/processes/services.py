@@ -32,6 +32,8 @@ from pileus.kit.db import Db
 from pileus.kit.saga_engine import Engine, Reach, nothing
 from pileus.kit.service import Runtime
 from pileus.kit.web import Site, WebApp
+from pileus.load_balancer.runtime import LoadBalancers
+from pileus.load_balancer.service import SERVICE as LOAD_BALANCER
 from pileus.network.bootstrap import bootstrap as bootstrap_network
 from pileus.network.client import NetworkClient
 from pileus.network.engine.base import EngineFailed, HostLink
@@ -72,8 +74,9 @@ class Services:
         self.network = self._network()
         self.compute = self._compute()
         self.volume = self._volume()
+        self.load_balancer = self._load_balancer()
         self.runtimes: tuple[Runtime, ...] = (self.identity, self.placement, self.image, self.network, self.compute,
-                                              self.volume)
+                                              self.volume, self.load_balancer)
         policies = policies_of(state.folder / "policy.yaml")
         for runtime in self.runtimes:
             runtime.policy = policies[runtime.service.name]
@@ -87,6 +90,7 @@ class Services:
         self._mount("/network", self.network, validate)
         self._mount("/compute", self.compute, validate)
         self._mount("/volume", self.volume, validate)
+        self._mount("/load-balancer", self.load_balancer, validate)
         self.metadata_secret = state.secret("metadata-secret")
         self.site.mounts["/console"] = ConsoleApp(self.compute)
         self.site.sockets.add("/console")
@@ -130,6 +134,12 @@ class Services:
                        image=self.client(ImageClient, "/image", "volume"),
                        compute=self.client(ComputeClient, "/compute", "volume"),
                        secret=self.state.secret("volume-secret"))
+
+    def _load_balancer(self) -> LoadBalancers:
+        database = self._db("load_balancer")
+        return LoadBalancers(LOAD_BALANCER, db=database, bus=self.bus, engine=self._engine(database),
+                             config=self.settings.load_balancer,
+                             network=self.client(NetworkClient, "/network", "load_balancer"))
 
     # -- life -------------------------------------------------------------------------------
 

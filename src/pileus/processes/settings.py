@@ -9,6 +9,7 @@ from pileus.identity.config import ComplianceConfig, IdentityConfig
 from pileus.identity.federation.settings import FederationConfig
 from pileus.image.config import ImageConfig
 from pileus.kit.certificates import ProxyConfig
+from pileus.load_balancer.config import LoadBalancerConfig
 from pileus.network.config import NetworkConfig
 from pileus.placement.config import PlacementConfig
 from pileus.processes.databases import DatabaseConfig
@@ -25,6 +26,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     image: ImageConfig = ImageConfig()
     placement: PlacementConfig = PlacementConfig()
     volume: VolumeConfig = VolumeConfig()
+    load_balancer: LoadBalancerConfig = LoadBalancerConfig()
     federation: FederationConfig = FederationConfig()
     proxy: ProxyConfig = ProxyConfig()
     database: DatabaseConfig = DatabaseConfig()

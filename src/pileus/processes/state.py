@@ -39,6 +39,7 @@ class StateFolder:
         self.run, self.log = self.folder / "run", self.folder / "log"
         self.images, self.instances, self.cache = (self.folder / name for name in ("images", "instances", "cache"))
         self.volumes = self.folder / "volumes"
+        self.balancers = self.folder / "balancers"
         self.guest_image = self.folder / "guest-image"
         self.guest_image_failed = self.run / "guest-image-failed"
         self.guest_image_process = self.run / "guest-image.process"      # which builds it

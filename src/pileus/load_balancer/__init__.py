@@ -1,0 +1,1 @@
+"""Load balancing: HAProxy in network namespaces, behind the API of Octavia."""

@@ -1,0 +1,1 @@
+"""The Load Balancer API, one module per resource."""

@@ -1,0 +1,241 @@
+"""Load balancers by HAProxy: for each a network namespace, a folder and a process, which outlive the cloud's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from pileus.load_balancer.drivers.base import BalancerFailed, BalancerSpec, Counters, Sight
+from pileus.load_balancer.drivers.haproxy_config import PING, STATE, STATS, configuration
+from pileus.load_balancer.drivers.wiring import FOLDER, Wiring
+
+SPEC, CONFIG, PID, TOLD = "spec.json", "haproxy.cfg", "pid", "told.json"
+START_SECONDS, ANSWER_SECONDS, END_SECONDS = 30.0, 5.0, 5.0
+PROGRAM = "haproxy"
+CHECK = '#!/bin/sh\nexec ping -q -n -c 1 -w "${HAPROXY_SERVER_TIMEOUT:-1}" "$3" > /dev/null 2>&1\n'
+
+
+class Told(msgspec.Struct, kw_only=True):
+    """What was counted by the process `pid` when it was told last."""
+
+    pid: int = 0
+    listeners: dict[str, Counters] = {}
+
+
+class HaproxyDriver:
+    def __init__(self, folder: Path, host: str):
+        """`folder` is this host's; `host` the name of its network namespace."""
+        self.folder, self.wiring = folder, Wiring(host)
+
+    @property
+    def unable(self) -> str | None:
+        path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+        return None if shutil.which(PROGRAM, path=path) else (
+            "the program haproxy is not installed: apt-get install haproxy")
+
+    def _folder(self, balancer_id: str) -> Path:
+        return self.folder / balancer_id
+
+    def spec(self, balancer_id: str) -> BalancerSpec | None:
+        try:
+            return msgspec.json.decode((self._folder(balancer_id) / SPEC).read_bytes(), type=BalancerSpec)
+        except FileNotFoundError:
+            return None
+
+    # -- wanted ends ------------------------------------------------------------------------
+
+    async def ensure(self, spec: BalancerSpec) -> None:
+        """What is wanted is written down before it is done, so that whoever comes next can finish it."""
+        if (why := self.unable) is not None:
+            raise BalancerFailed(why)
+        folder, text = self._folder(spec.id), configuration(spec)
+        before = self.spec(spec.id)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(folder / SPEC, msgspec.json.encode(spec))
+        if before is not None:
+            await self.wiring.drop(sorted({leg.device for leg in before.legs} - {leg.device for leg in spec.legs}))
+        await self.wiring.ensure(spec)
+        _write(folder / PING, CHECK.encode(), mode=0o700)
+        config = folder / CONFIG
+        as_it_is = config.exists() and config.read_text() == text
+        if not as_it_is or not self._processes(spec.id, newest=True):
+            await self._start(spec.id, text)
+
+    async def remove(self, balancer_id: str) -> None:
+        folder, spec = self._folder(balancer_id), self.spec(balancer_id)
+        await self._end(balancer_id)
+        await self.wiring.remove(balancer_id, [leg.device for leg in spec.legs] if spec else [])
+        if folder.exists():
+            await asyncio.to_thread(shutil.rmtree, folder)
+
+    async def held(self) -> dict[str, str]:
+        return {spec.id: spec.digest for spec in self._specs()}
+
+    def _specs(self) -> list[BalancerSpec]:
+        names = sorted(os.listdir(self.folder)) if self.folder.exists() else []
+        return [spec for name in names if (spec := self.spec(name)) is not None]
+
+    # -- its process ------------------------------------------------------------------------
+
+    async def _start(self, balancer_id: str, text: str) -> None:
+        """A new process takes over the sockets of the one before, which ends when its connections have."""
+        folder = self._folder(balancer_id)
+        old = self._processes(balancer_id, newest=True)
+        states = await self._ask(balancer_id, "show servers state") if old else ""
+        _write(folder / STATE, (states or "").encode())
+        fresh = folder / f"{CONFIG}.new"
+        fresh.write_text(text)
+        over = ["-sf", *map(str, old), *(("-x", STATS) if states is not None else ())] if old else []
+        command = ["nsenter", f"--net={FOLDER / self.wiring.space(balancer_id)}", PROGRAM, "-D",
+                   "-p", str(folder / PID), "-f", str(fresh), *over]
+        environment = os.environ | {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"}
+        try:
+            done = await asyncio.to_thread(
+                subprocess.run, command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, check=False,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=START_SECONDS, start_new_session=True)
+        except subprocess.TimeoutExpired as error:
+            raise BalancerFailed(f"haproxy did not start within {START_SECONDS:.0f} s") from error
+        except OSError as error:
+            raise BalancerFailed(f"haproxy did not start: {error.strerror}") from error
+        if done.returncode:
+            raise BalancerFailed(f"haproxy did not start: {_last_words(done.stderr)}")
+        fresh.replace(folder / CONFIG)
+
+    def _processes(self, balancer_id: str, *, newest: bool = False) -> list[int]:
+        """Those that serve it, known by their command line: a number alone may be somebody else's by now. `newest`:
+        without those that only end what was begun."""
+        mark = str(self._folder(balancer_id) / PID).encode()
+        if newest:
+            try:
+                numbers = [int(self._folder(balancer_id).joinpath(PID).read_text())]
+            except (FileNotFoundError, ValueError):
+                return []
+        else:
+            numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return [number for number in numbers if mark in _command(number)]
+
+    async def _end(self, balancer_id: str) -> None:
+        for number, seconds in ((signal.SIGTERM, END_SECONDS), (signal.SIGKILL, END_SECONDS)):
+            running = self._processes(balancer_id)
+            for pid in running:
+                _signal(pid, number)
+            for _ in range(int(seconds / 0.02)):
+                if not running:
+                    return
+                await asyncio.sleep(0.02)
+                running = [pid for pid in running if _command(pid)]
+        raise BalancerFailed(f"the haproxy of {balancer_id} does not end")
+
+    async def _ask(self, balancer_id: str, command: str) -> str | None:
+        """None: it does not answer."""
+        try:
+            return await asyncio.to_thread(_asked, self._folder(balancer_id), command)
+        except OSError:
+            return None
+
+    # -- how they do ------------------------------------------------------------------------
+
+    async def fallen(self) -> list[str]:
+        return [spec.id for spec in self._specs()
+                if not self._processes(spec.id, newest=True) or not self.wiring.is_there(spec.id)]
+
+    async def mend(self, balancer_id: str) -> None:
+        if (spec := self.spec(balancer_id)) is not None:
+            await self.ensure(spec)
+
+    async def look(self) -> dict[str, Sight]:
+        return {spec.id: await self._sight(spec) for spec in self._specs()}
+
+    async def _sight(self, spec: BalancerSpec) -> Sight:
+        text = await self._ask(spec.id, "show stat -1 7 -1")
+        if text is None:
+            return Sight()
+        pid = next(iter(self._processes(spec.id, newest=True)), 0)
+        members: dict[str, bool] = {}
+        totals: dict[str, Counters] = {}
+        for row in csv.DictReader(io.StringIO(text.removeprefix("# "))):
+            name, server, status = row["pxname"], row["svname"], row["status"]
+            if server == "FRONTEND":
+                totals[name] = Counters(
+                    bytes_in=_number(row["bin"]), bytes_out=_number(row["bout"]), request_errors=_number(row["ereq"]),
+                    active_connections=_number(row["scur"]), total_connections=_number(row["stot"]))
+            elif server != "BACKEND" and row["check_status"] not in ("", "INI", "* INI"):
+                members[server] = members.get(server, True) and status.startswith(("UP", "DRAIN", "NOLB"))
+        return Sight(members=members, listeners=self._new(spec.id, pid, totals))
+
+    def _new(self, balancer_id: str, pid: int, totals: dict[str, Counters]) -> dict[str, Counters]:
+        """What was counted since it was told last. A new process counts from nothing."""
+        file = self._folder(balancer_id) / TOLD
+        try:
+            told = msgspec.json.decode(file.read_bytes(), type=Told)
+        except (FileNotFoundError, msgspec.DecodeError):
+            told = Told()
+        before = told.listeners if told.pid == pid else {}
+        found = {}
+        for name, now in totals.items():
+            then = before.get(name, Counters())
+            found[name] = Counters(active_connections=now.active_connections, **{
+                field: max(0, getattr(now, field) - getattr(then, field)) for field in (
+                    "bytes_in", "bytes_out", "total_connections", "request_errors")})
+        if told.pid != pid or told.listeners != totals:
+            _write(file, msgspec.json.encode(Told(pid=pid, listeners=totals)))
+        return found
+
+
+def _number(text: str) -> int:
+    return int(text or 0)
+
+
+def _last_words(errors: bytes) -> str:
+    lines = [line.partition("] ")[2] or line for line in errors.decode(errors="replace").splitlines()
+             if "ALERT" in line or "[" not in line]
+    return " ".join(" ".join(lines).split())[-500:]
+
+
+def _command(pid: int) -> list[bytes]:
+    """Of a process that lives; a zombie has none any more."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if pid > 0 else []
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _write(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Whole or not at all; as it is already: not touched."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    fresh = path.with_name(f"{path.name}.part")
+    fresh.write_bytes(content)
+    fresh.chmod(mode)
+    fresh.replace(path)
+
+
+def _asked(folder: Path, command: str) -> str:
+    """The answer of its socket, which is named through its folder: an address has room for a hundred characters."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(ANSWER_SECONDS)
+            connection.connect(f"/proc/self/fd/{descriptor}/{STATS}")
+            connection.sendall(f"{command}\n".encode())
+            parts = []
+            while piece := connection.recv(1 << 16):
+                parts.append(piece)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts).decode()

@@ -1,0 +1,1 @@
+"""Schema of the load balancer service, forward only."""

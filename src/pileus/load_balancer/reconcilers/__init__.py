@@ -1,0 +1,1 @@
+"""Truths that must keep holding."""
