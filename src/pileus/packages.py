@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pileus.sandbox import Missing, checks
@@ -46,7 +46,7 @@ RUN = (
     Need("openssh-client", "ssh-keygen", "makes keys, logs in to guests"),
 )
 BALANCERS = (
-    Need("haproxy", "haproxy", "balances load"),
+    Need("haproxy", "haproxy", "is what load balancers are made of"),
 )
 IMAGE = (
     Need("e2fsprogs", "mke2fs", "makes the file system of the small guest image"),
@@ -160,7 +160,8 @@ class Row:
 
 def doctor(state_dir: Path, ports: Iterable[int] = (), task: str = "run") -> list[Row]:
     """Rows for a person to read; `up` may start when every required one is ok."""
-    return [*programs(task), *sandbox(state_dir, ports), acceleration(), disk(state_dir), memory()]
+    balancers = [replace(row, required=False) for row in programs("load-balancers")]
+    return [*programs(task), *balancers, *sandbox(state_dir, ports), acceleration(), disk(state_dir), memory()]
 
 
 def programs(task: str) -> Iterator[Row]:

@@ -78,7 +78,8 @@ async def test_members(site):
     assert (await site.refused("POST", path, {"member": {"address": "10.1.0.9", "protocol_port": 80}})) == (
         409, "Another member on this pool is already using ip 10.1.0.9 on protocol_port 80")
     for body in ({"address": "nine", "protocol_port": 80}, {"address": "127.0.0.1", "protocol_port": 80},
-                 {"address": "10.1.0.8", "protocol_port": 0}, {"address": "10.1.0.8", "protocol_port": 80, "weight": 257},
+                 {"address": "10.1.0.8", "protocol_port": 0},
+                 {"address": "10.1.0.8", "protocol_port": 80, "weight": 257},
                  {"address": "10.1.0.8", "protocol_port": 80, "subnet_id": "none"}):
         assert (await site.refused("POST", path, {"member": body}))[0] == 400
     await site.change(f"{path}/{near['id']}", "member", weight=5, backup=True, monitor_port=8080)
@@ -119,7 +120,8 @@ async def test_monitors(site):
     spec = site.spec(site.lb).pools[0].monitor
     assert (spec.path, spec.http_version, spec.domain, spec.codes) == ("/up", "1.1", "example.org", "200-204")
     for change in ({"http_version": 1.0}, {"url_path": "up"}, {"expected_codes": "2xx"}, {"http_version": 2.0},
-                   {"delay": 0}, {"max_retries": 11}, {"domain_name": "a.b\n"}, {"expected_codes": "200\n"}, {"domain_name": "-"}):
+                   {"delay": 0}, {"max_retries": 11},
+                   {"domain_name": "a.b\n"}, {"expected_codes": "200\n"}, {"domain_name": "-"}):
         path = f"/healthmonitors/{made['id']}"
         assert (await site.refused("PUT", path, {"healthmonitor": change}))[0] == 400, change
     await site.remove(f"/healthmonitors/{made['id']}")

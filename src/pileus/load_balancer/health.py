@@ -16,13 +16,17 @@ def statuses(tree: Tree, answers: Mapping[str, bool]) -> dict[str, str]:
         found[member.id] = _member(member, answers, watched=member.pool_id in watched)
     for monitor in tree.monitors:
         found[monitor.id] = Operating.ONLINE if monitor.admin_state_up else Operating.OFFLINE
+    used = {listener.default_pool_id for listener in tree.listeners} | {
+        policy.redirect_pool_id for policy in tree.policies}
     for pool in tree.pools:
-        found[pool.id] = _pool(pool, [found[member.id] for member in tree.members if member.pool_id == pool.id])
+        found[pool.id] = Operating.OFFLINE if pool.id not in used else _pool(
+            pool, [found[member.id] for member in tree.members if member.pool_id == pool.id])
     for listener in tree.listeners:
         found[listener.id] = _listener(listener, found)
     for part in (*tree.policies, *tree.rules):
         found[part.id] = Operating.ONLINE if part.admin_state_up else Operating.OFFLINE
-    found[tree.balancer.id] = _balancer(tree, [found[pool.id] for pool in tree.pools if pool.admin_state_up])
+    found[tree.balancer.id] = _balancer(
+        tree, [found[pool.id] for pool in tree.pools if found[pool.id] != Operating.OFFLINE])
     return found
 
 

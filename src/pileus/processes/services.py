@@ -1,4 +1,4 @@
-"""The control plane of an embedded cloud: six services, their clients and databases, in one process."""
+"""The control plane of an embedded cloud: seven services, their clients and databases, in one process."""
 
 from __future__ import annotations
 

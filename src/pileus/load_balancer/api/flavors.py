@@ -21,8 +21,8 @@ from pileus.load_balancer.model.profiles import Flavor, FlavorProfile
 
 routes = Routes()
 PATH = f"{BASE}/flavorprofiles"
-PROFILES = Listing("flavorprofiles", tables.flavor_profiles, FlavorProfile)
-FLAVORS = Listing("flavors", tables.flavors, Flavor)
+PROFILES = Listing("flavorprofiles", tables.flavor_profiles, FlavorProfile, "id")
+FLAVORS = Listing("flavors", tables.flavors, Flavor, "id")
 
 
 class FlavorProfileCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -16,6 +16,7 @@ from pileus.load_balancer.faults import Missing, NotAllowed
 
 Query = dict[str, list[str]]
 MOST = 1000
+COLUMNS = {"tenant_id": "project_id", "loadbalancer_id": "load_balancer_id"}       # of filters by other names
 TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
 RESERVED = {"fields", "limit", "marker", "sort", "page_reverse", *TAGS}
 
@@ -26,6 +27,7 @@ class Listing(NamedTuple):
     collection: str
     table: sa.Table
     kind: type[Any]
+    order: str = "created_at"                    # unless another one is asked for
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -40,7 +42,7 @@ async def fetch(ctx: Ctx, conn: Connection, listing: Listing, query: Query,
     wanted = sa.select(table).where(*_conditions(ctx, table, query))
     if within is not None:
         wanted = wanted.where(within)
-    limit, order = _limit(query), _order(table, query)
+    limit, order = _limit(query), _order(listing, query)
     if marker := query.get("marker", [""])[-1]:
         place = (await conn.execute(sa.select(*(column for column, _ in order)).where(
             table.c.id == marker))).one_or_none()
@@ -55,8 +57,7 @@ async def fetch(ctx: Ctx, conn: Connection, listing: Listing, query: Query,
 
 def _conditions(ctx: Ctx, table: sa.Table, query: Query) -> list[sa.ColumnElement[bool]]:
     """Filters that are no columns are passed over: clients send those of newer versions, too."""
-    asked = {"project_id" if name == "tenant_id" else name: values for name, values in query.items()
-             if name not in RESERVED}
+    asked = {COLUMNS.get(name, name): values for name, values in query.items() if name not in RESERVED}
     found: list[sa.ColumnElement[bool]] = []
     if "project_id" in table.c and not ctx.caller.is_admin:
         mine = ctx.caller.project_id or ""
@@ -97,7 +98,8 @@ def _limit(query: Query) -> int:
     return min(number, MOST) or MOST
 
 
-def _order(table: sa.Table, query: Query) -> list[tuple[sa.ColumnElement[Any], bool]]:
+def _order(listing: Listing, query: Query) -> list[tuple[sa.ColumnElement[Any], bool]]:
+    table = listing.table
     order: list[tuple[sa.ColumnElement[Any], bool]] = []
     for part in ",".join(query.get("sort", ())).split(","):
         key, _, direction = part.partition(":")
@@ -106,5 +108,5 @@ def _order(table: sa.Table, query: Query) -> list[tuple[sa.ColumnElement[Any], b
         if key not in table.c or isinstance(table.c[key].type, db.Json) or direction not in ("", "asc", "desc"):
             raise BadRequest(reason=f"Sort key {part!r} is not valid.")
         order.append((table.c[key], direction == "desc"))
-    order = order or [(table.c.created_at, False)]
+    order = order or [(table.c[listing.order], False)]
     return order if any(column is table.c.id for column, _ in order) else [*order, (table.c.id, False)]

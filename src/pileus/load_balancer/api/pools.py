@@ -208,9 +208,8 @@ async def must_be_here(tx: Connection, pool_id: str, balancer_id: str) -> Pool:
 
 @routes.get(PATH, envelope="pools", policy=policies.listed("pool"))
 async def list_pools(ctx: Ctx, query: Query) -> Page[PoolView]:
-    within = tables.pools.c.load_balancer_id == query["loadbalancer_id"][-1] if "loadbalancer_id" in query else None
     async with ctx.db.read() as reader:
-        found = await lists.fetch(ctx, reader, POOLS, query, within)
+        found = await lists.fetch(ctx, reader, POOLS, query)
         return Page(await views(reader, found.rows), extra=found.links)
 
 

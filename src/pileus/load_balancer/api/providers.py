@@ -14,8 +14,8 @@ from pileus.load_balancer.faults import NoProvider
 
 routes = Routes()
 FLAVOR = {"connection_limit": "Connections at once, over all listeners of a load balancer.",
-          "loadbalancer_topology": "SINGLE or ACTIVE_STANDBY. Either way one host at a time carries a load balancer, "
-                                   "and another one does when that is lost."}
+          "loadbalancer_topology": "SINGLE or ACTIVE_STANDBY. Either way one host at a time carries a load balancer; "
+                                   "when that is lost another one does."}
 TOPOLOGIES = ("SINGLE", "ACTIVE_STANDBY")
 ZONE = {"hosts": "Names of the hosts that the zone consists of."}
 LIST: Rule = policies.anybody("provider", "get_all")

@@ -23,8 +23,8 @@ routes = Routes()
 TITLE = "Availability Zone Profile"
 RESOURCE, PROFILE_KEY = "availability-zone-profile", "availability_zone_profile"
 PATH = f"{BASE}/availabilityzoneprofiles"
-PROFILES = Listing("availability_zone_profiles", tables.zone_profiles, ZoneProfile)
-ZONES = Listing("availability_zones", tables.zones, Zone)
+PROFILES = Listing("availability_zone_profiles", tables.zone_profiles, ZoneProfile, "id")
+ZONES = Listing("availability_zones", tables.zones, Zone, "name")
 
 
 class ZoneProfileCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from pileus.load_balancer.drivers.haproxy_config import PING, STATE, STATS, conf
 from pileus.load_balancer.drivers.wiring import FOLDER, Wiring
 
 SPEC, CONFIG, PID, TOLD = "spec.json", "haproxy.cfg", "pid", "told.json"
-START_SECONDS, ANSWER_SECONDS, END_SECONDS = 30.0, 5.0, 5.0
+START_SECONDS, ANSWER_SECONDS, END_SECONDS, LOOK_SECONDS = 30.0, 5.0, 5.0, 0.02
 PROGRAM = "haproxy"
 CHECK = '#!/bin/sh\nexec ping -q -n -c 1 -w "${HAPROXY_SERVER_TIMEOUT:-1}" "$3" > /dev/null 2>&1\n'
 
@@ -68,7 +68,7 @@ class HaproxyDriver:
         _write(folder / PING, CHECK.encode(), mode=0o700)
         config = folder / CONFIG
         as_it_is = config.exists() and config.read_text() == text
-        if not as_it_is or not self._processes(spec.id, newest=True):
+        if not as_it_is or self._running(spec.id) is None:
             await self._start(spec.id, text)
 
     async def remove(self, balancer_id: str) -> None:
@@ -82,20 +82,21 @@ class HaproxyDriver:
         return {spec.id: spec.digest for spec in self._specs()}
 
     def _specs(self) -> list[BalancerSpec]:
-        names = sorted(os.listdir(self.folder)) if self.folder.exists() else []
+        names = sorted(path.parent.name for path in self.folder.glob(f"*/{SPEC}"))
         return [spec for name in names if (spec := self.spec(name)) is not None]
 
     # -- its process ------------------------------------------------------------------------
 
     async def _start(self, balancer_id: str, text: str) -> None:
         """A new process takes over the sockets of the one before, which ends when its connections have."""
-        folder = self._folder(balancer_id)
-        old = self._processes(balancer_id, newest=True)
-        states = await self._ask(balancer_id, "show servers state") if old else ""
-        _write(folder / STATE, (states or "").encode())
+        folder, before = self._folder(balancer_id), self._running(balancer_id)
+        states = None if before is None else await self._ask(balancer_id, "show servers state")
+        if before is None:
+            await self._end(balancer_id)
+        _write(folder / STATE, _as_configured(states or "").encode())
         fresh = folder / f"{CONFIG}.new"
         fresh.write_text(text)
-        over = ["-sf", *map(str, old), *(("-x", STATS) if states is not None else ())] if old else []
+        over = [] if before is None else ["-sf", str(before), *(("-x", STATS) if states is not None else ())]
         command = ["nsenter", f"--net={FOLDER / self.wiring.space(balancer_id)}", PROGRAM, "-D",
                    "-p", str(folder / PID), "-f", str(fresh), *over]
         environment = os.environ | {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"}
@@ -111,29 +112,31 @@ class HaproxyDriver:
             raise BalancerFailed(f"haproxy did not start: {_last_words(done.stderr)}")
         fresh.replace(folder / CONFIG)
 
-    def _processes(self, balancer_id: str, *, newest: bool = False) -> list[int]:
-        """Those that serve it, known by their command line: a number alone may be somebody else's by now. `newest`:
-        without those that only end what was begun."""
-        mark = str(self._folder(balancer_id) / PID).encode()
-        if newest:
-            try:
-                numbers = [int(self._folder(balancer_id).joinpath(PID).read_text())]
-            except (FileNotFoundError, ValueError):
-                return []
-        else:
-            numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-        return [number for number in numbers if mark in _command(number)]
+    def _running(self, balancer_id: str) -> int | None:
+        """The process that serves it: not one that only ends what was begun, nor one in a namespace that is gone."""
+        try:
+            pid = int((self._folder(balancer_id) / PID).read_text())
+            there = os.stat(FOLDER / self.wiring.space(balancer_id))
+            at_home = os.path.samestat(os.stat(f"/proc/{pid}/ns/net"), there)
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return None
+        return pid if at_home and self._is_of(balancer_id, pid) else None
+
+    def _is_of(self, balancer_id: str, pid: int) -> bool:
+        """By its command line: a number alone may be somebody else's by now."""
+        return str(self._folder(balancer_id) / PID).encode() in _command(pid)
 
     async def _end(self, balancer_id: str) -> None:
+        """Of all its processes."""
+        running = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._is_of(balancer_id, pid)]
         for number, seconds in ((signal.SIGTERM, END_SECONDS), (signal.SIGKILL, END_SECONDS)):
-            running = self._processes(balancer_id)
             for pid in running:
                 _signal(pid, number)
-            for _ in range(int(seconds / 0.02)):
+            for _ in range(int(seconds / LOOK_SECONDS)):
+                running = [pid for pid in running if self._is_of(balancer_id, pid)]
                 if not running:
                     return
-                await asyncio.sleep(0.02)
-                running = [pid for pid in running if _command(pid)]
+                await asyncio.sleep(LOOK_SECONDS)
         raise BalancerFailed(f"the haproxy of {balancer_id} does not end")
 
     async def _ask(self, balancer_id: str, command: str) -> str | None:
@@ -146,8 +149,7 @@ class HaproxyDriver:
     # -- how they do ------------------------------------------------------------------------
 
     async def fallen(self) -> list[str]:
-        return [spec.id for spec in self._specs()
-                if not self._processes(spec.id, newest=True) or not self.wiring.is_there(spec.id)]
+        return [spec.id for spec in self._specs() if self._running(spec.id) is None]
 
     async def mend(self, balancer_id: str) -> None:
         if (spec := self.spec(balancer_id)) is not None:
@@ -160,7 +162,7 @@ class HaproxyDriver:
         text = await self._ask(spec.id, "show stat -1 7 -1")
         if text is None:
             return Sight()
-        pid = next(iter(self._processes(spec.id, newest=True)), 0)
+        pid = self._running(spec.id) or 0
         members: dict[str, bool] = {}
         totals: dict[str, Counters] = {}
         for row in csv.DictReader(io.StringIO(text.removeprefix("# "))):
@@ -190,6 +192,14 @@ class HaproxyDriver:
         if told.pid != pid or told.listeners != totals:
             _write(file, msgspec.json.encode(Told(pid=pid, listeners=totals)))
         return found
+
+
+def _as_configured(states: str) -> str:
+    """Of servers' states those that the next process is to go on from: not of servers that were switched off, which it
+    would keep so."""
+    head, lines = states.splitlines()[:2], states.splitlines()[2:]
+    at = head[1].split().index("srv_admin_state") - 1 if len(head) == 2 else 0          # behind a #
+    return "".join(f"{line}\n" for line in (*head, *(line for line in lines if line and line.split()[at] == "0")))
 
 
 def _number(text: str) -> int:

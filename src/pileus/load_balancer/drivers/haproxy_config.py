@@ -86,6 +86,7 @@ def _frontend(spec: BalancerSpec, listener: ListenerSpec, pools: dict[str, PoolS
         yield f"    tcp-request inspect-delay {listener.inspect_ms}ms"
     if speaks_http:
         yield f"    timeout http-request {listener.client_ms}ms"
+        yield "    option idle-close-on-response"              # a process that ends answers on connections it has
     if listener.protocol == "PROMETHEUS":
         yield "    http-request use-service prometheus-exporter if { path /metrics }"
         yield "    http-request return status 404"

@@ -51,7 +51,9 @@ async def _settle(service: LoadBalancers, host: Host, mine: list[LoadBalancer], 
         own = {row.id for row in mine}
         for balancer_id in sorted(held.keys() - own):
             await carrying.leave(service, balancer_id, host.id)
-    except (Failed, NobodyThere) as error:
+    except NobodyThere as error:
+        log.info("load balancers of host %s: %s", host.id, error)      # it tells when it is there
+    except Failed as error:
         log.warning("load balancers of host %s: %s", host.id, error)
 
 
