@@ -35,7 +35,8 @@ class Cloud:
             plain, database=database, compute=replace(plain.compute, driver="fake"),
             network=replace(plain.network, engine="fake"),
             image=replace(plain.image, directory=str(state.images)),
-            volume=replace(plain.volume, driver="fake", directory=str(state.volumes)))
+            volume=replace(plain.volume, driver="fake", directory=str(state.volumes)),
+            load_balancer=replace(plain.load_balancer, driver="fake"))
         self.passwords = state.passwords()
         self.services = Services(state, settings, MemoryBus())
         self.nodes = Nodes(self.services, Choices(driver="fake"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.compat import volume_victims
+from tests.compat import load_balancer_victims, volume_victims
 
 
 def good_bodies(known: Mapping[str, str]) -> dict[str, Any]:
     found = _identity(known) | _placement(known) | _image(known) | _network(known) | _compute(known)
-    return found | volume_victims.bodies(known) if "backup_id" in known else found
+    found |= volume_victims.bodies(known) if "backup_id" in known else {}
+    return found | (load_balancer_victims.bodies(known) if "lb_subnet_id" in known else {})
 
 
 QUERIES = {"GET /allocation_candidates": "resources=VCPU:1"}

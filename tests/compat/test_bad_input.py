@@ -16,17 +16,19 @@ from pileus.compute.service import SERVICE as COMPUTE
 from pileus.identity.service import SERVICE as IDENTITY
 from pileus.identity.service_tokens import fixed_id
 from pileus.image.service import SERVICE as IMAGE
+from pileus.load_balancer.service import SERVICE as LOAD_BALANCER
 from pileus.network.service import SERVICE as NETWORK
 from pileus.placement.service import SERVICE as PLACEMENT
 from pileus.volume.service import SERVICE as VOLUME
 from tests.compat import good_bodies
 from tests.compat.bad_input import NOWHERE, Generator, Request
 from tests.compat.cloud import running_cloud, until
+from tests.compat.load_balancer_victims import load_balancer_victims
 from tests.compat.network_victims import made, network_victims
 from tests.compat.volume_victims import volume_victims
 
 SERVICES = {"identity": IDENTITY, "placement": PLACEMENT, "image": IMAGE, "network": NETWORK, "compute": COMPUTE,
-            "volume": VOLUME}
+            "volume": VOLUME, "load-balancer": LOAD_BALANCER}
 EACH = {"sqlite": 12, "postgresql": 4, "mariadb": 4}     # requests per operation and version
 OUT_OF_REACH = {                      # operations that cannot be done here
     "identity": [
@@ -59,7 +61,9 @@ OUT_OF_REACH = {                      # operations that cannot be done here
                 # of shares of a server, and there are none
                 *(f"{method} /v2.1/servers/{{server_id}}/shares/{{share_id}}" for method in ("GET", "DELETE")),
                 "POST /pileus/sagas/{saga_id}/retry"],
-    "volume": ["POST /pileus/sagas/{saga_id}/retry"]}                       # of stuck sagas, and there is none
+    "volume": ["POST /pileus/sagas/{saga_id}/retry"],                       # of stuck sagas, and there is none
+    "load-balancer": ["GET /v2.0/octavia/amphorae/{amphora_id}",            # there are none
+                      "POST /pileus/sagas/{saga_id}/retry"]}                # of stuck sagas, and there is none
 BY_THE_USER = {                       # with which of its tokens
     "POST /v3/users/{user_id}/application_credentials": "own_token", "POST /v3/OS-TRUST/trusts": "own_token",
     "GET /v3/users/{user_id}/access_rules": "unscoped_token",
@@ -82,6 +86,9 @@ def error_of(service: str, answer) -> str:
     if service == "image" or answer.headers.get("content-type", "").startswith("text/"):
         return answer.text
     body = answer.json()
+    if service == "load-balancer" and "faultstring" in body:
+        assert set(body) == {"faultcode", "faultstring", "debuginfo"}
+        return body["faultstring"]
     if service == "placement":
         (error,) = body["errors"]
         assert error["status"] == answer.status_code and error["request_id"] and error["title"]
@@ -246,7 +253,7 @@ async def placement_victims(cloud, mark: str) -> dict[str, str]:
             "/traits/{name}": f"CUSTOM_T{mark}", "/resource_classes/{name}": f"CUSTOM_C{mark}"}
 
 
-async def victims(cloud, mark: str, *, volumes: bool = False) -> dict[str, dict[str, str]]:
+async def victims(cloud, mark: str, *, volumes: bool = False, balancers: bool = False) -> dict[str, dict[str, str]]:
     """Things of each service to be ill-treated, by the names that paths give them; `mark` makes their names unlike
     others."""
     network, identity = await network_victims(cloud, mark), await identity_victims(cloud, mark)
@@ -256,6 +263,9 @@ async def victims(cloud, mark: str, *, volumes: bool = False) -> dict[str, dict[
              "placement": await placement_victims(cloud, mark)}
     if volumes:
         found["volume"] = await volume_victims(cloud, mark, identity["project_id"])
+    if balancers:
+        found["load-balancer"] = await load_balancer_victims(
+            cloud, mark, network["subnet_id"], identity["project_id"])
     return found
 
 
@@ -308,7 +318,8 @@ async def ill_treat(cloud, service: str, each: int, seed: int) -> tuple[Counter[
     statuses, found, reached = Counter[str](), dict[str, str](), dict[str, int]()
     ledger = SERVICES[service].ledger
     versions = dict.fromkeys((ledger.newest, ledger.oldest))
-    all_victims = [await victims(cloud, str(version).replace(".", "_"), volumes=service == "volume")
+    all_victims = [await victims(cloud, str(version).replace(".", "_"), volumes=service == "volume",
+                                  balancers=service == "load-balancer")
                    for version in versions]
     for version, things in zip(versions, all_victims, strict=True):
         known = known_of(things)
@@ -356,7 +367,7 @@ async def test_tokens_that_are_none(cloud):
     forged = ("", "x", "gAAAAA", flipped, good[:-20], good * 40, "%00", "\u00e9".encode().decode("latin-1"))
     for service, path in {"identity": "/v3/projects", "placement": "/resource_providers", "image": "/v2/images",
                           "network": "/v2.0/networks", "compute": "/v2.1/servers",
-                          "volume": "/v3/volumes"}.items():
+                          "volume": "/v3/volumes", "load-balancer": "/v2.0/lbaas/pools"}.items():
         for token in forged:
             answer = await cloud.http.get(f"/{service}{path}", headers={"x-auth-token": token.encode("latin-1")})
             assert answer.status_code == 401 and "www-authenticate" in answer.headers, (service, token, answer.text)

@@ -12,7 +12,7 @@ async def test_strange_numbers(cloud_on, database_kind):
     """Columns of 32 bits are only where servers keep them; what is no number of 64 bits comes to no database."""
     numbers = NUMBERS if database_kind == "sqlite" else NUMBERS[:1]
     asked, found = dict.fromkeys(SERVICES, 0), dict[str, str]()
-    things = await victims(cloud_on, "n", volumes=True)
+    things = await victims(cloud_on, "n", volumes=True, balancers=True)
     known = known_of(things)
     for service, made in SERVICES.items():
         version = made.ledger.newest
