@@ -218,6 +218,11 @@ class Cloud:
                 found.setdefault(folder.name.removesuffix(" (deleted)"), []).append(pid)
         return found
 
+    def balancers(self, balancer_id: str) -> list[int]:
+        """Processes of HAProxy that run the load balancer."""
+        return [pid for pid, folder, words in self._residents() if words.startswith(b"haproxy")
+                and folder.is_relative_to(self.state.balancers) and folder.name == balancer_id]
+
     def strangers(self) -> list[str]:
         """Processes in the sandbox that are neither the cloud nor QEMU."""
         process = self.process()
