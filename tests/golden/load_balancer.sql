@@ -242,6 +242,7 @@ CREATE TABLE member (
     generation INTEGER NOT NULL,
     pool_id VARCHAR(36) NOT NULL,
     address VARCHAR(64) NOT NULL,
+    ip VARCHAR(64) NOT NULL,
     protocol_port INTEGER NOT NULL,
     weight INTEGER NOT NULL,
     backup BOOLEAN NOT NULL,
@@ -252,7 +253,7 @@ CREATE TABLE member (
     vnic_type VARCHAR(64) NOT NULL,
     CONSTRAINT member_pk PRIMARY KEY (id),
     CONSTRAINT member_pool_id_fk FOREIGN KEY(pool_id) REFERENCES pool (id),
-    CONSTRAINT member_pool_id_address_protocol_port_uq UNIQUE (pool_id, address, protocol_port)
+    CONSTRAINT member_pool_id_ip_protocol_port_uq UNIQUE (pool_id, ip, protocol_port)
 );
 
 CREATE INDEX member_by_project ON member (project_id, created_at, id);

@@ -77,6 +77,9 @@ async def test_members(site):
     assert len(legs) == 1 and len(site.network.known) == 2
     assert (await site.refused("POST", path, {"member": {"address": "10.1.0.9", "protocol_port": 80}})) == (
         409, "Another member on this pool is already using ip 10.1.0.9 on protocol_port 80")
+    six = await site.made(path, "member", address="fd01:0:0:0:0:0:0:9", protocol_port=80)
+    assert six["address"] == "fd01:0:0:0:0:0:0:9" and site.spec(site.lb).pools[0].members[-1].address == "fd01::9"
+    assert (await site.refused("POST", path, {"member": {"address": "fd01::9", "protocol_port": 80}}))[0] == 409
     for body in ({"address": "nine", "protocol_port": 80}, {"address": "127.0.0.1", "protocol_port": 80},
                  {"address": "10.1.0.8", "protocol_port": 0},
                  {"address": "10.1.0.8", "protocol_port": 80, "weight": 257},

@@ -34,8 +34,8 @@ async def _recorded(world, status=Provisioning.CREATING):
         await db.add(tx, tables.pools, rows.Pool(
             id=POOL, load_balancer_id=ID, protocol="TCP", lb_algorithm="ROUND_ROBIN", **facts))
         await db.add(tx, tables.members, rows.Member(
-            id=POOL, pool_id=POOL, address="10.2.0.4", protocol_port=80, subnet_id="back", network_id="back-net",
-            **facts))
+            id=POOL, pool_id=POOL, address="10.2.0.4", ip="10.2.0.4", protocol_port=80, subnet_id="back",
+            network_id="back-net", **facts))
 
 
 async def _facts(world):

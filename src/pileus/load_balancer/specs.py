@@ -86,7 +86,7 @@ def _pool(tree: Tree, pool: Pool) -> PoolSpec:
         id=pool.id, protocol=pool.protocol, algorithm=pool.lb_algorithm, persistence=kept.get("type"),
         cookie=kept.get("cookie_name"), tls=pool.tls_enabled,
         members=tuple(MemberSpec(
-            id=member.id, address=member.address, port=member.protocol_port, weight=member.weight,
+            id=member.id, address=member.ip, port=member.protocol_port, weight=member.weight,
             backup=member.backup, enabled=member.admin_state_up, monitor_address=member.monitor_address,
             monitor_port=member.monitor_port)
             for member in tree.members if member.pool_id == pool.id and not member.is_going),

@@ -95,7 +95,7 @@ MEMBER = Target(get_member, missing=Missing, hidden=hidden_from_nobody)
 
 
 def address_of(text: str | None, field: str) -> str | None:
-    """As addresses are written, so that the same one is the same text. Raises Invalid."""
+    """In the one way to write it. Raises Invalid."""
     if text is None:
         return None
     try:
@@ -119,14 +119,15 @@ async def networks_of(ctx: Ctx, bodies: Sequence[MemberCreate]) -> dict[str, str
 def new_member(ctx: Ctx, body: MemberCreate, pool: Pool, networks: Mapping[str, str]) -> Member:
     if body.vnic_type not in (None, *VNIC_TYPES):
         raise Invalid(reason=f"{body.vnic_type} is not a valid vnic_type")
-    address = address_of(body.address, "address") or ""
-    if ip_address(address).is_loopback or ip_address(address).is_unspecified or ip_address(address).is_multicast:
-        raise Invalid(reason=f"{address} is no address that a member may have")
+    ip = ip_address(address_of(body.address, "address") or "")
+    if ip.is_loopback or ip.is_unspecified or ip.is_multicast:
+        raise Invalid(reason=f"{body.address} is no address that a member may have")
+    address_of(body.monitor_address, "monitor_address")
     return Member(
-        id=new_uuid(), **created(ctx, body, pool.project_id), pool_id=pool.id, address=address,
+        id=new_uuid(), **created(ctx, body, pool.project_id), pool_id=pool.id, address=body.address, ip=str(ip),
         protocol_port=body.protocol_port, weight=1 if body.weight is None else body.weight,
         backup=bool(body.backup), subnet_id=body.subnet_id, network_id=networks.get(body.subnet_id or ""),
-        monitor_address=address_of(body.monitor_address, "monitor_address"), monitor_port=body.monitor_port,
+        monitor_address=body.monitor_address, monitor_port=body.monitor_port,
         vnic_type=body.vnic_type or "normal")
 
 
@@ -165,8 +166,7 @@ async def update_member(ctx: Ctx, member: Member, body: MemberUpdate) -> MemberV
 
 def _changes(body: MemberUpdate) -> dict[str, Any]:
     values = changed(body)
-    if "monitor_address" in values:
-        values["monitor_address"] = address_of(values["monitor_address"], "monitor_address")
+    address_of(values.get("monitor_address"), "monitor_address")
     for name, usual in (("weight", 1), ("backup", False)):
         if name in values and values[name] is None:
             values[name] = usual
@@ -193,13 +193,13 @@ async def replace_members(ctx: Ctx, pool: Pool, body: Batch, query: BatchQuery) 
     """The pool has these members: those that it has stay and change, others are made, and others deleted unless more
     are only to be added."""
     networks = await networks_of(ctx, body.members)
-    wanted = {(row.address, row.protocol_port): (row, each) for each in body.members
+    wanted = {(row.ip, row.protocol_port): (row, each) for each in body.members
               for row in [new_member(ctx, each, pool, networks)]}
     if len(wanted) < len(body.members):
         raise Invalid(reason="a member is in the list twice")
     async with ctx.db.write() as tx:
         await begin(ctx, tx, pool.load_balancer_id)
-        have = {(row.address, row.protocol_port): row for row in await rows.of(tx, Member, "pool_id", [pool.id])}
+        have = {(row.ip, row.protocol_port): row for row in await rows.of(tx, Member, "pool_id", [pool.id])}
         if not query.additive_only:
             await going(tx, *(row for place, row in have.items() if place not in wanted))
         await must_fit(ctx, tx, Member, pool.project_id, len(wanted.keys() - have.keys()))

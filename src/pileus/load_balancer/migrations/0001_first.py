@@ -234,6 +234,7 @@ def upgrade(op):
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("pool_id", sa.String(36), nullable=False),
         sa.Column("address", sa.String(64), nullable=False),
+        sa.Column("ip", sa.String(64), nullable=False),
         sa.Column("protocol_port", sa.Integer, nullable=False),
         sa.Column("weight", sa.Integer, nullable=False),
         sa.Column("backup", sa.Boolean, nullable=False),
@@ -244,7 +245,7 @@ def upgrade(op):
         sa.Column("vnic_type", sa.String(64), nullable=False),
         sa.PrimaryKeyConstraint("id", name="member_pk"),
         sa.ForeignKeyConstraint(["pool_id"], ["pool.id"], name="member_pool_id_fk"),
-        sa.UniqueConstraint("pool_id", "address", "protocol_port", name="member_pool_id_address_protocol_port_uq"),
+        sa.UniqueConstraint("pool_id", "ip", "protocol_port", name="member_pool_id_ip_protocol_port_uq"),
     )
     op.create_index("member_by_project", "member", ["project_id", "created_at", "id"])
     op.create_table(

@@ -125,7 +125,8 @@ class Member(Part, frozen=True, kw_only=True):
     table, title, quota = tables.members, "Member", "member"
 
     pool_id: str
-    address: str
+    address: str                                        # as it was given
+    ip: str
     protocol_port: int
     weight: int = 1
     backup: bool = False

@@ -89,10 +89,11 @@ listeners = sa.Table(
 
 members = sa.Table(
     "member", metadata, *_part(described=False), _of("pool", "pool_id"), _text("address", 64, nullable=False),
+    _text("ip", 64, nullable=False),                        # the address in the one way to write it
     _number("protocol_port"), _number("weight"), _flag("backup"), _id("subnet_id", nullable=True),
     _id("network_id", nullable=True), _text("monitor_address", 64), _number("monitor_port", nullable=True),
     _text("vnic_type", 64, nullable=False),
-    sa.UniqueConstraint("pool_id", "address", "protocol_port"),
+    sa.UniqueConstraint("pool_id", "ip", "protocol_port"),
     sa.Index("member_by_project", "project_id", "created_at", "id"))
 
 health_monitors = sa.Table(
