@@ -40,21 +40,32 @@ def test_deletion_is_killed_at(cloud: Cloud, empty: Links, point: str):
     audit(cloud, empty)
 
 
-@pytest.mark.parametrize("first", ["os-stop", "os-start"])
-def test_stopping_and_starting_are_killed(cloud: Cloud, empty: Links, first: str):
-    """By turns, so that each is killed at each point in one of the two rounds."""
+def test_stopping_and_starting_are_killed(cloud: Cloud, empty: Links):
     server_id = cloud.boot("powered")
     cloud.await_login(server_id)
-    action = first
-    if first == "os-start":
-        cloud.act(server_id, "os-stop")
-        cloud.status(server_id, "SHUTOFF")
+    killed_by_turns(cloud, empty, server_id, "os-stop")
+
+
+def test_starting_and_stopping_are_killed(crowd: tuple[Cloud, Links]):
+    """What was killed while it stopped is killed while it starts, of a guest that only pretends."""
+    cloud, empty = crowd
+    server_id = cloud.boot("powered")
+    cloud.status(server_id, "ACTIVE")
+    cloud.act(server_id, "os-stop")
+    cloud.status(server_id, "SHUTOFF")
+    killed_by_turns(cloud, empty, server_id, "os-start")
+    cloud.delete(server_id)
+    cloud.await_gone(server_id)
+
+
+def killed_by_turns(cloud: Cloud, empty: Links, server_id: str, action: str) -> None:
+    """Stopped and started at one point after the other."""
     for number in range(len(POWER)):
-        said = cloud.console(server_id)
+        said = cloud.console(server_id) if cloud.driver == "qemu" else b""
         killed_while(cloud, number, server_id, action)
         cloud.status(server_id, "ACTIVE" if action == "os-start" else "SHUTOFF")
         audit(cloud, empty)
-        if action == "os-start":
+        if action == "os-start" and cloud.driver == "qemu":
             cloud.await_login(server_id, said)
         action = "os-stop" if action == "os-start" else "os-start"
 
