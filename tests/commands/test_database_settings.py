@@ -25,7 +25,7 @@ async def urls(folder, found: Settings) -> list[str]:
 
 
 async def test_files_of_the_state_folder_unless_told_otherwise(tmp_path):
-    names = ("identity", "placement", "image", "network", "compute", "volume")
+    names = ("identity", "placement", "image", "network", "compute", "volume", "load_balancer")
     assert await urls(tmp_path, settings()) == [f"sqlite:///{tmp_path}/db/{name}.sqlite" for name in names]
     pattern = "postgresql+asyncpg://me:secret@db.example/cloud_{service}"
     assert await urls(tmp_path, settings(url=pattern)) == [pattern.replace("{service}", name) for name in names]

@@ -17,7 +17,8 @@ async def test_password_to_project_scope(world):
                                "domain": {"id": "default", "name": "Default"}}
     assert {role["name"] for role in body["roles"]} == {"member", "reader"}
     kinds = {entry["type"]: entry for entry in body["catalog"]}
-    assert set(kinds) == {"identity", "placement", "image", "network", "compute", "block-storage", "volumev3"}
+    assert set(kinds) == {"identity", "placement", "image", "network", "compute", "block-storage", "volumev3",
+                          "load-balancer"}
     assert {e["url"] for e in kinds["compute"]["endpoints"]} == {"http://cloud:5000/compute/v2.1"}
     seen = await world.see(token, token)
     assert seen.json()["token"] == body and seen.headers["x-subject-token"] == token
@@ -94,7 +95,8 @@ async def test_bootstrap_again_changes_what_differs(world):
     body = (await world.post_auth("admin", scope="admin")).json()["token"]
     assert {e["url"] for entry in body["catalog"] for e in entry["endpoints"]} == {
         f"https://other:6000{path}"
-        for path in ("/keystone", "/placement", "/image", "/network", "/compute/v2.1", "/volume/v3")}
+        for path in ("/keystone", "/placement", "/image", "/network", "/compute/v2.1", "/volume/v3",
+                     "/load-balancer")}
 
 
 async def test_what_one_may_choose(world, admin, demo):
@@ -105,7 +107,7 @@ async def test_what_one_may_choose(world, admin, demo):
     assert (await world.ask(admin, "GET", "/v3/auth/system")).json()["system"] == [{"all": True}]
     catalog = (await world.ask(demo, "GET", "/v3/auth/catalog")).json()
     assert {entry["name"] for entry in catalog["catalog"]} == {"keystone", "placement", "glance", "neutron", "nova",
-                                                               "cinder", "cinderv3"}
+                                                               "cinder", "cinderv3", "octavia"}
 
 
 async def test_discovery(world):
