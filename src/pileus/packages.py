@@ -47,6 +47,7 @@ RUN = (
 )
 BALANCERS = (
     Need("haproxy", "haproxy", "is what load balancers are made of"),
+    Need("conntrack", "conntrack", "moves datagrams off members of load balancers that are gone"),
 )
 IMAGE = (
     Need("e2fsprogs", "mke2fs", "makes the file system of the small guest image"),

@@ -33,7 +33,7 @@ async def test_listeners(site):
 
 async def test_listeners_that_are_refused(site):
     for body, status in (
-            ({"protocol": "TCP", "protocol_port": 80}, 409), ({"protocol": "UDP", "protocol_port": 53}, 501),
+            ({"protocol": "TCP", "protocol_port": 80}, 409), ({"protocol": "SCTP", "protocol_port": 53}, 501),
             ({"protocol": "HTTP", "protocol_port": 70000}, 400), ({"protocol": "GOPHER", "protocol_port": 70}, 400),
             ({"protocol": "TCP", "protocol_port": 81, "default_pool_id": "none"}, 400),
             ({"protocol": "HTTP", "protocol_port": 81, "insert_headers": {"X-Mine": "true"}}, 400),
@@ -132,7 +132,28 @@ async def test_monitors(site):
     assert site.spec(site.lb).pools[0].monitor is None
     assert (await site.refused("POST", "/healthmonitors", {"healthmonitor": good | {
         "type": "PING", "url_path": "/"}}))[0] == 400
-    assert (await site.refused("POST", "/healthmonitors", {"healthmonitor": good | {"type": "UDP-CONNECT"}}))[0] == 501
+    assert (await site.refused("POST", "/healthmonitors", {"healthmonitor": good | {"type": "UDP-CONNECT"}}))[0] == 400
+    assert (await site.refused("POST", "/healthmonitors", {"healthmonitor": good | {"type": "SCTP"}}))[0] == 501
+
+
+async def test_datagrams(site):
+    pool = (await site.made("/pools", "pool", loadbalancer_id=site.lb, protocol="UDP", lb_algorithm="SOURCE_IP",
+                            session_persistence={"type": "SOURCE_IP", "persistence_timeout": 60}))["id"]
+    await site.made("/listeners", "listener", loadbalancer_id=site.lb, protocol="UDP", protocol_port=80,
+                    default_pool_id=pool)                            # beside the one of HTTP
+    await site.made(f"/pools/{pool}/members", "member", address="10.1.0.9", protocol_port=53)
+    monitor = {"pool_id": pool, "delay": 1, "timeout": 1, "max_retries": 1}
+    await site.made("/healthmonitors", "healthmonitor", type="UDP-CONNECT", **monitor)
+    assert [listener.protocol for listener in site.spec(site.lb).listeners] == ["HTTP", "UDP"]
+    for path, key, body, status in (
+            ("/listeners", "listener", {"loadbalancer_id": site.lb, "protocol": "UDP", "protocol_port": 80}, 409),
+            ("/listeners", "listener", {"loadbalancer_id": site.lb, "protocol": "UDP", "protocol_port": 81,
+                                        "default_pool_id": site.pool}, 400),
+            ("/healthmonitors", "healthmonitor", monitor | {"type": "PING"}, 400),
+            (f"/pools/{pool}/members", "member", {"address": "fd01::9", "protocol_port": 53}, 400),
+            ("/pools", "pool", {"loadbalancer_id": site.lb, "protocol": "UDP", "lb_algorithm": "LEAST_CONNECTIONS"},
+             501)):
+        assert (await site.refused("POST", path, {key: body}))[0] == status, body
 
 
 async def test_policies_have_places(site):

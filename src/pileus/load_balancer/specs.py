@@ -37,7 +37,7 @@ def spec_of(tree: Tree, ports: Sequence[PortDetail], *, drain_seconds: int, conn
     ordered = sorted(ports, key=lambda port: (port.id != balancer.vip_port_id, port.id))
     return BalancerSpec(
         id=balancer.id, legs=tuple(_leg(port, main=port.id == balancer.vip_port_id) for port in ordered),
-        addresses=(balancer.vip_address, *(vip["ip_address"] for vip in balancer.additional_vips)),
+        addresses=tuple(balancer.vips),
         listeners=tuple(_listener(tree, listener.id, known) for listener in tree.listeners if _is_on(listener))
         if balancer.admin_state_up else (),
         pools=tuple(_pool(tree, pool) for pool in pools), connection_limit=connection_limit,

@@ -74,7 +74,7 @@ async def _pool(ctx: Ctx, tx: Connection, body: PoolGraph, balancer: LoadBalance
     pool = pools.new_pool(ctx, body, balancer)
     await shapes.add(ctx, tx, pool)
     for each in body.members or ():
-        await members.add_member(ctx, tx, members.new_member(ctx, each, pool, networks))
+        await members.add_member(ctx, tx, members.new_member(ctx, each, pool, networks), pool)
     if body.healthmonitor is not None:
         await health_monitors.add_monitor(ctx, tx, health_monitors.new_monitor(ctx, body.healthmonitor, pool))
     return pool

@@ -48,7 +48,7 @@ Tries = Annotated[int, msgspec.Meta(ge=1, le=10)]
 Codes = Annotated[str, msgspec.Meta(max_length=64, pattern=rf"^[0-9]{{3}}((, *[0-9]{{3}})*|-[0-9]{{3}}){END}")]
 Domain = Annotated[str, msgspec.Meta(
     max_length=255, pattern=rf"^[A-Za-z0-9][A-Za-z0-9-]{{0,62}}(\.[A-Za-z0-9][A-Za-z0-9-]{{0,62}})*\.?{END}")]
-HTTP = ("HTTP", "HTTPS")
+HTTP, OF_UDP = ("HTTP", "HTTPS"), ("UDP-CONNECT", "TCP", "HTTP")
 OF_HTTP = ("http_method", "url_path", "expected_codes", "http_version", "domain_name")
 USUAL: dict[str, Any] = {"http_method": "GET", "url_path": "/", "expected_codes": "200"}
 
@@ -109,8 +109,12 @@ MONITOR = Target(get_monitor, missing=Missing, hidden=hidden_from_nobody)
 
 
 def new_monitor(ctx: Ctx, body: MonitorCreate, pool: Pool) -> HealthMonitor:
-    if body.type in ("UDP-CONNECT", "SCTP") or pool.protocol in ("UDP", "SCTP"):
-        raise unsupported(f"health monitors of type {body.type} for {pool.protocol} pools")
+    if body.type == "SCTP":
+        raise unsupported("health monitors of type SCTP")
+    if pool.protocol == "UDP" and body.type not in OF_UDP or pool.protocol != "UDP" and body.type == "UDP-CONNECT":
+        right = ", ".join(OF_UDP) if pool.protocol == "UDP" else "another type of"
+        raise Invalid(reason=f"The associated pool protocol is {pool.protocol}, so only a {right} health monitor is "
+                             "supported.")
     values: dict[str, Any] = {name: getattr(body, name) for name in OF_HTTP}
     if body.type in HTTP:
         values |= {name: values[name] or usual for name, usual in USUAL.items()}

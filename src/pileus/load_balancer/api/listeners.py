@@ -201,19 +201,16 @@ def _prefixes(given: list[str], vips: list[str]) -> list[str]:
 
 
 def new_listener(ctx: Ctx, body: ListenerCreate, balancer: LoadBalancer) -> Listener:
-    if body.protocol in ("UDP", "SCTP"):
-        raise unsupported(f"listeners of {body.protocol}")
+    if body.protocol == "SCTP":
+        raise unsupported("listeners of SCTP")
     values = {name: value for name in SETTINGS if (value := getattr(body, name)) is not UNSET}
-    settings = _settings(values, body.protocol, vips_of(balancer))
+    settings = _settings(values, body.protocol, balancer.vips)
     if body.protocol == "TERMINATED_HTTPS":
         raise Invalid(reason="An SNI or default certificate container reference must be provided for "
                              "TERMINATED_HTTPS protocol listeners.")
     return Listener(id=new_uuid(), **created(ctx, body, balancer.project_id), description=body.description or "",
-                    load_balancer_id=balancer.id, protocol=body.protocol, protocol_port=body.protocol_port, **settings)
-
-
-def vips_of(balancer: LoadBalancer) -> list[str]:
-    return [balancer.vip_address, *(vip["ip_address"] for vip in balancer.additional_vips)]
+                    load_balancer_id=balancer.id, protocol=body.protocol, protocol_port=body.protocol_port,
+                    transport="udp" if body.protocol == "UDP" else "tcp", **settings)
 
 
 async def add_listener(ctx: Ctx, tx: Connection, row: Listener) -> Listener:
@@ -262,7 +259,7 @@ async def create_listener(ctx: Ctx, body: ListenerOf) -> ListenerView:
 async def update_listener(ctx: Ctx, listener: Listener, body: ListenerUpdate) -> ListenerView:
     async with ctx.db.write() as tx:
         balancer = await rows.get(tx, LoadBalancer, listener.load_balancer_id)
-        values = _settings(changed(body), listener.protocol, vips_of(balancer))
+        values = _settings(changed(body), listener.protocol, balancer.vips)
         await begin(ctx, tx, balancer.id)
         if pool_id := values.get("default_pool_id"):
             must_speak(listener.protocol, await must_be_here(tx, pool_id, balancer.id))

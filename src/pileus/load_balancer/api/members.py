@@ -36,7 +36,7 @@ from pileus.load_balancer.api.shapes import (
 )
 from pileus.load_balancer.faults import Invalid, MemberTaken, Missing, NoSuch
 from pileus.load_balancer.model import rows, tables
-from pileus.load_balancer.model.rows import Member, Pool
+from pileus.load_balancer.model.rows import LoadBalancer, Member, Pool
 
 routes = Routes()
 MEMBERS = Listing("members", tables.members, Member)
@@ -131,7 +131,12 @@ def new_member(ctx: Ctx, body: MemberCreate, pool: Pool, networks: Mapping[str, 
         vnic_type=body.vnic_type or "normal")
 
 
-async def add_member(ctx: Ctx, tx: Connection, row: Member) -> Member:
+async def add_member(ctx: Ctx, tx: Connection, row: Member, pool: Pool) -> Member:
+    """Raises Invalid, MemberTaken and QuotaMet."""
+    if pool.protocol == "UDP":
+        balancer = await rows.get(tx, LoadBalancer, pool.load_balancer_id)
+        if not any((":" in vip) == (":" in row.ip) for vip in balancer.vips):
+            raise Invalid(reason=f"{row.address} is not of an IP version of the VIP, as members of UDP pools are")
     await add(ctx, tx, row, MemberTaken(address=row.address, port=row.protocol_port))
     return row
 
@@ -153,7 +158,7 @@ async def create_member(ctx: Ctx, pool: Pool, body: MemberCreate) -> MemberView:
     networks = await networks_of(ctx, [body])
     async with ctx.db.write() as tx:
         await begin(ctx, tx, pool.load_balancer_id)
-        return view(await add_member(ctx, tx, new_member(ctx, body, pool, networks)))
+        return view(await add_member(ctx, tx, new_member(ctx, body, pool, networks), pool))
 
 
 @routes.put(f"{PATH}/{{member_id}}", envelope="member", target=MEMBER, policy=policies.write("member", "put"))
@@ -207,7 +212,7 @@ async def replace_members(ctx: Ctx, pool: Pool, body: Batch, query: BatchQuery) 
             if place in have:
                 await alter(ctx, tx, have[place], _said(row, each))
             else:
-                await add_member(ctx, tx, row)
+                await add_member(ctx, tx, row, pool)
 
 
 def _said(row: Member, body: MemberCreate) -> dict[str, Any]:

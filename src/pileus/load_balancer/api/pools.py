@@ -151,7 +151,7 @@ def _persistence(said: Persistence | PersistenceChange | None, protocol: str) ->
     """Raises Invalid."""
     if said is None or said.type is None:
         return None
-    if said.persistence_timeout is not None or said.persistence_granularity is not None:
+    if protocol != "UDP" and (said.persistence_timeout is not None or said.persistence_granularity is not None):
         raise Invalid(reason="persistence_timeout and persistence_granularity are for pools of UDP and SCTP alone")
     if said.type != "SOURCE_IP" and protocol not in ("HTTP", "PROXY", "PROXYV2"):
         raise Invalid(reason=f"session persistence of type {said.type} needs a pool that speaks HTTP, not {protocol}")
@@ -162,8 +162,8 @@ def _persistence(said: Persistence | PersistenceChange | None, protocol: str) ->
     elif said.cookie_name:
         raise Invalid(reason=f"Field \"cookie_name\" can not be specified with session persistence of type "
                              f"\"{said.type}\".")
-    return {"type": said.type, "cookie_name": said.cookie_name or None, "persistence_timeout": None,
-            "persistence_granularity": None}
+    return {"type": said.type, "cookie_name": said.cookie_name or None,
+            "persistence_timeout": said.persistence_timeout, "persistence_granularity": said.persistence_granularity}
 
 
 def _secured(values: dict[str, Any]) -> dict[str, Any]:
@@ -178,13 +178,17 @@ def _secured(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _must_balance(protocol: str, algorithm: str) -> None:
+    if algorithm == "SOURCE_IP_PORT" or (protocol, algorithm) == ("UDP", "LEAST_CONNECTIONS"):
+        raise unsupported(f"lb_algorithm {algorithm} of pools of {protocol}")
+
+
 def new_pool(ctx: Ctx, body: PoolCreate | PoolGraph, balancer: LoadBalancer) -> Pool:
     if body.protocol is None or body.lb_algorithm is None:
         raise Invalid(reason="a pool needs protocol and lb_algorithm")
-    if body.protocol in ("UDP", "SCTP"):
-        raise unsupported(f"pools of {body.protocol}")
-    if body.lb_algorithm == "SOURCE_IP_PORT":
-        raise unsupported("lb_algorithm SOURCE_IP_PORT")
+    if body.protocol == "SCTP":
+        raise unsupported("pools of SCTP")
+    _must_balance(body.protocol, body.lb_algorithm)
     secured = _secured({name: value for name in SECURED
                         if (value := getattr(body, name)) is not UNSET})
     return Pool(id=new_uuid(), **created(ctx, body, balancer.project_id), description=body.description or "",
@@ -251,8 +255,7 @@ async def create_pool(ctx: Ctx, body: PoolCreate) -> PoolView:
 @routes.put(f"{PATH}/{{pool_id}}", envelope="pool", target=POOL, policy=policies.write("pool", "put"))
 async def update_pool(ctx: Ctx, pool: Pool, body: PoolUpdate) -> PoolView:
     values = _secured(changed(body))
-    if values.get("lb_algorithm") == "SOURCE_IP_PORT":
-        raise unsupported("lb_algorithm SOURCE_IP_PORT")
+    _must_balance(pool.protocol, values.get("lb_algorithm", pool.lb_algorithm))
     if body.session_persistence is not UNSET:
         values["session_persistence"] = _persistence(_over(pool, body.session_persistence), pool.protocol)
     async with ctx.db.write() as tx:

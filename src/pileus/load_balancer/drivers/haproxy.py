@@ -15,13 +15,16 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.load_balancer.drivers import datagrams
 from pileus.load_balancer.drivers.base import BalancerFailed, BalancerSpec, Counters, Sight
 from pileus.load_balancer.drivers.haproxy_config import PING, STATE, STATS, configuration
-from pileus.load_balancer.drivers.wiring import FOLDER, Wiring
+from pileus.load_balancer.drivers.watching import Watch
+from pileus.load_balancer.drivers.wiring import FOLDER, Wiring, run
 
 SPEC, CONFIG, PID, TOLD = "spec.json", "haproxy.cfg", "pid", "told.json"
 START_SECONDS, ANSWER_SECONDS, END_SECONDS, LOOK_SECONDS = 30.0, 5.0, 5.0, 0.02
 PROGRAM = "haproxy"
+FORWARD = "cd /proc/sys/net && nft -f - && echo {0} > ipv4/ip_forward && echo {0} > ipv6/conf/all/forwarding"
 CHECK = '#!/bin/sh\nexec ping -q -n -c 1 -w "${HAPROXY_SERVER_TIMEOUT:-1}" "$3" > /dev/null 2>&1\n'
 
 
@@ -36,6 +39,7 @@ class HaproxyDriver:
     def __init__(self, folder: Path, host: str):
         """`folder` is this host's; `host` the name of its network namespace."""
         self.folder, self.wiring = folder, Wiring(host)
+        self._watches: dict[str, Watch] = {}
 
     @property
     def unable(self) -> str | None:
@@ -70,8 +74,31 @@ class HaproxyDriver:
         as_it_is = config.exists() and config.read_text() == text
         if not as_it_is or self._running(spec.id) is None:
             await self._start(spec.id, text)
+        await self._translate(spec)
+
+    async def _translate(self, spec: BalancerSpec) -> None:
+        """Have the kernel balance what HAProxy cannot. Connections to members that get nothing any more end."""
+        watch = self._watch(spec.id)
+        gone = {member.address for pool in spec.pools for member in pool.members if member.id in watch.down}
+        some = bool(datagrams.listeners_of(spec))
+        await self._inside(spec.id, "sh", "-c", FORWARD.format(int(some)),
+                           given=datagrams.rules(spec, watch.down).encode())
+        for address in sorted(gone) if some else ():
+            await self._forget(spec.id, address)
+
+    async def _forget(self, balancer_id: str, member: str) -> None:
+        """Of the kernel's connections with it; having none is a failure to the program that is asked."""
+        with contextlib.suppress(BalancerFailed):
+            await self._inside(balancer_id, "conntrack", "-D", "-p", "udp", "--reply-src", member)
+
+    async def _inside(self, balancer_id: str, *command: str, given: bytes | None = None) -> bytes:
+        return await run("nsenter", f"--net={FOLDER / self.wiring.space(balancer_id)}", *command, given=given)
+
+    def _watch(self, balancer_id: str) -> Watch:
+        return self._watches.setdefault(balancer_id, Watch(FOLDER / self.wiring.space(balancer_id)))
 
     async def remove(self, balancer_id: str) -> None:
+        self._watches.pop(balancer_id, None)
         folder, spec = self._folder(balancer_id), self.spec(balancer_id)
         await self._end(balancer_id)
         await self.wiring.remove(balancer_id, [leg.device for leg in spec.legs] if spec else [])
@@ -173,7 +200,34 @@ class HaproxyDriver:
                     active_connections=_number(row["scur"]), total_connections=_number(row["stot"]))
             elif server != "BACKEND" and row["check_status"] not in ("", "INI", "* INI"):
                 members[server] = members.get(server, True) and status.startswith(("UP", "DRAIN", "NOLB"))
+        members |= await self._datagrams(spec, totals)
         return Sight(members=members, listeners=self._new(spec.id, pid, totals))
+
+    async def _datagrams(self, spec: BalancerSpec, totals: dict[str, Counters]) -> dict[str, bool]:
+        """Whether members of UDP pools answer; what went through their listeners is added to `totals`."""
+        found, watch = datagrams.listeners_of(spec), self._watch(spec.id)
+        if not found:
+            return {}
+        before, used = watch.down, {listener.default_pool_id for listener in found}
+        answers = await watch.look([pool for pool in spec.pools if pool.id in used])
+        counted = await self._counters(spec)
+        if watch.down != before or counted is None:
+            await self._translate(spec)
+        for listener in found:
+            told, back, new = ((counted or {}).get(datagrams.counter(name, listener), (0, 0))
+                               for name in ("in", "out", "new"))
+            totals[listener.id] = Counters(bytes_in=told[1], bytes_out=back[1], total_connections=new[0])
+        return answers
+
+    async def _counters(self, spec: BalancerSpec) -> dict[str, tuple[int, int]] | None:
+        """Packets and bytes by counter; None: somebody took the rules away."""
+        try:
+            text = await self._inside(spec.id, "nft", "-j", "list", "table", *datagrams.TABLE.split())
+        except BalancerFailed:
+            return None
+        entries = msgspec.json.decode(text)["nftables"]
+        return {entry["counter"]["name"]: (entry["counter"]["packets"], entry["counter"]["bytes"])
+                for entry in entries if "counter" in entry}
 
     def _new(self, balancer_id: str, pid: int, totals: dict[str, Counters]) -> dict[str, Counters]:
         """What was counted since it was told last. A new process counts from nothing."""

@@ -33,7 +33,7 @@ def word(text: str) -> str:
 def configuration(spec: BalancerSpec) -> str:
     pools = {pool.id: pool for pool in spec.pools}
     lines = [*_global(spec)]
-    for listener in spec.listeners:
+    for listener in (each for each in spec.listeners if each.protocol != "UDP"):
         lines += ["", *_frontend(spec, listener, pools)]
         for pool_id in _pools_of(listener):
             lines += ["", *_backend(listener, pools[pool_id])]
@@ -173,7 +173,7 @@ def _monitor(monitor: MonitorSpec, *, tls: bool) -> Iterator[str]:
         version, host = monitor.http_version, f" hdr Host {word(monitor.domain)}" if monitor.domain else ""
         yield "    option httpchk"
         yield f"    http-check send meth {monitor.method} uri {word(monitor.path)} ver HTTP/{version}{host}"
-        yield f"    http-check expect rstatus {'|'.join(_codes(monitor.codes))}"
+        yield f"    http-check expect rstatus {'|'.join(codes(monitor.codes))}"
     elif monitor.type == "TLS-HELLO":
         yield "    option ssl-hello-chk"
     elif monitor.type == "PING":
@@ -182,7 +182,7 @@ def _monitor(monitor: MonitorSpec, *, tls: bool) -> Iterator[str]:
         yield "    external-check path /usr/bin:/bin"
 
 
-def _codes(text: str) -> list[str]:
+def codes(text: str) -> list[str]:
     """200, 200,202 or 200-204."""
     found = []
     for part in text.replace(" ", "").split(","):

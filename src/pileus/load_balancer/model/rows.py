@@ -69,6 +69,10 @@ class LoadBalancer(Part, frozen=True, kw_only=True):
     owns_port: bool = True
     host: str | None = None
 
+    @property
+    def vips(self) -> list[str]:
+        return [self.vip_address, *(vip["ip_address"] for vip in self.additional_vips)]
+
 
 class Listener(Part, frozen=True, kw_only=True):
     table, title, quota = tables.listeners, "Listener", "listener"
