@@ -164,6 +164,17 @@ async def test_hosts_have_what_they_should_and_nothing_else(world):
     assert world.drivers[host].known == {balancer: spec}
 
 
+async def test_a_port_that_was_deleted_is_made_anew(world):
+    balancer = await world.balancer(vip_address="10.1.0.66")
+    before = dict(world.network.known)
+    world.network.known.clear()
+    await carried.run(world)
+    await world.sagas.drain()
+    assert world.network.known.keys() == before.keys()
+    assert world.spec(balancer).legs[0].addresses == ("10.1.0.66/24",)
+    assert (await world.show(f"/loadbalancers/{balancer}"))["provisioning_status"] == "ACTIVE"
+
+
 async def test_ports_that_nobody_recorded_go(world):
     balancer = await world.balancer()
     lost = await world.network.ensure_port(NewPort(

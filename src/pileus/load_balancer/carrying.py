@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pileus.kit.bus import Failed, Message, NobodyThere
 from pileus.kit.client import Refused
 from pileus.kit.db import Connection
@@ -46,14 +48,24 @@ async def spec(service: LoadBalancers, conn: Connection, row: LoadBalancer, port
                    connection_limit=chosen.get("connection_limit", -1))
 
 
+def vip_port(row: LoadBalancer) -> NewPort:
+    """Of the load balancer's own making; deleted behind its back, it is made anew with the same addresses."""
+    fixed = [(row.vip_subnet_id, row.vip_address),
+             *((vip["subnet_id"], vip["ip_address"]) for vip in row.additional_vips)]
+    return NewPort(
+        id=row.vip_port_id, network_id=row.vip_network_id, device_id=device_of(row.id), device_owner=OWNER,
+        name=f"{NAME}{row.id}", project_id=row.project_id, port_security_enabled=bool(row.vip_sg_ids),
+        security_groups=row.vip_sg_ids, qos_policy_id=row.vip_qos_policy_id or msgspec.UNSET,
+        fixed_ips=[{"subnet_id": subnet_id, "ip_address": ip} for subnet_id, ip in fixed if subnet_id is not None])
+
+
 async def bind(service: LoadBalancers, row: LoadBalancer, legs: list[rows.Leg], host: str) -> None:
     """Have all of its ports, on the host. Raises Abort where the network refuses one."""
     device = device_of(row.id)
     try:
         if not row.owns_port:
             await service.network.bind_port(row.vip_port_id, host, device, device_owner=OWNER)
-        own = [NewPort(id=row.vip_port_id, network_id=row.vip_network_id, device_id=device, device_owner=OWNER,
-                       project_id=row.project_id, host=host)] if row.owns_port else []
+        own = [msgspec.structs.replace(vip_port(row), host=host)] if row.owns_port else []
         await service.network.ensure_ports([*own, *(
             NewPort(id=leg.id, network_id=leg.network_id, device_id=device, device_owner=OWNER, host=host,
                     project_id=row.project_id, name=f"{NAME}member-{row.id}", port_security_enabled=False,

@@ -156,6 +156,12 @@ async def test_connections_without_http(lab):
     assert (await lab.curl(f"http://{VIP}:9090/else"))[0] == 404
 
 
+async def test_members_are_told_whose_connection_it_is(lab):
+    for protocol in ("PROXY", "PROXYV2"):
+        await lab.have(listeners=(HTTP,), pools=(pool(protocol=protocol),))
+        assert (await lab.curl(f"http://{VIP}/"))[2]["proxied"] == ["10.9.0.2", VIP]
+
+
 async def test_changes_cut_no_connection(lab):
     tcp, plain = ListenerSpec(id="tcp", protocol="TCP", port=8080, default_pool_id="plain"), pool(
         id="plain", protocol="TCP")

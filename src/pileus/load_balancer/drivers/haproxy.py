@@ -183,7 +183,8 @@ class HaproxyDriver:
             await self.ensure(spec)
 
     async def look(self) -> dict[str, Sight]:
-        return {spec.id: await self._sight(spec) for spec in self._specs()}
+        found = self._specs()
+        return dict(zip((spec.id for spec in found), await asyncio.gather(*map(self._sight, found)), strict=True))
 
     async def _sight(self, spec: BalancerSpec) -> Sight:
         text = await self._ask(spec.id, "show stat -1 7 -1")
@@ -200,8 +201,9 @@ class HaproxyDriver:
                     active_connections=_number(row["scur"]), total_connections=_number(row["stot"]))
             elif server != "BACKEND" and row["check_status"] not in ("", "INI", "* INI"):
                 members[server] = members.get(server, True) and status.startswith(("UP", "DRAIN", "NOLB"))
-        members |= await self._datagrams(spec, totals)
-        return Sight(members=members, listeners=self._new(spec.id, pid, totals))
+        of_kernel: dict[str, Counters] = {}
+        members |= await self._datagrams(spec, of_kernel)
+        return Sight(members=members, listeners=self._new(spec.id, pid, totals, of_kernel))
 
     async def _datagrams(self, spec: BalancerSpec, totals: dict[str, Counters]) -> dict[str, bool]:
         """Whether members of UDP pools answer; what went through their listeners is added to `totals`."""
@@ -229,15 +231,16 @@ class HaproxyDriver:
         return {entry["counter"]["name"]: (entry["counter"]["packets"], entry["counter"]["bytes"])
                 for entry in entries if "counter" in entry}
 
-    def _new(self, balancer_id: str, pid: int, totals: dict[str, Counters]) -> dict[str, Counters]:
-        """What was counted since it was told last. A new process counts from nothing."""
+    def _new(self, balancer_id: str, pid: int, of_process: dict[str, Counters],
+             of_kernel: dict[str, Counters]) -> dict[str, Counters]:
+        """What was counted since it was told last. A new process counts from nothing, and the kernel goes on."""
         file = self._folder(balancer_id) / TOLD
         try:
             told = msgspec.json.decode(file.read_bytes(), type=Told)
         except (FileNotFoundError, msgspec.DecodeError):
             told = Told()
-        before = told.listeners if told.pid == pid else {}
-        found = {}
+        before = {name: counted for name, counted in told.listeners.items() if told.pid == pid or name in of_kernel}
+        found, totals = {}, of_process | of_kernel
         for name, now in totals.items():
             then = before.get(name, Counters())
             found[name] = Counters(active_connections=now.active_connections, **{

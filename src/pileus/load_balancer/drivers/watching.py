@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
 
+from pileus.kit.network_namespaces import entered
 from pileus.load_balancer.drivers.base import MemberSpec, MonitorSpec, PoolSpec
 from pileus.load_balancer.drivers.haproxy_config import codes
-
-CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Watched(msgspec.Struct):
@@ -86,31 +81,7 @@ class Watch:
 
     def _socket(self, address: str, kind: socket.SocketKind) -> socket.socket:
         family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
-        with _entered(self.namespace):
+        with entered(self.namespace):
             made = socket.socket(family, kind)
         made.setblocking(False)
         return made
-
-
-@contextmanager
-def _entered(namespace: Path) -> Iterator[None]:
-    """The calling thread is in the namespace inside the block: no await in it."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        there = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _set(there)
-        finally:
-            os.close(there)
-        try:
-            yield
-        finally:
-            _set(home)
-    finally:
-        os.close(home)
-
-
-def _set(descriptor: int) -> None:
-    if _libc.setns(descriptor, CLONE_NEWNET):
-        number = ctypes.get_errno()
-        raise OSError(number, f"cannot enter network namespace: {os.strerror(number)}")

@@ -30,17 +30,19 @@ async def carried(service: LoadBalancers) -> None:
     for host in known:
         mine = [row for row in everything if row.host == host.id]
         if now - host.seen_at < service.config.host_dead_after:
-            await _settle(service, host, mine, everything)
+            await _settle(service, host, mine)
         else:
-            await _move(service, [row for row in mine if row.provisioning_status == Provisioning.ACTIVE])
+            await _again(service, [row for row in mine if row.provisioning_status == Provisioning.ACTIVE], host.id)
     await _orphans(service, {row.id for row in everything})
 
 
-async def _settle(service: LoadBalancers, host: Host, mine: list[LoadBalancer], everything: list[LoadBalancer]) -> None:
+async def _settle(service: LoadBalancers, host: Host, mine: list[LoadBalancer]) -> None:
     try:
         held: dict[str, str] = await service.bus.call(ListBalancers(), host=host.id)
         settled = [row for row in mine if row.provisioning_status == Provisioning.ACTIVE]
         ports = await service.network.port_details([device_of(row.id) for row in settled])
+        await _again(service, [row for row in settled if row.vip_port_id not in {
+            port.id for port in ports[device_of(row.id)]}])          # somebody deleted its port
         for row in settled:
             async with service.db.read() as reader:
                 if await rows.find(reader, LoadBalancer, row.id) != row:
@@ -48,16 +50,19 @@ async def _settle(service: LoadBalancers, host: Host, mine: list[LoadBalancer], 
                 wanted = await carrying.spec(service, reader, row, ports[device_of(row.id)])
             if held.get(row.id) != wanted.digest:
                 await service.bus.call(EnsureBalancer(spec=wanted), host=host.id)
-        own = {row.id for row in mine}
-        for balancer_id in sorted(held.keys() - own):
-            await carrying.leave(service, balancer_id, host.id)
+        for balancer_id in sorted(held.keys() - {row.id for row in mine}):
+            async with service.db.read() as reader:
+                row = await rows.find(reader, LoadBalancer, balancer_id)
+            if row is None or row.host != host.id:            # by now: it may have been made since we looked
+                await carrying.leave(service, balancer_id, host.id)
     except NobodyThere as error:
         log.info("load balancers of host %s: %s", host.id, error)      # it tells when it is there
     except Failed as error:
         log.warning("load balancers of host %s: %s", host.id, error)
 
 
-async def _move(service: LoadBalancers, lost: list[LoadBalancer]) -> None:
+async def _again(service: LoadBalancers, lost: list[LoadBalancer], leave: str = "") -> None:
+    """Made anew, if nobody changes them just now; elsewhere than on the host that they `leave`."""
     for row in lost:
         async with service.db.write() as tx:
             fresh = await rows.find(tx, LoadBalancer, row.id)
@@ -65,7 +70,7 @@ async def _move(service: LoadBalancers, lost: list[LoadBalancer]) -> None:
                 continue
             await rows.change(tx, fresh, provisioning_status=Provisioning.UPDATING, updated_at=service.clock())
             try:
-                await service.sagas.start(tx, ApplyChanges(balancer_id=row.id, leave=row.host or ""), row.id)
+                await service.sagas.start(tx, ApplyChanges(balancer_id=row.id, leave=leave), row.id)
             except db.Taken as error:
                 raise db.Collision(str(error)) from error
 

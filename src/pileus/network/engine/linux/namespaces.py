@@ -1,21 +1,19 @@
 """Network namespaces: made and removed by name, entered only while one socket is opened or one setting written."""
 
-import ctypes
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from pileus.kit import network_namespaces
 from pileus.network.engine.linux import names
 from pileus.network.engine.linux.run import run
 
 T = TypeVar("T")
 FOLDER = Path("/run/netns")
 HERE = "/proc/self/ns/net"     # the namespace the process runs in
-CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def path_of(namespace: str) -> str:
@@ -30,32 +28,8 @@ def _own() -> str:
     return f"/proc/self/fd/{os.open('/proc/thread-self/ns/net', os.O_RDONLY | os.O_CLOEXEC)}"
 
 
-@contextmanager
-def entered(namespace: str) -> Iterator[None]:
-    """The calling thread is in the namespace inside the block: no await in it, and nothing that starts a thread. It
-    needs no right to stay where it is."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        there = os.open(path_of(namespace), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            leaves = not os.path.sameopenfile(home, there)
-            if leaves:
-                _set(there)
-        finally:
-            os.close(there)
-        try:
-            yield
-        finally:
-            if leaves:
-                _set(home)
-    finally:
-        os.close(home)
-
-
-def _set(descriptor: int) -> None:
-    if _libc.setns(descriptor, CLONE_NEWNET):
-        error = ctypes.get_errno()
-        raise OSError(error, f"cannot enter network namespace: {os.strerror(error)}")
+def entered(namespace: str) -> AbstractContextManager[None]:
+    return network_namespaces.entered(path_of(namespace))
 
 
 def inside(namespace: str, make: Callable[[], T]) -> T:
