@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.load_balancer.conftest import BACK, FRONT
 
 
@@ -155,6 +157,14 @@ async def test_status_and_statistics(world):
         "bytes_in": 0, "bytes_out": 0, "active_connections": 0, "total_connections": 0, "request_errors": 0}
 
 
+async def test_no_more_than_the_quota_however_many_ask(world):
+    await world.ok("PUT", "/quotas/p1", {"quota": {"load_balancer": 3}}, token="admin@ops")
+    body = {"loadbalancer": {"vip_subnet_id": "front"}}
+    answers = await asyncio.gather(*(world.call("POST", "/loadbalancers", body) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [403] * 5
+    assert len(await world.list("/loadbalancers")) == len(world.network.known) == 3
+
+
 async def test_quotas(make_world):
     world = await make_world()
     await world.ok("PUT", "/quotas/p1", {"quota": {"loadbalancer": 1, "pool": 0}}, token="admin@ops")
@@ -168,5 +178,6 @@ async def test_quotas(make_world):
     assert [row["project_id"] for row in await world.list("/quotas", token="admin@ops")] == ["p1"]
     assert (await world.refused("PUT", "/quotas/p1", {"quota": {"pool": 5}}))[0] == 403
     await world.ok("DELETE", "/quotas/p1", token="admin@ops")
+    assert await world.list("/quotas", token="admin@ops") == []
     assert (await world.show("/quotas/p1", base="/v2"))["pool"] == -1
     assert (await world.show("/quotas/defaults"))["loadbalancer"] == -1

@@ -92,4 +92,4 @@ async def change_quota(ctx: Ctx, project_id: str, body: QuotaChange) -> dict[str
 @routes.delete(f"{PATH}/{{project_id}}", policy=policies.admin("quota", "delete"))
 async def reset_quota(ctx: Ctx, project_id: str) -> None:
     async with ctx.db.write() as tx:
-        await quotas.remove(tx, project_id)
+        await quotas.put(tx, project_id, dict.fromkeys(NAMES))
