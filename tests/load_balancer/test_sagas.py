@@ -185,6 +185,18 @@ async def test_ports_that_nobody_recorded_go(world):
     assert {port.device_id for port in world.network.known.values()} == {f"lb-{balancer}"}
 
 
+async def test_a_host_that_cannot_look_goes_on(world):
+    balancer = await world.balancer()
+    ((host, spec),) = world.carried(balancer)
+    driver = world.drivers[host]
+    driver.blind = OSError("too many open files")
+    await world.agents[host].report()
+    driver.blind = None
+    driver.fell = [balancer]
+    await world.agents[host].report()
+    assert driver.mended == [balancer] and driver.known == {balancer: spec}
+
+
 async def test_how_members_do_shows_everywhere(world):
     balancer = await world.balancer()
     pool = (await world.made("/pools", "pool", loadbalancer_id=balancer, protocol="HTTP",

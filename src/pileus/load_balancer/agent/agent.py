@@ -50,10 +50,14 @@ class Agent:
             await asyncio.sleep(self.look_seconds)
 
     async def report(self) -> None:
-        for balancer_id in await self.driver.fallen():
-            async with self.turn(balancer_id):
-                await self._mend(balancer_id)
-        sights = await self.driver.look()
+        try:
+            for balancer_id in await self.driver.fallen():
+                async with self.turn(balancer_id):
+                    await self._mend(balancer_id)
+            sights = await self.driver.look()
+        except (BalancerFailed, OSError) as error:           # of the host itself: next time it may do
+            log.warning("cannot see how load balancers do: %s", error)
+            return
         news = {balancer_id: sight for balancer_id, sight in sights.items() if self._is_news(balancer_id, sight)}
         self._told = sights
         if news:

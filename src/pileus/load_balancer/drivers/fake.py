@@ -7,7 +7,7 @@ from pileus.load_balancer.drivers.base import BalancerFailed, BalancerSpec, Coun
 
 class FakeDriver:
     """Its knobs: members in `down` do not answer, `refuse` is why nothing can be had, `traffic` is what goes through
-    each listener between two looks."""
+    each listener between two looks, `fell` are those that do not run, `blind` is raised by a look."""
 
     def __init__(self) -> None:
         self.known: dict[str, BalancerSpec] = {}
@@ -15,6 +15,9 @@ class FakeDriver:
         self.refuse = ""
         self.unable: str | None = None
         self.traffic: dict[str, Counters] = {}
+        self.fell: list[str] = []
+        self.mended: list[str] = []
+        self.blind: OSError | None = None
 
     async def ensure(self, spec: BalancerSpec) -> None:
         if self.refuse:
@@ -28,12 +31,15 @@ class FakeDriver:
         return {spec.id: spec.digest for spec in self.known.values()}
 
     async def fallen(self) -> list[str]:
-        return []
+        return list(self.fell)
 
     async def mend(self, balancer_id: str) -> None:
-        pass
+        self.fell.remove(balancer_id)
+        self.mended.append(balancer_id)
 
     async def look(self) -> dict[str, Sight]:
+        if self.blind is not None:
+            raise self.blind
         return {spec.id: Sight(
             members={member.id: member.id not in self.down for pool in spec.pools if pool.monitor is not None
                      for member in pool.members},

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import csv
 import io
+import logging
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from pileus.load_balancer.drivers.haproxy_config import PING, STATE, STATS, conf
 from pileus.load_balancer.drivers.watching import Watch
 from pileus.load_balancer.drivers.wiring import FOLDER, Wiring, run
 
+log = logging.getLogger(__name__)
 SPEC, CONFIG, PID, TOLD = "spec.json", "haproxy.cfg", "pid", "told.json"
 START_SECONDS, ANSWER_SECONDS, END_SECONDS, LOOK_SECONDS = 30.0, 5.0, 5.0, 0.02
 PROGRAM = "haproxy"
@@ -184,7 +186,15 @@ class HaproxyDriver:
 
     async def look(self) -> dict[str, Sight]:
         found = self._specs()
-        return dict(zip((spec.id for spec in found), await asyncio.gather(*map(self._sight, found)), strict=True))
+        return dict(zip((spec.id for spec in found), await asyncio.gather(*map(self._seen, found)), strict=True))
+
+    async def _seen(self, spec: BalancerSpec) -> Sight:
+        """One that cannot be looked at hides no other."""
+        try:
+            return await self._sight(spec)
+        except BalancerFailed as error:
+            log.warning("load balancer %s: %s", spec.id, error)
+            return Sight()
 
     async def _sight(self, spec: BalancerSpec) -> Sight:
         text = await self._ask(spec.id, "show stat -1 7 -1")
