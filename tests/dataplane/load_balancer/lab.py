@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pileus.load_balancer.drivers.base import BalancerSpec, LegSpec, MemberSpec
+from pileus.load_balancer.drivers.base import BalancerSpec, LegSpec, MemberSpec, Sight
 from pileus.load_balancer.drivers.haproxy import HaproxyDriver
 from pileus.load_balancer.drivers.wiring import run
 
@@ -55,6 +55,13 @@ class Lab:
 
     async def _ip(self, space: str, steps: list[str]) -> None:
         await run("ip", "-n", space, "-batch", "-", given="\n".join(steps).encode())
+
+    async def look(self) -> Sight:
+        """As the host's agent does: what a look found amiss is mended."""
+        found = await self.driver.look()
+        for balancer_id in await self.driver.fallen():
+            await self.driver.mend(balancer_id)
+        return found[ID]
 
     async def join(self) -> None:
         await self._ip(self.host, [f"link set {DEVICE} master br0 up"])

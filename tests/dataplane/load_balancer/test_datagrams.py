@@ -102,7 +102,7 @@ async def test_members_are_watched_and_flows_follow(lab):
     await lab.have(listeners=(DNS,), pools=(pool(monitor=WATCHED),))
 
     async def both() -> bool:
-        return (await lab.driver.look())[ID].members == {"m1": True, "m2": True}
+        return (await lab.look()).members == {"m1": True, "m2": True}
 
     await lab.until(both, "both answer")
     first = next(iter(await ask(lab, 1, VIP, "5353")))
@@ -112,7 +112,7 @@ async def test_members_are_watched_and_flows_follow(lab):
     await lab.stop(first)
 
     async def one() -> bool:
-        return (await lab.driver.look())[ID].members == {first: False, other: True}
+        return (await lab.look()).members == {first: False, other: True}
 
     await lab.until(one, "one does not answer")
     assert await ask(lab, 3) == {other: 3}
@@ -124,20 +124,20 @@ async def test_members_are_watched_and_flows_follow(lab):
 
 async def test_what_went_through_is_counted_across_changes(lab):
     await lab.have(listeners=(DNS,), pools=(pool(),))
-    await lab.driver.look()
+    await lab.look()
     await ask(lab, 3)
-    counted = (await lab.driver.look())[ID].listeners["dns-1"]
+    counted = (await lab.look()).listeners["dns-1"]
     assert counted.total_connections == 3 and counted.bytes_in == 3 * 29 and counted.bytes_out > 3 * 29
     await lab.have(listeners=(DNS,), pools=(pool(algorithm="SOURCE_IP"),))
     await ask(lab, 2)
-    assert (await lab.driver.look())[ID].listeners["dns-1"].total_connections == 2
+    assert (await lab.look()).listeners["dns-1"].total_connections == 2
 
 
 async def test_rules_that_were_taken_away_come_back(lab):
     await lab.have(listeners=(DNS,), pools=(pool(),))
     await lab.driver._inside(ID, "nft", "flush", "ruleset")
     assert await ask(lab, 1) == {"nothing": 1}
-    await lab.driver.look()
+    await lab.look()
     assert await ask(lab, 2) == {"m1": 1, "m2": 1}
     await lab.have(listeners=(), pools=())
     assert await ask(lab, 1) == {"nothing": 1}

@@ -51,10 +51,10 @@ class Agent:
 
     async def report(self) -> None:
         try:
+            sights = await self.driver.look()
             for balancer_id in await self.driver.fallen():
                 async with self.turn(balancer_id):
                     await self._mend(balancer_id)
-            sights = await self.driver.look()
         except (BalancerFailed, OSError) as error:           # of the host itself: next time it may do
             log.warning("cannot see how load balancers do: %s", error)
             return
@@ -67,7 +67,7 @@ class Agent:
         """Unless that was done while we waited for our turn."""
         if balancer_id not in await self.driver.fallen():
             return
-        log.warning("load balancer %s is started again", balancer_id)
+        log.info("load balancer %s is mended", balancer_id)
         try:
             await self.driver.mend(balancer_id)
         except BalancerFailed as error:

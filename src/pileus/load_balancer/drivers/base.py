@@ -151,7 +151,8 @@ class BalancerDriver(Protocol):
         ...
 
     async def fallen(self) -> list[str]:
-        """Those that do not run as they should, for whatever somebody did to them."""
+        """Those that do not run as they should, for what somebody did to them or because a look found members other
+        than before."""
         ...
 
     async def mend(self, balancer_id: str) -> None:
@@ -159,5 +160,5 @@ class BalancerDriver(Protocol):
         ...
 
     async def look(self) -> dict[str, Sight]:
-        """How all of them do, by id."""
+        """How all of them do, by id; changes nothing."""
         ...

@@ -42,6 +42,7 @@ class HaproxyDriver:
         """`folder` is this host's; `host` the name of its network namespace."""
         self.folder, self.wiring = folder, Wiring(host)
         self._watches: dict[str, Watch] = {}
+        self._unsettled: set[str] = set()               # whose rules are not what members' answers ask for
 
     @property
     def unable(self) -> str | None:
@@ -87,6 +88,7 @@ class HaproxyDriver:
                            given=datagrams.rules(spec, watch.down).encode())
         for address in sorted(gone) if some else ():
             await self._forget(spec.id, address)
+        self._unsettled.discard(spec.id)
 
     async def _forget(self, balancer_id: str, member: str) -> None:
         """Of the kernel's connections with it; having none is a failure to the program that is asked."""
@@ -101,6 +103,7 @@ class HaproxyDriver:
 
     async def remove(self, balancer_id: str) -> None:
         self._watches.pop(balancer_id, None)
+        self._unsettled.discard(balancer_id)
         folder, spec = self._folder(balancer_id), self.spec(balancer_id)
         await self._end(balancer_id)
         await self.wiring.remove(balancer_id, [leg.device for leg in spec.legs] if spec else [])
@@ -178,7 +181,7 @@ class HaproxyDriver:
     # -- how they do ------------------------------------------------------------------------
 
     async def fallen(self) -> list[str]:
-        return [spec.id for spec in self._specs() if self._running(spec.id) is None]
+        return [spec.id for spec in self._specs() if self._running(spec.id) is None or spec.id in self._unsettled]
 
     async def mend(self, balancer_id: str) -> None:
         if (spec := self.spec(balancer_id)) is not None:
@@ -224,7 +227,7 @@ class HaproxyDriver:
         answers = await watch.look([pool for pool in spec.pools if pool.id in used])
         counted = await self._counters(spec)
         if watch.down != before or counted is None:
-            await self._translate(spec)
+            self._unsettled.add(spec.id)
         for listener in found:
             told, back, new = ((counted or {}).get(datagrams.counter(name, listener), (0, 0))
                                for name in ("in", "out", "new"))
