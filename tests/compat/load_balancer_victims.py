@@ -38,6 +38,9 @@ async def load_balancer_victims(cloud, mark: str, subnet_id: str, project_id: st
                "monitor_id": listener["default_pool"]["healthmonitor"]["id"],
                "l7policy_id": listener["l7policies"][0]["id"], "l7rule_id": listener["l7policies"][0]["rules"][0]["id"]}
         words = part.split("/")
+        if part.endswith("/members"):                              # which replacing them all may take away
+            found[f"PUT {BASE}/{part}"] = ids["pool_id"]
+            continue
         for end in range(2, len(words) + 1):
             if words[end - 1][:1] == "{":
                 found[f"{BASE}/{'/'.join(words[:end])}"] = ids[words[end - 1][1:-1]]
