@@ -46,7 +46,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory):
 def test_who_am_i_and_what_is_there(cloud: Cloud):
     assert cloud.openstack("token", "issue")["project_id"]
     services = {each["Type"] for each in cloud.openstack("catalog", "list")}
-    assert services == {"identity", "compute", "network", "image", "placement", "block-storage", "volumev3"}
+    assert services == {"identity", "compute", "network", "image", "placement", "block-storage", "volumev3",
+                        "load-balancer"}
     assert {"m1.nano", "m1.xlarge"} <= {each["Name"] for each in cloud.openstack("flavor", "list")}
     hypervisors = cloud.openstack("hypervisor", "list", cloud="pileus-admin")
     assert [(each["Hypervisor Hostname"], each["State"]) for each in hypervisors] == [("host-1", "up")]

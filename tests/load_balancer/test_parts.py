@@ -150,7 +150,7 @@ async def test_datagrams(site):
             ("/listeners", "listener", {"loadbalancer_id": site.lb, "protocol": "UDP", "protocol_port": 81,
                                         "default_pool_id": site.pool}, 400),
             ("/healthmonitors", "healthmonitor", monitor | {"type": "PING"}, 400),
-            (f"/pools/{pool}/members", "member", {"address": "fd01::9", "protocol_port": 53}, 400),
+            (f"/pools/{pool}/members", "member", {"address": "fd01::9", "protocol_port": 53}, 501),
             ("/pools", "pool", {"loadbalancer_id": site.lb, "protocol": "UDP", "lb_algorithm": "LEAST_CONNECTIONS"},
              501)):
         assert (await site.refused("POST", path, {key: body}))[0] == status, body

@@ -33,6 +33,7 @@ from pileus.load_balancer.api.shapes import (
     must_fit,
     of_part,
     same,
+    unsupported,
 )
 from pileus.load_balancer.faults import Invalid, MemberTaken, Missing, NoSuch
 from pileus.load_balancer.model import rows, tables
@@ -132,11 +133,11 @@ def new_member(ctx: Ctx, body: MemberCreate, pool: Pool, networks: Mapping[str, 
 
 
 async def add_member(ctx: Ctx, tx: Connection, row: Member, pool: Pool) -> Member:
-    """Raises Invalid, MemberTaken and QuotaMet."""
+    """Raises Unsupported, MemberTaken and QuotaMet."""
     if pool.protocol == "UDP":
         balancer = await rows.get(tx, LoadBalancer, pool.load_balancer_id)
         if not any((":" in vip) == (":" in row.ip) for vip in balancer.vips):
-            raise Invalid(reason=f"{row.address} is not of an IP version of the VIP, as members of UDP pools are")
+            raise unsupported(f"{row.address} as a member of a UDP pool, for the VIP is of the other IP version")
     await add(ctx, tx, row, MemberTaken(address=row.address, port=row.protocol_port))
     return row
 
