@@ -47,9 +47,6 @@ Reference = Annotated[str, msgspec.Meta(max_length=255)]
 Limit = Annotated[int, msgspec.Meta(ge=-1, le=INT_MAX)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=365 * 86_400_000)]
 HEADERS = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto")
-TLS_HEADERS = tuple(f"X-SSL-{name}" for name in (
-    "Client-Verify", "Client-Has-Cert", "Client-DN", "Client-CN", "Issuer", "Client-SHA1", "Client-Not-Before",
-    "Client-Not-After"))
 USUAL: dict[str, Any] = {
     "connection_limit": -1, "insert_headers": {}, "timeout_client_data": 50_000, "timeout_member_connect": 5_000,
     "timeout_member_data": 50_000, "timeout_tcp_inspect": 0, "sni_container_refs": [], "client_authentication": "NONE",
@@ -179,7 +176,7 @@ def _headers(given: dict[str, str | bool], protocol: str) -> dict[str, str]:
     if given and protocol not in ("HTTP", "TERMINATED_HTTPS"):
         raise Invalid(reason=f"insert_headers are for listeners that speak HTTP, not {protocol}")
     for name, value in given.items():
-        if name not in HEADERS or name in TLS_HEADERS:
+        if name not in HEADERS:
             raise BadOption(value=name, option="insert_headers")
         if str(value).lower() not in ("true", "false"):
             raise BadOption(value=value, option=f"{name}, a boolean of insert_headers")
