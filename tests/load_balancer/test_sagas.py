@@ -41,7 +41,7 @@ async def _recorded(world, status=Provisioning.CREATING):
 async def _facts(world):
     """Where ports are bound, what hosts have, what users see; ids and addresses that are chosen anew are left out."""
     async with world.db.read() as reader:
-        found = [(row.provisioning_status, row.operating_status) for kind in rows.PARTS
+        found = [(row.provisioning_status, row.operating_status) for kind in (LoadBalancer, rows.Pool, rows.Member)
                  for row in await rows.where(reader, kind)]
         legs = (await reader.execute(sa.select(sa.func.count()).select_from(tables.legs))).scalar_one()
     return {"ports": sorted((port.network_id, port.host) for port in world.network.known.values()), "legs": legs,

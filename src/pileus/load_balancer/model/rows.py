@@ -182,7 +182,6 @@ class Rule(Part, frozen=True, kw_only=True):
 
 
 P = TypeVar("P", bound=Part)
-PARTS: tuple[type[Part], ...] = (LoadBalancer, Listener, Pool, Member, HealthMonitor, Policy, Rule)
 
 
 async def find(conn: Connection, kind: type[P], id: str) -> P | None:
