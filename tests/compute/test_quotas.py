@@ -63,9 +63,10 @@ async def test_room_for_what_is_there(cloud):
         await add_server(cloud, name)
     await add_server(cloud, "gone", alive=None, deleted_at=2.0)
     await add_server(cloud, "elsewhere", project_id="p2")
+    await add_server(cloud, "kept for a while", state="soft-delete")
     async with cloud.db.read() as reader:
-        assert await quotas.usage(reader, "p1") == (2, 4, 1024)
-        assert await quotas.usage(reader, "p1", "nobody") == (0, 0, 0)
+        assert await quotas.usage(reader, "p1") == {"instances": 2, "cores": 4, "ram": 1024}
+        assert await quotas.usage(reader, "p1", "nobody") == {"instances": 0, "cores": 0, "ram": 0}
     detail = await quota_set(cloud, "/os-quota-sets/p1/detail")
     assert detail["cores"] == {"in_use": 4, "limit": 20, "reserved": 0}
     status, message = await cloud.refused("PUT", "/os-quota-sets/p1", {"quota_set": {"cores": 3}})
@@ -183,7 +184,7 @@ async def test_counting_takes_turns(cloud):
             await quotas.take_turn(tx, "p1")
             used = await quotas.usage(tx, "p1")
             await tx.execute(servers.insert().values(**server_row(name)))
-        return used[0]
+        return used["instances"]
 
     async with cloud.db.write() as tx:
         await quotas.take_turn(tx, "p1")

@@ -151,6 +151,18 @@ class MetadataQuota(Forbidden):
     message = "Maximum number of metadata items exceeds {limit}"
 
 
+class FilesQuota(Forbidden):
+    message = "Personality file limit exceeded: at most {limit} files."
+
+
+class FilePathQuota(Forbidden):
+    message = "Personality file path exceeds maximum {limit}"
+
+
+class FileContentQuota(Forbidden):
+    message = "Personality file content exceeds maximum {limit}"
+
+
 class MetadataNotFound(NotFound):
     message = "Metadata item was not found"
 
@@ -253,6 +265,10 @@ class HostHasServers(Conflict):
 
 class QuotaTooLow(BadRequest):
     message = ("Quota limit {limit} for {resource} must be greater than or equal to already used and reserved {used}.")
+
+
+class QuotaKeptByIdentity(BadRequest):
+    message = "The limit of {resource} is kept by the identity service, as {unified}: change it there."
 
 
 class QuotaTooHigh(BadRequest):

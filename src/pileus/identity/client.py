@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pileus.kit.client import Client, Refused
+from pileus.kit.client import Client, Refused, Unreachable
+from pileus.kit.faults import Unavailable
+
+UnifiedLimits = Callable[[str | None], Awaitable[dict[str, int]]]       # of a project, or those of all
 
 
 class IdentityClient(Client):
@@ -30,14 +34,15 @@ class IdentityClient(Client):
         found = await self.call("GET", f"/identity/v3/projects/{project_id}", expect=(404,))
         return found["project"] if found else None
 
-    async def limits(self, service_id: str, region_id: str, project_id: str) -> dict[str, int]:
+    async def limits(self, service_id: str, region_id: str, project_id: str | None) -> dict[str, int]:
         """What a project may have of a service's resources, by unified limits; -1 is no limit. Those that nobody
-        registered are not in it. Limits of the region beat those of all regions."""
+        registered are not in it. Limits of the region beat those of all regions. Without a project: what all have."""
         query = {"service_id": service_id}
         registered = (await self.call("GET", "/identity/v3/registered_limits", query=query))["registered_limits"]
         if not registered:
             return {}
-        own = (await self.call("GET", "/identity/v3/limits", query=query | {"project_id": project_id}))["limits"]
+        own = [] if project_id is None else (
+            await self.call("GET", "/identity/v3/limits", query=query | {"project_id": project_id}))["limits"]
         found: dict[str, int] = {}
         for region in (None, region_id):
             for limits, amount in ((registered, "default_limit"), (own, "resource_limit")):
@@ -46,3 +51,14 @@ class IdentityClient(Client):
 
     async def projects(self) -> list[dict[str, Any]]:
         return (await self.call("GET", "/identity/v3/projects"))["projects"]
+
+
+async def ask_limits(unified: UnifiedLimits | None, project_id: str | None) -> dict[str, int]:
+    """What identity keeps, where a service was given a way to ask. Raises Unavailable: nobody may pass a limit because
+    it cannot be asked for."""
+    if unified is None:
+        return {}
+    try:
+        return await unified(project_id)
+    except (Refused, Unreachable) as error:
+        raise Unavailable(reason=f"The limits of project {project_id} cannot be asked for.") from error

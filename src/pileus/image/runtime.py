@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
+from pileus.identity.client import UnifiedLimits, ask_limits
 from pileus.image.config import ImageConfig
 from pileus.image.conversion import convert
 from pileus.image.model import cached
@@ -14,11 +15,8 @@ from pileus.image.model.images import Image
 from pileus.image.stores.base import NoSuchData, Reading, Store
 from pileus.image.stores.file import FileStore
 from pileus.image.stores.web import WebStore
-from pileus.kit.client import Refused, Unreachable
-from pileus.kit.faults import Unavailable
 from pileus.kit.service import Runtime
 
-UnifiedLimits = Callable[[str], Awaitable[dict[str, int]]]            # of a project
 Converter = Callable[[Path, str, Path, str], Awaitable[None]]
 log = logging.getLogger(__name__)
 
@@ -36,14 +34,10 @@ class Images(Runtime):
         self.stores: dict[str, Store] = {each.name: each for each in self.by_weight(found)}
 
     async def limits_of(self, project_id: str | None) -> Mapping[str, int]:
-        """By the settings, and those that identity keeps, which beat them. Raises Unavailable: nobody may pass a limit
-        because it cannot be asked for."""
-        if self.unified_limits is None or project_id is None:
+        """By the settings, and those that identity keeps, which beat them. Raises Unavailable."""
+        if project_id is None:
             return self.config.limits
-        try:
-            return {**self.config.limits, **await self.unified_limits(project_id)}
-        except (Refused, Unreachable) as error:
-            raise Unavailable(reason=f"The limits of project {project_id} cannot be asked for.") from error
+        return {**self.config.limits, **await ask_limits(self.unified_limits, project_id)}
 
     def by_weight(self, stores: list[Store]) -> list[Store]:
         return sorted(stores, key=lambda store: -self.config.store_weights.get(store.name, 0))

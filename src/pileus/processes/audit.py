@@ -58,7 +58,7 @@ class Audit:
         async with self.services.compute.db.read() as reader:
             stuck = await db.scalars(reader, sa.select(sagas.c.id).where(sagas.c.stuck))
             moves = set(await db.scalars(reader, sa.select(migrations.c.id).where(migrations.c.going_on)))
-            counted, _, _ = await quotas.usage(reader, fixed_id("project", SERVICE_PROJECT))
+            counted = (await quotas.usage(reader, fixed_id("project", SERVICE_PROJECT)))["instances"]
         broken += [f"saga {saga_id} is stuck" for saga_id in stuck]
         known = {row.id for row in found} | moves
         broken += [f"{consumer} has a claim and is neither server nor migration" for consumer in await self._claims()

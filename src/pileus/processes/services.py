@@ -15,8 +15,9 @@ from pileus.compute.metadata import MetadataApp
 from pileus.compute.model import flavors, quotas
 from pileus.compute.runtime import Clients, Compute
 from pileus.compute.service import SERVICE as COMPUTE
+from pileus.identity.bootstrap import REGION
 from pileus.identity.bootstrap import bootstrap as bootstrap_identity
-from pileus.identity.client import IdentityClient
+from pileus.identity.client import IdentityClient, UnifiedLimits
 from pileus.identity.runtime import Identity
 from pileus.identity.service_tokens import ServiceTokens, fixed_id
 from pileus.identity.validator import TokenValidator
@@ -67,10 +68,8 @@ class Services:
         self.identity = identity_of(state, settings, bus)
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
         images = self._db("image")
-        identity = self.client(IdentityClient, "", "image")
-        self.image = Images(
-            IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images),
-            unified_limits=functools.partial(identity.limits, fixed_id("service", "image"), settings.image.region))
+        self.image = Images(IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images),
+                            unified_limits=self._unified_limits("image"))
         self.network = self._network()
         self.compute = self._compute()
         self.volume = self._volume()
@@ -111,6 +110,11 @@ class Services:
         """A client of the service at `path`, acting as the service user `user`."""
         return kind(AsgiTransport(self.site, path), ServiceTokens(self.identity.keys, user).token)
 
+    def _unified_limits(self, service: str) -> UnifiedLimits:
+        """How a service asks for the limits that identity keeps for it."""
+        identity = self.client(IdentityClient, "", service)
+        return functools.partial(identity.limits, fixed_id("service", service), REGION)
+
     def _network(self) -> Network:
         database = self._db("network")
         return Network(db=database, bus=self.bus, judge=judge_of(self.settings.network.engine),
@@ -122,7 +126,8 @@ class Services:
         database = self._db("compute")
         return Compute(
             COMPUTE, db=database, bus=self.bus, engine=self._engine(database), config=self.settings.compute,
-            guests=self.settings.guests, scheduler=self.settings.scheduler, clients=Clients(
+            guests=self.settings.guests, scheduler=self.settings.scheduler,
+            unified_limits=self._unified_limits("compute"), clients=Clients(
                 image=self.client(ImageClient, "/image", "compute"),
                 network=self.client(NetworkClient, "/network", "compute"),
                 placement=self.client(PlacementClient, "/placement", "compute"),

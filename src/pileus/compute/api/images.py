@@ -9,11 +9,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.compute import times, versions
+from pileus.compute.api.room import must_fit_metadata
 from pileus.compute.api.server_create import Metadata
 from pileus.compute.api.values import limited
-from pileus.compute.faults import ImageNotFound, MetadataNotFound, MetadataQuota
+from pileus.compute.faults import ImageNotFound, MetadataNotFound
 from pileus.compute.links import Link, links_to
-from pileus.compute.model import quotas
 from pileus.image.client import Image, ImageClient
 from pileus.kit.client import Refused
 from pileus.kit.clock import stamp
@@ -162,8 +162,7 @@ ALL, ONE = "/v2.1/images/{image_id}/metadata", "/v2.1/images/{image_id}/metadata
 
 
 async def _set(ctx: Ctx, image_id: str, wanted: dict[str, str]) -> dict[str, str]:
-    if len(wanted) > quotas.METADATA_ITEMS:
-        raise MetadataQuota(limit=quotas.METADATA_ITEMS)
+    await must_fit_metadata(ctx, wanted, ctx.caller.project_id or "")
     return (await _asked(ctx, _client(ctx).set_properties(image_id, wanted), image_id)).properties
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pileus.compute import times, versions
+from pileus.compute.api.room import kept_limits
 from pileus.compute.api.values import MOST
 from pileus.compute.faults import BadPublicKey, KeypairExists, KeypairQuota
 from pileus.compute.model import keypairs, quotas
@@ -108,10 +109,12 @@ def _checked_name(ctx: Ctx, name: str) -> None:
 
 async def _add(ctx: Ctx, keypair: Keypair) -> None:
     """Raises KeypairExists, KeypairQuota."""
+    project_id = ctx.caller.project_id or ""
+    kept = await kept_limits(ctx, project_id)
     try:
         async with ctx.db.write() as tx:
             await quotas.take_turn(tx, "", keypair.user_id)
-            limit = (await quotas.limits(tx, ctx.app.config, ctx.caller.project_id or ""))["key_pairs"]
+            limit = (await quotas.limits(tx, ctx.app.config, project_id, kept=kept))["key_pairs"]
             if 0 <= limit <= await keypairs.count(tx, keypair.user_id):
                 raise KeypairQuota()
             await keypairs.add(tx, keypair)

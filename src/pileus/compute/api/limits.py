@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import msgspec
 
 from pileus.compute import versions
+from pileus.compute.api.quotas import used_by
+from pileus.compute.api.room import kept_limits
 from pileus.compute.model import quotas
 from pileus.kit.policy import ADMIN, ANYONE, Rule
 from pileus.kit.routes import Routes
@@ -42,7 +44,7 @@ class Absolute(msgspec.Struct, kw_only=True, rename="camel"):
     total_instances_used: int
     total_cores_used: int
     total_ram_used: int = msgspec.field(name="totalRAMUsed")
-    total_server_groups_used: int = 0
+    total_server_groups_used: int
     total_floating_ips_used: ProxiedCount = 0
     total_security_groups_used: ProxiedCount = 0
 
@@ -52,8 +54,7 @@ class LimitsView(msgspec.Struct, kw_only=True):
     rate: list[dict[str, Any]] = []
 
 
-def view(limits: dict[str, int], used: tuple[int, int, int]) -> LimitsView:
-    instances, cores, ram = used
+def view(limits: dict[str, int], used: dict[str, int]) -> LimitsView:
     return LimitsView(absolute=Absolute(
         max_total_instances=limits["instances"], max_total_cores=limits["cores"], max_total_ram_size=limits["ram"],
         max_total_keypairs=limits["key_pairs"], max_server_meta=limits["metadata_items"],
@@ -61,7 +62,8 @@ def view(limits: dict[str, int], used: tuple[int, int, int]) -> LimitsView:
         max_personality=limits["injected_files"], max_personality_size=limits["injected_file_content_bytes"],
         max_image_meta=limits["metadata_items"], max_total_floating_ips=limits["floating_ips"],
         max_security_groups=limits["security_groups"], max_security_group_rules=limits["security_group_rules"],
-        total_instances_used=instances, total_cores_used=cores, total_ram_used=ram))
+        total_instances_used=used["instances"], total_cores_used=used["cores"], total_ram_used=used["ram"],
+        total_server_groups_used=used["server_groups"]))
 
 
 routes = Routes()
@@ -72,6 +74,7 @@ async def show_limits(ctx: Ctx, query: LimitsQuery) -> LimitsView:
     project_id = query.tenant_id or ctx.caller.project_id or ""
     if project_id != ctx.caller.project_id:
         ctx.must_allow(OTHERS.name)
+    kept = await kept_limits(ctx, project_id)
     async with ctx.db.read() as reader:
-        limits = await quotas.limits(reader, ctx.app.config, project_id)
-        return view(limits, await quotas.usage(reader, project_id))
+        limits = await quotas.limits(reader, ctx.app.config, project_id, kept=kept)
+        return view(limits, await used_by(reader, project_id))

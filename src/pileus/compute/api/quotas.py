@@ -7,9 +7,10 @@ from typing import Annotated
 import msgspec
 
 from pileus.compute import versions
+from pileus.compute.api.room import kept_limits
 from pileus.compute.api.values import Number, truth, whole
-from pileus.compute.faults import QuotaTooHigh, QuotaTooLow
-from pileus.compute.model import quotas
+from pileus.compute.faults import QuotaKeptByIdentity, QuotaTooHigh, QuotaTooLow
+from pileus.compute.model import groups, quotas
 from pileus.kit.db import Connection
 from pileus.kit.policy import ADMIN, ANYONE, PROJECT_READER, Rule
 from pileus.kit.routes import Routes
@@ -81,18 +82,26 @@ def shown_of_class(ctx: Ctx, limits: dict[str, int]) -> dict[str, int]:
     return {name: limit for name, limit in limits.items() if name not in GROUPS and name != "networks"}
 
 
-async def _limits(ctx: Ctx, reader: Connection, project_id: str, user_id: str) -> dict[str, int]:
-    return shown(ctx, await quotas.limits(reader, ctx.app.config, project_id, user_id))
+async def _limits(ctx: Ctx, reader: Connection, kept: dict[str, int], project_id: str, user_id: str) -> dict[str, int]:
+    return shown(ctx, await quotas.limits(reader, ctx.app.config, project_id, user_id, kept))
 
 
-async def _used(reader: Connection, project_id: str, user_id: str) -> dict[str, int]:
-    return dict(zip(MAIN, await quotas.usage(reader, project_id, user_id), strict=True))
+async def used_by(reader: Connection, project_id: str, user_id: str = "") -> dict[str, int]:
+    """Of what is counted for a whole project, or for a user of it."""
+    groups_made = await groups.count(reader, project_id, user_id)
+    return await quotas.usage(reader, project_id, user_id) | {"server_groups": groups_made}
 
 
-async def _check_room(ctx: Ctx, tx: Connection, changes: dict[str, int], project_id: str, user_id: str) -> None:
+def _must_be_kept_here(changes: dict[str, int], kept: dict[str, int]) -> None:
+    for name in sorted(changes.keys() & quotas.unified(kept)):
+        raise QuotaKeptByIdentity(resource=name, unified=quotas.UNIFIED[name])
+
+
+async def _check_room(ctx: Ctx, tx: Connection, kept: dict[str, int], changes: dict[str, int], project_id: str,
+                      user_id: str) -> None:
     """A limit below what is used, or of a user above the project's, needs force."""
-    used = await _used(tx, project_id, user_id)
-    most = await quotas.limits(tx, ctx.app.config, project_id) if user_id else {}
+    used = await quotas.usage(tx, project_id, user_id)
+    most = await quotas.limits(tx, ctx.app.config, project_id, kept=kept) if user_id else {}
     for name, limit in changes.items():
         if 0 <= limit < used.get(name, 0):
             raise QuotaTooLow(limit=limit, resource=name, used=used[name])
@@ -106,34 +115,40 @@ routes = Routes()
 @routes.get(ONE_SET, envelope="quota_set", policy=SHOW, check=False, strict=versions.STRICT_QUERIES)
 async def show_quotas(ctx: Ctx, project_id: str, query: UserQuery) -> dict[str, int | str]:
     ctx.must_allow(SHOW.name, {"project_id": project_id})
+    kept = await kept_limits(ctx, project_id)
     async with ctx.db.read() as reader:
-        return {"id": project_id, **await _limits(ctx, reader, project_id, query.user_id)}
+        return {"id": project_id, **await _limits(ctx, reader, kept, project_id, query.user_id)}
 
 
 @routes.get(f"{ONE_SET}/detail", envelope="quota_set", policy=DETAIL, check=False, strict=versions.STRICT_QUERIES)
 async def show_quotas_in_detail(ctx: Ctx, project_id: str, query: UserQuery) -> dict[str, Use | str]:
     ctx.must_allow(DETAIL.name, {"project_id": project_id})
+    kept = await kept_limits(ctx, project_id)
     async with ctx.db.read() as reader:
-        limits = await _limits(ctx, reader, project_id, query.user_id)
-        used = await _used(reader, project_id, query.user_id)
+        limits = await _limits(ctx, reader, kept, project_id, query.user_id)
+        used = await used_by(reader, project_id, query.user_id)
     return {"id": project_id, **{name: Use(in_use=used.get(name, 0), limit=limit) for name, limit in limits.items()}}
 
 
 @routes.get(f"{ONE_SET}/defaults", envelope="quota_set", policy=Rule("os_compute_api:os-quota-sets:defaults", ANYONE))
 async def show_default_quotas(ctx: Ctx, project_id: str) -> dict[str, int | str]:
+    kept = await kept_limits(ctx, None)
     async with ctx.db.read() as reader:
-        return {"id": project_id, **shown(ctx, await quotas.defaults(reader, ctx.app.config))}
+        return {"id": project_id, **shown(ctx, await quotas.defaults(reader, ctx.app.config, kept))}
 
 
 @routes.put(ONE_SET, envelope="quota_set", policy=Rule("os_compute_api:os-quota-sets:update", ADMIN),
             strict=versions.STRICT_QUERIES)
 async def update_quotas(ctx: Ctx, project_id: str, body: LimitsForced, query: UserQuery) -> dict[str, int]:
     changes = body.given()
+    kept = await kept_limits(ctx, project_id)
+    if not query.user_id:
+        _must_be_kept_here(changes, kept)
     async with ctx.db.write() as tx:
         if not truth(body.force, "force"):
-            await _check_room(ctx, tx, changes, project_id, query.user_id)
+            await _check_room(ctx, tx, kept, changes, project_id, query.user_id)
         await quotas.set_limits(tx, changes, project_id, query.user_id)
-        return await _limits(ctx, tx, project_id, query.user_id)
+        return await _limits(ctx, tx, kept, project_id, query.user_id)
 
 
 @routes.delete(ONE_SET, status=202, policy=Rule("os_compute_api:os-quota-sets:delete", ADMIN))
@@ -144,14 +159,18 @@ async def delete_quotas(ctx: Ctx, project_id: str, query: UserQuery) -> None:
 
 @routes.get(ONE_CLASS, envelope="quota_class_set", policy=Rule("os_compute_api:os-quota-class-sets:show", ADMIN))
 async def show_quota_class(ctx: Ctx, class_name: str) -> dict[str, int | str]:
+    kept = await kept_limits(ctx, None)
     async with ctx.db.read() as reader:
-        found = await quotas.limits(reader, ctx.app.config, f"class:{class_name}")
+        found = await quotas.limits(reader, ctx.app.config, f"class:{class_name}", kept=kept)
     return {"id": class_name, **shown_of_class(ctx, found)}
 
 
 @routes.put(ONE_CLASS, envelope="quota_class_set", policy=Rule("os_compute_api:os-quota-class-sets:update", ADMIN))
 async def update_quota_class(ctx: Ctx, class_name: str, body: Limits) -> dict[str, int]:
+    changes = body.given()
+    kept = await kept_limits(ctx, None)
+    _must_be_kept_here(changes, kept)
     async with ctx.db.write() as tx:
-        await quotas.set_limits(tx, body.given(), f"class:{class_name}")
-        found = await quotas.limits(tx, ctx.app.config, f"class:{class_name}")
+        await quotas.set_limits(tx, changes, f"class:{class_name}")
+        found = await quotas.limits(tx, ctx.app.config, f"class:{class_name}", kept=kept)
     return shown_of_class(ctx, found)

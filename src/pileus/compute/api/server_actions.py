@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.compute import versions
 from pileus.compute.api.begin import begin, busy
+from pileus.compute.api.room import kept_limits, room_for, taken_by
 from pileus.compute.api.servers import SERVER, action_of, start_deletion
 from pileus.compute.faults import WrongState
 from pileus.compute.messages import ReadConsole
@@ -15,6 +16,7 @@ from pileus.compute.model import servers
 from pileus.compute.model.servers import Power, Seen, State
 from pileus.compute.sagas.power_server import PowerServer, Wanted
 from pileus.kit.bus import Failed, NobodyThere
+from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest, Conflict, Unavailable
 from pileus.kit.numbers import whole
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, Rule
@@ -124,7 +126,13 @@ async def force_delete(ctx: Ctx, seen: Seen, body: Any) -> None:
 
 @routes.action(PATH, "restore", target=SERVER, policy=_rule("os-deferred-delete:restore"))
 async def restore_server(ctx: Ctx, seen: Seen, body: Any) -> None:
-    await _power(ctx, seen, "restore", Wanted.RESTORE)
+    """It counts again, and so has to fit into its project's quota."""
+    kept = await kept_limits(ctx, seen.project_id)
+
+    async def also(tx: Connection) -> None:
+        await room_for(tx, ctx, seen.server, kept, taken_by(seen.server))
+
+    await begin(ctx, seen, "restore", PowerServer(server_id=seen.id, wanted=Wanted.RESTORE), also=also)
 
 
 class ConsoleOutput(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -17,6 +17,8 @@ from pileus.compute import nics, port_needs, versions
 from pileus.compute.api import block_devices
 from pileus.compute.api.block_devices import BlockDevice, OldBlockDevice
 from pileus.compute.api.hints import must_be_sound
+from pileus.compute.api.personality import File, personality_of
+from pileus.compute.api.room import kept_limits, must_fit_metadata, room_for, taken_by
 from pileus.compute.api.server_groups import group_of_hint, room_in_group
 from pileus.compute.api.servers import Name, action_of
 from pileus.compute.api.values import address, hostname
@@ -28,9 +30,7 @@ from pileus.compute.faults import (
     FlavorTooSmall,
     ImageNotActive,
     KeypairNotFound,
-    MetadataQuota,
     PromisedPorts,
-    QuotaExceeded,
     UserDataTooLarge,
 )
 from pileus.compute.hardware import BadHardware, hardware_of, wants_config_drive
@@ -73,11 +73,6 @@ class NetworkWish(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     port: str | None = None
     fixed_ip: str | None = None
     tag: Annotated[Tag | None, since(versions.DEVICE_TAGS)] = None
-
-
-class File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    path: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    contents: str
 
 
 class GroupName(msgspec.Struct, kw_only=True):
@@ -152,8 +147,9 @@ async def create_server(ctx: Ctx, body: CreateBody) -> Made:
     disks = await block_devices.made(ctx, block_devices.named(asked_volumes, local_disks_of(first)))
     ctx.span("validate")
     password = asked.admin_password or new_password()
+    kept = await kept_limits(ctx, first.project_id)
     async with ctx.db.write() as tx:
-        count = await _within_quota(tx, ctx, first, count_min, count_max)
+        count = await _within_quota(tx, ctx, first, kept, count_min, count_max)
         if first.key_name is not None:
             first = msgspec.structs.replace(first, key=await key_of(tx, ctx, first.key_name))
         made = _copies(first, count)
@@ -199,11 +195,11 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int, l
     image, wishes = await _image_and_volumes(ctx, asked, flavor)
     if image is None:
         must_make_a_machine(flavor, {})
-    if len(asked.metadata) > quotas.METADATA_ITEMS:
-        raise MetadataQuota(limit=quotas.METADATA_ITEMS)
+    project_id = ctx.caller.project_id or ""
+    await must_fit_metadata(ctx, asked.metadata, project_id)
     now = ctx.clock()
     return Server(
-        id=new_uuid(), project_id=ctx.caller.project_id or "", user_id=ctx.caller.user_id, name=name,
+        id=new_uuid(), project_id=project_id, user_id=ctx.caller.user_id, name=name,
         flavor_id=flavor.id, vcpus=flavor.vcpus,
         hostname=hostname_of(name) if asked.hostname is None else hostname(ctx, asked.hostname),
         memory_mb=flavor.memory_mb, flavor=flavor, image_id=image.id if image else None, image=image,
@@ -211,7 +207,7 @@ async def _first_server(ctx: Ctx, body: CreateBody) -> tuple[Server, int, int, l
         config_drive=_truth(asked.config_drive) or image is not None and wants_config_drive(image.properties),
         metadata=dict(asked.metadata),
         security_groups=tuple(group.name for group in asked.security_groups) or ("default",),
-        personality=personality_of(asked.personality),
+        personality=await personality_of(ctx, asked.personality, project_id),
         access_ip_v4=address(asked.access_ip_v4, "accessIPv4", 4),
         access_ip_v6=address(asked.access_ip_v6, "accessIPv6", 6),
         disk_config=asked.disk_config, reservation_id=f"r-{secrets.token_hex(4)}",
@@ -368,17 +364,6 @@ def user_data_of(text: str | None) -> str | None:
     return text
 
 
-def personality_of(files: list[File]) -> tuple[dict[str, str], ...] | None:
-    for each in files:
-        try:
-            base64.b64decode(each.contents, validate=True)
-        except (binascii.Error, ValueError):
-            raise BadRequest(reason=f"Personality content for {each.path} cannot be decoded from base64.") from None
-    if len(files) > quotas.INJECTED_FILES:
-        raise QuotaExceeded(resource="injected_files", wanted=len(files), used=0, limit=quotas.INJECTED_FILES)
-    return tuple({"path": each.path, "contents": each.contents} for each in files) or None
-
-
 def hostname_of(name: str) -> str:
     """A valid host name made of a server's name, as guests see it."""
     kept = re.sub(r"[^\w.-]+", "", name.replace(" ", "-").replace("_", "-"), flags=re.ASCII).strip(".-").lower()
@@ -411,26 +396,17 @@ async def _zone_and_host(ctx: Ctx, asked: ServerCreate) -> tuple[str | None, str
     return zone or None, host
 
 
-async def _within_quota(tx: db.Connection, ctx: Ctx, server: Server, low: int, high: int) -> int:
+async def _within_quota(tx: db.Connection, ctx: Ctx, server: Server, kept: dict[str, int], low: int, high: int) -> int:
     """How many fit, at least `low`; counted here, in the transaction that adds them. Raises QuotaExceeded."""
     if server.zone is not None:
         known = set((await hosts.zones(tx, ctx.app.config.default_zone)).values())
         if server.zone not in known:
             raise BadRequest(reason="The requested availability zone is not available")
-    await quotas.take_turn(tx, server.project_id)
-    limits = await quotas.limits(tx, ctx.app.config, server.project_id)
-    counted = await quotas.usage(tx, server.project_id)
-    fits = high
-    for resource, each, used in zip(("instances", "cores", "ram"), (1, server.vcpus, server.memory_mb), counted,
-                                    strict=True):
-        limit = limits[resource]
-        if limit == quotas.UNLIMITED:
-            continue
-        room = (limit - used) // each
-        if room < low:
-            raise QuotaExceeded(resource=resource, wanted=low * each, used=used, limit=limit)
-        fits = min(fits, room)
-    return fits if server.group_id is None else await room_in_group(tx, server.group_id, limits, low, fits)
+    fits = await room_for(tx, ctx, server, kept, taken_by(server), (low, high))
+    if server.group_id is None:
+        return fits
+    limits = await quotas.limits(tx, ctx.app.config, server.project_id, kept=kept)
+    return await room_in_group(tx, server.group_id, limits["server_group_members"], low, fits)
 
 
 async def key_of(tx: db.Connection, ctx: Ctx, name: str) -> dict[str, str]:

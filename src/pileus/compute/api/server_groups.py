@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.compute import versions
+from pileus.compute.api.room import kept_limits
 from pileus.compute.api.values import BIGGEST, MOST, whole
 from pileus.compute.faults import GroupNotFound, QuotaExceeded
 from pileus.compute.model import groups, quotas
@@ -104,9 +105,10 @@ async def create_group(ctx: Ctx, body: GroupCreate) -> GroupView:
         raise BadRequest(reason=f"Invalid input for field/attribute name. Value: {body.name}.")
     group = Group(id=new_uuid(), project_id=ctx.caller.project_id or "", user_id=ctx.caller.user_id, name=body.name,
                   policy=asked, rules=_rules(body, asked), created_at=ctx.clock())
+    kept = await kept_limits(ctx, group.project_id)
     async with ctx.db.write() as tx:
         await quotas.take_turn(tx, group.project_id)
-        limit = (await quotas.limits(tx, ctx.app.config, group.project_id))["server_groups"]
+        limit = (await quotas.limits(tx, ctx.app.config, group.project_id, kept=kept))["server_groups"]
         used = await groups.count(tx, group.project_id)
         if limit != quotas.UNLIMITED and used >= limit:
             raise QuotaExceeded(resource="server_groups", wanted=1, used=used, limit=limit)
@@ -143,9 +145,8 @@ async def group_of_hint(conn: Any, ctx: Ctx, hints: dict[str, Any]) -> str | Non
     return group.id
 
 
-async def room_in_group(tx: Any, group_id: str, limits: dict[str, int], low: int, high: int) -> int:
+async def room_in_group(tx: Any, group_id: str, limit: int, low: int, high: int) -> int:
     """How many servers fit into the group, at least `low`; in the turn of its project. Raises QuotaExceeded."""
-    limit = limits["server_group_members"]
     if limit == quotas.UNLIMITED:
         return high
     used = await groups.count_members(tx, group_id)

@@ -9,12 +9,12 @@ from msgspec import UNSET, UnsetType
 
 from pileus.compute import versions
 from pileus.compute.api.begin import begin, must_allow
+from pileus.compute.api.room import must_fit_metadata
 from pileus.compute.api.server_actions import PATH
 from pileus.compute.api.server_create import Metadata
 from pileus.compute.api.servers import SERVER, Name
 from pileus.compute.api.values import Number, whole
-from pileus.compute.faults import MetadataQuota
-from pileus.compute.model import hosts, quotas, servers
+from pileus.compute.model import hosts, servers
 from pileus.compute.model.servers import Seen
 from pileus.compute.model.states import State
 from pileus.compute.sagas import images
@@ -77,9 +77,8 @@ def _named(name: str) -> str:
     return name.strip()
 
 
-def _image(seen: Seen, body: CreateImage | CreateBackup, **more: str) -> NewImage:
-    if len(body.metadata) > quotas.METADATA_ITEMS:
-        raise MetadataQuota(limit=quotas.METADATA_ITEMS)
+async def _image(ctx: Ctx, seen: Seen, body: CreateImage | CreateBackup, **more: str) -> NewImage:
+    await must_fit_metadata(ctx, body.metadata, ctx.caller.project_id or seen.project_id)
     return NewImage(id=new_uuid(), name=_named(body.name),
                     properties=images.properties_of(seen.server, **more) | body.metadata)
 
@@ -87,7 +86,7 @@ def _image(seen: Seen, body: CreateImage | CreateBackup, **more: str) -> NewImag
 @routes.action(PATH, "createImage", target=SERVER, policy=_rule("servers:create_image"))
 async def create_image(ctx: Ctx, seen: Seen, body: CreateImage) -> ImageMade | None:
     return await _begin(ctx, seen, "createImage", SnapshotServer(
-        server_id=seen.id, image=_image(seen, body), of_volumes=seen.server.image is None))
+        server_id=seen.id, image=await _image(ctx, seen, body), of_volumes=seen.server.image is None))
 
 
 @routes.action(PATH, "createBackup", target=SERVER, policy=_rule("os-create-backup"))
@@ -95,7 +94,7 @@ async def create_backup(ctx: Ctx, seen: Seen, body: CreateBackup) -> ImageMade |
     rotation = whole(body.rotation, "rotation")
     if seen.server.image is None:
         raise BadRequest(reason="It is not supported to backup volume-backed instances.")
-    image = _image(seen, body, image_type="backup", backup_type=body.backup_type)
+    image = await _image(ctx, seen, body, image_type="backup", backup_type=body.backup_type)
     return await _begin(ctx, seen, "createBackup", SnapshotServer(
         server_id=seen.id, image=image, backup_type=body.backup_type, rotation=rotation))
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pileus.compute import times, versions
+from pileus.compute.api.room import must_fit_metadata
 from pileus.compute.api.server_create import Metadata
 from pileus.compute.api.server_view import AddressView, addresses, host_id
 from pileus.compute.api.servers import SERVER
@@ -19,12 +20,11 @@ from pileus.compute.faults import (
     ActionNotFound,
     InterfaceNotFound,
     MetadataNotFound,
-    MetadataQuota,
     ServerNotFound,
     TagNotFound,
 )
 from pileus.compute.hardware import hardware_of
-from pileus.compute.model import quotas, servers
+from pileus.compute.model import servers
 from pileus.compute.model.servers import Seen, ServerAction
 from pileus.kit import saga_history
 from pileus.kit.faults import BadRequest, NotFound
@@ -52,8 +52,7 @@ def _rule(name: str, check: str) -> Rule:
 
 
 async def _set_metadata(ctx: Ctx, seen: Seen, wanted: dict[str, str]) -> dict[str, str]:
-    if len(wanted) > quotas.METADATA_ITEMS:
-        raise MetadataQuota(limit=quotas.METADATA_ITEMS)
+    await must_fit_metadata(ctx, wanted, seen.project_id)
     seen.server.must_not_be_locked(ctx.caller)
     async with ctx.db.write() as tx:
         await servers.change(tx, seen.server, ctx.clock(), metadata=wanted)

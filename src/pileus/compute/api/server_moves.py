@@ -9,16 +9,17 @@ from msgspec import UNSET, UnsetType
 
 from pileus.compute import times, versions
 from pileus.compute.api.begin import begin, must_allow
+from pileus.compute.api.room import kept_limits, room_for, taken_more
 from pileus.compute.api.server_actions import PATH
 from pileus.compute.api.server_create import flavor_of, must_make_a_machine
 from pileus.compute.api.servers import SERVER
 from pileus.compute.api.values import limited
-from pileus.compute.faults import BadHost, QuotaExceeded, SameFlavor
+from pileus.compute.faults import BadHost, SameFlavor
 from pileus.compute.links import Link
-from pileus.compute.model import hosts, migrations, quotas, servers
+from pileus.compute.model import hosts, migrations, servers
 from pileus.compute.model.migrations import MIGRATION, RESIZE, Migration
-from pileus.compute.model.servers import FlavorCopy, Seen
-from pileus.compute.sagas.resize_server import ConfirmResize, ResizeServer, RevertResize
+from pileus.compute.model.servers import Seen
+from pileus.compute.sagas.resize_server import ConfirmResize, ResizeServer, RevertResize, as_flavor
 from pileus.kit.db import Connection
 from pileus.kit.faults import BadRequest
 from pileus.kit.ids import new_uuid
@@ -42,23 +43,12 @@ class Migrate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
 
 
-async def _must_have_quota(tx: Connection, ctx: Ctx, seen: Seen, flavor: FlavorCopy) -> None:
-    """What the server would take in addition; counted in the transaction that begins the resize."""
-    await quotas.take_turn(tx, seen.project_id)
-    limits = await quotas.limits(tx, ctx.app.config, seen.project_id)
-    _, cores, ram = await quotas.usage(tx, seen.project_id)
-    for resource, used, more in (("cores", cores, flavor.vcpus - seen.server.vcpus),
-                                 ("ram", ram, flavor.memory_mb - seen.server.memory_mb)):
-        limit = limits[resource]
-        if more > 0 and limit != quotas.UNLIMITED and used + more > limit:
-            raise QuotaExceeded(resource=resource, wanted=more, used=used, limit=limit)
-
-
 async def _begin(ctx: Ctx, seen: Seen, action: str, saga: ResizeServer, disk_config: str | None = None) -> None:
     now, kind = ctx.clock(), RESIZE if action == "resize" else MIGRATION
+    kept = await kept_limits(ctx, seen.project_id)
 
     async def also(tx: Connection) -> None:
-        await _must_have_quota(tx, ctx, seen, saga.flavor)
+        await room_for(tx, ctx, seen.server, kept, taken_more(as_flavor(seen.server, saga.flavor), seen.server))
         if disk_config is not None:
             await servers.change(tx, await servers.get(tx, seen.id), now, disk_config=disk_config)
         await migrations.add(tx, Migration(

@@ -9,22 +9,22 @@ from msgspec import UNSET, UnsetType
 
 from pileus.compute import guest_spec, versions, volumes
 from pileus.compute.api.begin import begin, must_allow
+from pileus.compute.api.personality import File, personality_of
+from pileus.compute.api.room import must_fit_metadata
 from pileus.compute.api.server_actions import PATH
 from pileus.compute.api.server_create import (
     Certificates,
-    File,
     Metadata,
     image_of,
     key_of,
     new_password,
-    personality_of,
     user_data_of,
 )
 from pileus.compute.api.server_view import ServerView, shortened, view
 from pileus.compute.api.servers import SERVER, Name
 from pileus.compute.api.values import address, hostname
-from pileus.compute.faults import MetadataQuota, RescueImpossible
-from pileus.compute.model import hosts, quotas
+from pileus.compute.faults import RescueImpossible
+from pileus.compute.model import hosts
 from pileus.compute.model.servers import ImageFacts, Seen, Server
 from pileus.compute.sagas.rebuild_server import Changes, RebuildServer
 from pileus.compute.sagas.rescue_server import RescueServer, UnrescueServer
@@ -77,11 +77,10 @@ async def _changes(ctx: Ctx, server: Server, body: Rebuild) -> Changes:
     if body.user_data is not UNSET:
         given["user_data"] = user_data_of(body.user_data or None)
     if body.personality is not UNSET:
-        given["personality"] = personality_of(body.personality or [])
+        given["personality"] = await personality_of(ctx, body.personality or [], server.project_id)
     if body.certificates is not UNSET:
         given["certificates"] = tuple(body.certificates) if body.certificates else None
-    if len(given.get("metadata", {})) > quotas.METADATA_ITEMS:
-        raise MetadataQuota(limit=quotas.METADATA_ITEMS)
+    await must_fit_metadata(ctx, given.get("metadata", {}), server.project_id)
     if "key_name" in given:
         async with ctx.db.read() as reader:
             given["key"] = await key_of(reader, ctx, given["key_name"]) if given["key_name"] else None

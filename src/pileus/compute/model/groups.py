@@ -56,9 +56,10 @@ async def page(conn: Connection, project_id: str | None, *, limit: int, offset: 
     return await db.many(conn, query if project_id is None else query.where(groups.c.project_id == project_id), Group)
 
 
-async def count(conn: Connection, project_id: str) -> int:
-    return await db.scalar(conn, sa.select(sa.func.count()).select_from(groups).where(
-        groups.c.project_id == project_id))
+async def count(conn: Connection, project_id: str, user_id: str = "") -> int:
+    """Of a project, or of one user of it."""
+    query = sa.select(sa.func.count()).select_from(groups).where(groups.c.project_id == project_id)
+    return await db.scalar(conn, query.where(groups.c.user_id == user_id) if user_id else query)
 
 
 async def count_members(conn: Connection, group_id: str) -> int:
