@@ -8,13 +8,14 @@ import pytest
 from pileus.compute.config import SchedulerConfig, WeigherName
 from pileus.compute.drivers.hardware import HostCell, Pages
 from pileus.compute.model.hosts import Facts
+from pileus.compute.numa import NodeWish
 from pileus.compute.scheduler import questions
 from pileus.compute.scheduler.choice import judge, select
 from pileus.compute.scheduler.columns import Columns, HostState
 from pileus.compute.scheduler.filters import FILTERS
 from pileus.compute.scheduler.specs import matches
 from pileus.compute.scheduler.weighers import WEIGHERS
-from pileus.compute.scheduler.wishes import GroupWish, NodeWish, Wish
+from pileus.compute.scheduler.wishes import GroupWish, Wish
 from pileus.kit.config import load
 
 FACTS = Facts(hostname="n", hypervisor_type="QEMU", hypervisor_version="7.2.1", vcpus=8, memory_mb=8192, disk_gb=100,

@@ -34,10 +34,15 @@ WITH_LIBVIRT = (
     "test_what_goes_on_inside", "test_the_screen_speaks_rfb")
 
 
+OF_A_MACHINE = ("test_a_guest_has_memory_of_its_node_and_processors_of_its_own",)      # which none but pretends to have
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "host" in metafunc.fixturenames:
-        whole = os.environ.get("PILEUS_WHOLE_CONTRACT") == "1" or metafunc.function.__name__ in WITH_LIBVIRT
-        metafunc.parametrize("kind", ["fake", "qemu", *(["libvirt"] if whole else [])])
+        name = metafunc.function.__name__
+        whole = os.environ.get("PILEUS_WHOLE_CONTRACT") == "1" or name in WITH_LIBVIRT
+        metafunc.parametrize("kind", ["qemu", "libvirt"] if name in OF_A_MACHINE else [
+            "fake", "qemu", *(["libvirt"] if whole else [])])
 
 
 @pytest.fixture(scope="module")

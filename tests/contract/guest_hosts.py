@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.compute.drivers import host_facts
 from pileus.compute.drivers.base import Disk, DiskKind, GuestDriver, GuestSpec, GuestStopped, Image, Nic, Power
 from pileus.compute.drivers.fake import FakeDriver
 from pileus.compute.drivers.guest_folder import GuestFolder
@@ -168,6 +169,8 @@ class QemuHost(Host):
 
     def __init__(self, folder: Path, namespace: Path) -> None:
         super().__init__(folder / ("a-long-name-" * 10) / "instances")
+        self.dedicated: frozenset[int] = frozenset()
+        self.nodes = host_facts.NODES
         self.images = folder
         self.namespace = namespace
 
@@ -180,7 +183,9 @@ class QemuHost(Host):
         return QemuHost(other, self.namespace)
 
     def make(self) -> GuestDriver:
-        return QemuDriver(QemuSettings(instances=self.folder, hostname="host-1", namespace=self.namespace))
+        return QemuDriver(QemuSettings(
+            instances=self.folder, hostname="host-1", namespace=self.namespace, dedicated_cpus=self.dedicated,
+            nodes=self.nodes))  # fmt: skip
 
     def spec(self, system: bytes | None = None) -> GuestSpec:
         guest_id = str(uuid.uuid4())
@@ -239,7 +244,7 @@ class LibvirtHost(QemuHost):
     def make(self) -> GuestDriver:
         return LibvirtDriver(LibvirtSettings(
             instances=self.folder, sockets=self.daemon / "sockets", hostname="host-1", uri=self.uri,
-            namespace=self.namespace))  # fmt: skip
+            namespace=self.namespace, dedicated_cpus=self.dedicated, nodes=self.nodes))  # fmt: skip
 
     def life(self, driver: GuestDriver, guest_id: str) -> int | None:
         """The number of its QEMU."""

@@ -1,14 +1,17 @@
 """What every hypervisor driver promises of guests that are there: halting, copying, moving, changing, looking in."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
-from guest_hosts import GREETING, Host, power_of, started_times
+from guest_hosts import GREETING, Host, QemuHost, power_of, started_times
 
-from pileus.compute.drivers.base import GuestFailed, Nic, Power
+from pileus.compute.drivers.base import GuestDriver, GuestFailed, GuestSpec, Nic, Power
 from pileus.compute.drivers.sockets import connected
+from pileus.compute.hardware import hardware_of
+from tests.numa import numa_folder
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -176,3 +179,39 @@ async def test_the_screen_speaks_rfb(host: Host) -> None:
     async with asyncio.timeout(30):
         assert (await reader.readexactly(12)).startswith(b"RFB 003.")
     writer.close()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two processors are needed")
+async def test_a_guest_has_memory_of_its_node_and_processors_of_its_own(host: QemuHost, tmp_path: Path) -> None:
+    """On a host that tells of two nodes, the second of which has no room for it."""
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    host.nodes = numa_folder(tmp_path / "nodes", {0: (str(first), 8192), 1: (str(second), 32)})
+
+    async def start(driver: GuestDriver, **flavor: str) -> tuple[GuestSpec, str, list[set[int]]]:
+        """(the guest, how its memory is allotted, which processors its threads may be on)"""
+        words = {name.replace("__", ":"): value for name, value in flavor.items()}
+        spec = msgspec.structs.replace(host.spec(), hardware=hardware_of({}, words, vcpus=1, memory_mb=64))
+        await driver.ensure(spec)
+        pid = host.life(driver, spec.id)
+        assert pid is not None
+        allotted = await asyncio.to_thread(Path(f"/proc/{pid}/numa_maps").read_text)
+        return spec, allotted, [os.sched_getaffinity(int(thread)) for thread in os.listdir(f"/proc/{pid}/task")]
+
+    async def left(driver: GuestDriver) -> list[tuple[int, int]]:
+        return [(cell.memory_mb, cell.dedicated_free) for cell in (await driver.host_facts()).cells]
+
+    driver = host.driver()
+    _, allotted, threads = await start(driver)
+    assert "bind" not in allotted and all(each == os.sched_getaffinity(0) for each in threads)
+    held, allotted, threads = await start(driver, hw__numa_nodes="1")
+    assert "bind:0" in allotted and {first} in threads and await left(driver) == [(8128, 0), (32, 0)]
+    await driver.remove(held.id)
+    await driver.close()
+    host.dedicated = frozenset({first})
+    driver = host.driver()
+    own, allotted, threads = await start(driver, hw__cpu_policy="dedicated")
+    assert "bind:0" in allotted and {first} in threads and await left(driver) == [(8128, 0), (32, 0)]
+    with pytest.raises(GuestFailed, match="no NUMA nodes of this host have room for its 1"):
+        await start(driver, hw__cpu_policy="dedicated")
+    await driver.remove(own.id)
+    assert await left(driver) == [(8192, 1), (32, 0)]

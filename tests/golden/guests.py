@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, GuestVolume, Image, Nic
+from pileus.compute.drivers.host_shares import Share
 from pileus.compute.drivers.libvirt_domain import Kind, Place, domain_xml
 from pileus.compute.drivers.qemu_command import command
 from pileus.compute.drivers.qemu_devices import assign_slots, disk_names
@@ -67,7 +68,7 @@ def launch_of(spec: GuestSpec) -> Launch:
         for name, disk in zip(disk_names(spec), spec.disks, strict=True))
     return Launch(program="qemu", accel="kvm" if spec.name.startswith("modern") else "tcg", disks=files,
                   sockets={"monitor": 10, "console": 11, "agent": 12}, slots=assign_slots(spec, {}),
-                  tpm=13 if hardware_of(spec).tpm else None)
+                  cells={0: 1, 1: 0} if "divided" in spec.name else {}, tpm=13 if hardware_of(spec).tpm else None)
 
 
 def domains() -> dict[str, str]:
@@ -80,9 +81,9 @@ def domains() -> dict[str, str]:
 
 
 def place_of(spec: GuestSpec, kind: Kind) -> Place:
-    pins = {0: 2, 1: 3} if "divided" in spec.name else {}
-    return Place(kind=kind, folder="/guests/one", sockets="/run/one", disks=launch_of(spec).disks, pins=pins,
-                 slots=assign_slots(spec, {}))
+    share = Share(cells={0: 1, 1: 0}, pins={0: 2, 1: 3}, floating={2: (4, 5, 7), 3: (4, 5, 7)})
+    return Place(kind=kind, folder="/guests/one", sockets="/run/one", disks=launch_of(spec).disks,
+                 share=share if "divided" in spec.name else Share(), slots=assign_slots(spec, {}))
 
 
 def libvirt_text() -> str:

@@ -117,7 +117,8 @@ class Nodes:
             uri = config.libvirt_uri or await asyncio.to_thread(ensure_daemon, own, hosts.path_of(host))
             return LibvirtDriver(LibvirtSettings(
                 instances=folder, sockets=own / "sockets", hostname=host.name, namespace=hosts.path_of(host), uri=uri,
-                kind="kvm" if host_facts.acceleration() == "kvm" else "qemu", raw_disks=config.root_disks == "raw"))
+                kind="kvm" if host_facts.acceleration() == "kvm" else "qemu", raw_disks=config.root_disks == "raw",
+                dedicated_cpus=dedicated))
         model, *flags = config.cpu_model.split(",")
         return QemuDriver(QemuSettings(
             instances=folder, hostname=host.name, namespace=hosts.path_of(host), cpu_model=model,

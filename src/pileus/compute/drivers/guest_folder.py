@@ -37,6 +37,7 @@ class GuestState(msgspec.Struct, kw_only=True):
     started: bool = True  # a QEMU was started, or is about to be, and nothing was heard of its end
     saved: bool = False  # the memory of a suspended guest is in its file, and where it goes on from
     pins: dict[int, int] = {}  # its processor -> that of the host, kept while it is off
+    cells: dict[int, int] = {}  # its NUMA node -> that of the host, likewise
     devices: list[str] = []  # addresses of those of the host that it has, kept while it is off
     stopped: str = ""  # why the guest is off, where that was not asked for
 

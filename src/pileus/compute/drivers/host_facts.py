@@ -83,18 +83,27 @@ def threads() -> bool:
                for path in SIBLINGS.glob("cpu[0-9]*/topology/thread_siblings_list"))
 
 
-def cells(dedicated: Collection[int] = (), taken: Collection[int] = ()) -> tuple[HostCell, ...]:
+def cells(dedicated: Collection[int] = (), taken: Collection[int] = (), bound: Mapping[int, int] | None = None,
+          nodes: Path = NODES) -> tuple[HostCell, ...]:  # fmt: skip
     """The NUMA nodes of the machine; one, where it tells of none. `dedicated` are the processors that are set aside,
-    `taken` those of them that guests have."""
-    ours = os.sched_getaffinity(0)
+    `taken` those of them that guests have, `bound` the MiB of each node that guests have for themselves."""
     found: list[HostCell] = []
-    for path in sorted(NODES.glob("node[0-9]*"), key=lambda each: int(each.name.removeprefix("node"))):
-        listed = (path / "cpulist").read_text().strip()
-        total = re.search(r"MemTotal:\s+(\d+) kB", (path / "meminfo").read_text())
-        if listed and total is not None:
-            found.append(_cell(int(path.name.removeprefix("node")), ours & set(cpu_numbers(listed)),
-                               int(total[1]) // 1024, path / "hugepages", dedicated, taken))  # fmt: skip
-    return tuple(found) or (_cell(0, ours, memory_mb(), Path("/sys/kernel/mm/hugepages"), dedicated, taken),)
+    for number, cpus in cell_cpus(nodes).items():
+        path = nodes / f"node{number}"
+        if total := re.search(r"MemTotal:\s+(\d+) kB", (path / "meminfo").read_text()):
+            left = int(total[1]) // 1024 - (bound or {}).get(number, 0)
+            found.append(_cell(number, cpus, max(left, 0), path / "hugepages", dedicated, taken))
+    everything = Path("/sys/kernel/mm/hugepages")
+    return tuple(found) or (_cell(0, os.sched_getaffinity(0), memory_mb(), everything, dedicated, taken),)
+
+
+def cell_cpus(nodes: Path = NODES) -> dict[int, set[int]]:
+    """Our processors by the number of the NUMA node they are in; nodes without are left out."""
+    found, ours = {}, os.sched_getaffinity(0)
+    for number in sorted(int(path.name.removeprefix("node")) for path in nodes.glob("node[0-9]*")):
+        if listed := (nodes / f"node{number}" / "cpulist").read_text().strip():
+            found[number] = ours & set(cpu_numbers(listed))
+    return found
 
 
 def _cell(number: int, cpus: set[int], memory: int, pages: Path, dedicated: Collection[int],

@@ -28,6 +28,7 @@ from pileus.compute.drivers.base import (
     Wanted,
 )
 from pileus.compute.drivers.guest_folder import CONSOLE, ID, MEMORY, SCREEN, GuestFolder, GuestState, guest_folders
+from pileus.compute.drivers.host_shares import HostShares
 from pileus.compute.drivers.libvirt_devices import adjust_devices
 from pileus.compute.drivers.libvirt_domain import Kind, Place, domain_xml
 from pileus.compute.drivers.qemu_devices import assign_slots, in_order
@@ -57,6 +58,8 @@ class LibvirtSettings(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind = "qemu"
     namespace: Path | None = None
     raw_disks: bool = False
+    dedicated_cpus: frozenset[int] = frozenset()  # of the host, for guests that want processors of their own
+    nodes: Path = host_facts.NODES
 
 
 class Domain:
@@ -81,6 +84,7 @@ class LibvirtDriver:
     ) -> None:
         self.settings, self.on_step = settings, on_step
         self.virsh = Virsh(settings.uri)
+        self._shares = HostShares(settings.instances, settings.dedicated_cpus, settings.nodes)
         self._domains: dict[str, Domain] = {}
         self._stops = Stops()
         self._watcher: asyncio.Task[None] | None = None
@@ -148,15 +152,17 @@ class LibvirtDriver:
         for nic in spec.nics:
             await make_tap(spec, nic, self.settings.namespace)
         slots = state.slots if state.saved else in_order(spec, state.slots)
+        share = self._shares.of(spec.id, state)
         latest = msgspec.structs.replace(
-            state, started=True, stopped="", taps=[nic.tap for nic in spec.nics], slots=slots)
+            state, started=True, stopped="", taps=[nic.tap for nic in spec.nics], slots=slots, pins=share.pins,
+            cells=share.cells)  # fmt: skip
         if latest != state:
             domain.folder.write(latest)
         self.on_step(spec.id, "taps")
         sockets = self._sockets(spec.id)
         await asyncio.to_thread(sockets.mkdir, mode=0o700, exist_ok=True)
         place = Place(kind=self.settings.kind, folder=str(domain.folder.path.absolute()), sockets=str(sockets),
-                      disks=disks, slots=slots, limited_by_tap=True)  # fmt: skip
+                      disks=disks, share=share, slots=slots, limited_by_tap=True)  # fmt: skip
         path = domain.folder.path / DOMAIN
         await asyncio.to_thread(path.write_text, domain_xml(spec, place))
         await self.virsh.run("define", str(path))
@@ -366,7 +372,8 @@ class LibvirtDriver:
             memory_mb=host_facts.memory_mb(), disk_gb=total, disk_free_gb=free,
             accel="kvm" if self.settings.kind == "kvm" else "tcg" if self.settings.kind == "qemu" else "none",
             cpu=host_facts.cpu_description(), booted_at=host_facts.booted_at(), threads=host_facts.threads(),
-            cells=host_facts.cells())  # fmt: skip
+            dedicated_cpus=len(self.settings.dedicated_cpus & os.sched_getaffinity(0)),
+            cells=await asyncio.to_thread(self._shares.cells))  # fmt: skip
 
     def events(self) -> AsyncIterator[GuestStopped]:
         return self._stops.read()

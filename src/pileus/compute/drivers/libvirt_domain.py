@@ -10,6 +10,7 @@ import msgspec
 from pileus.compute.drivers.base import GuestSpec, GuestVolume, Nic
 from pileus.compute.drivers.guest_volumes import device_id
 from pileus.compute.drivers.hardware import Hardware, NetworkLimit
+from pileus.compute.drivers.host_shares import Share
 from pileus.compute.drivers.qemu_devices import disk_buses
 from pileus.compute.drivers.qemu_launch import BadSpec, DiskFile, hardware_of, is_q35
 from pileus.compute.drivers.qemu_machine import firmware_files, ranges
@@ -32,7 +33,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     disks: tuple[DiskFile, ...] = ()
     cpu_model: str = ""
     cpu_flags: tuple[str, ...] = ()
-    pins: dict[int, int] = {}
+    share: Share = Share()
     slots: dict[str, int] = {}  # device -> its root port, on machines that have them
     limited_by_tap: bool = False  # what goes over cards is held to its limits by us
 
@@ -166,15 +167,22 @@ def processor(root: xml.Element, spec: GuestSpec, wanted: Hardware, place: Place
 
 
 def tune(root: xml.Element, wanted: Hardware, place: Place) -> None:
-    share = wanted.cpu_share
-    if share is None and not place.pins:
-        return
-    tuned = add(root, "cputune")
-    for name in ("shares", "period", "quota"):
-        if share is not None and (value := getattr(share, name)):
-            add(tuned, name, value)
-    for mine, theirs in sorted(place.pins.items()):
-        add(tuned, "vcpupin", vcpu=mine, cpuset=theirs)
+    parts, allowed = wanted.cpu_share, place.share.floating | {
+        mine: (theirs,) for mine, theirs in place.share.pins.items()}  # fmt: skip
+    if parts is not None or allowed:
+        tuned = add(root, "cputune")
+        for name in ("shares", "period", "quota"):
+            if parts is not None and (value := getattr(parts, name)):
+                add(tuned, name, value)
+        for mine, theirs in sorted(allowed.items()):
+            add(tuned, "vcpupin", vcpu=mine, cpuset=",".join(ranges(theirs)))
+    if place.share.cells:
+        nodes = add(root, "numatune")
+        for mine, cell in place.share.cells.items():
+            if wanted.numa:
+                add(nodes, "memnode", cellid=mine, mode="strict", nodeset=cell)
+            else:
+                add(nodes, "memory", mode="strict", nodeset=cell)
 
 
 def add_devices(devices: xml.Element, spec: GuestSpec, wanted: Hardware, place: Place) -> None:

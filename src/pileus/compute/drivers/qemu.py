@@ -293,7 +293,7 @@ class QemuDriver:
             booted_at=host_facts.booted_at(),
             dedicated_cpus=len(self.settings.dedicated_cpus & os.sched_getaffinity(0)),
             threads=host_facts.threads(),
-            cells=host_facts.cells(self.settings.dedicated_cpus, await asyncio.to_thread(self._starting.taken_cpus)),
+            cells=await asyncio.to_thread(self._starting.shares.cells),
             devices={alias: len(found) for alias, found in host_facts.devices(self.settings.pci_devices).items()},
         )
 

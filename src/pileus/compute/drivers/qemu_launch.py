@@ -52,6 +52,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     disks: tuple[DiskFile, ...]
     slots: dict[str, int]
     devices: tuple[str, ...] = ()  # addresses of the host's that are passed through
+    cells: dict[int, int] = {}  # its NUMA node -> the host's that its memory comes from
     memory: int | None = None  # descriptor of what a suspended guest goes on from
     tpm: int | None = None  # descriptor of the connection to its TPM
     cpu_model: str = ""  # the accelerator's best if empty

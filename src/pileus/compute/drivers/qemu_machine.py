@@ -43,7 +43,7 @@ def machine(spec: GuestSpec, launch: Launch) -> list[str]:
         arguments += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
     if wanted.hpet is not None:
         options += [f"hpet={'on' if wanted.hpet else 'off'}"]
-    memory, nodes = memory_of(spec, wanted)
+    memory, nodes = memory_of(spec, wanted, launch.cells)
     if memory and not wanted.numa:
         options += ["memory-backend=memory0"]
     accel, processor = processor_of(spec, launch, wanted)
@@ -89,9 +89,9 @@ def shape(spec: GuestSpec, wanted: Hardware) -> str:
     return f"cpus={spec.vcpus},sockets={found.sockets},cores={found.cores},threads={found.threads}"
 
 
-def memory_of(spec: GuestSpec, wanted: Hardware) -> tuple[list[JsonObject], list[str]]:
+def memory_of(spec: GuestSpec, wanted: Hardware, cells: dict[int, int]) -> tuple[list[JsonObject], list[str]]:
     """(backends, nodes); none where a guest has memory of the plain kind."""
-    if not wanted.numa and not wanted.page_kb:
+    if not (wanted.numa or wanted.page_kb or cells):
         return [], []
     sizes = [node.memory_mb for node in wanted.numa] or [spec.memory_mb]
     backends: list[JsonObject] = []
@@ -99,6 +99,8 @@ def memory_of(spec: GuestSpec, wanted: Hardware) -> tuple[list[JsonObject], list
         backend: JsonObject = {"qom-type": "memory-backend-ram", "id": f"memory{number}", "size": size * MIB}
         if wanted.page_kb:
             backend |= {"qom-type": "memory-backend-file", "mem-path": HUGE_PAGES, "share": True, "prealloc": True}
+        if number in cells:
+            backend |= {"host-nodes": [cells[number]], "policy": "bind"}
         backends.append(backend)
     nodes = [",".join([f"node,nodeid={number}", *(f"cpus={some}" for some in ranges(node.cpus)),
                        f"memdev=memory{number}"]) for number, node in enumerate(wanted.numa)]

@@ -15,7 +15,8 @@ import msgspec
 from pileus.compute.drivers import host_facts
 from pileus.compute.drivers.base import GuestSpec
 from pileus.compute.drivers.disks import MIB
-from pileus.compute.drivers.guest_folder import MEMORY, GuestFolder, GuestState, guest_folders
+from pileus.compute.drivers.guest_folder import MEMORY, GuestFolder, GuestState
+from pileus.compute.drivers.host_shares import HostShares, Share
 from pileus.compute.drivers.qemu_command import command
 from pileus.compute.drivers.qemu_devices import in_order
 from pileus.compute.drivers.qemu_disks import TPM, make_disks
@@ -40,6 +41,7 @@ class QemuSettings(msgspec.Struct, frozen=True, kw_only=True):
     cpu_model: str = ""  # the best the accelerator has, if empty
     cpu_flags: tuple[str, ...] = ()
     dedicated_cpus: frozenset[int] = frozenset()  # of the host, for guests that want processors of their own
+    nodes: Path = host_facts.NODES
     pci_devices: dict[str, list[str]] = {}  # by alias: addresses or kinds of what can be passed through
     raw_disks: bool = False  # root disks are raw copies of their images, not qcow2 files over them
 
@@ -52,6 +54,7 @@ class Start:
     ) -> None:
         self.settings, self.on_step = settings, on_step
         self.accel: Accel = accel
+        self.shares = HostShares(settings.instances, settings.dedicated_cpus, settings.nodes)
 
     async def start(self, folder: GuestFolder, state: GuestState, lock: int) -> QemuProcess:
         """A QEMU that does not run its guest yet. Raises QemuFailed, BadSpec, BadDisk, OSError."""
@@ -68,8 +71,9 @@ class Start:
         taps = [nic.tap for nic in spec.nics]
         # Chosen and written down at once: another guest's start must not see them free in between.
         slots = state.slots if state.saved else in_order(spec, state.slots)
+        share = self.shares.of(folder.id, state)
         latest = msgspec.structs.replace(
-            state, started=True, stopped="", taps=taps, slots=slots, pins=self.pins(folder, state),
+            state, started=True, stopped="", taps=taps, slots=slots, pins=share.pins, cells=share.cells,
             devices=self.devices(folder, state))  # fmt: skip
         if latest != state:
             folder.write(latest)
@@ -88,32 +92,13 @@ class Start:
             def arguments(sockets: dict[str, int]) -> list[str]:
                 return command(spec, Launch(
                     program=settings.program, accel=self.accel, sockets=sockets, disks=disks, slots=slots,
-                    devices=tuple(latest.devices), memory=memory, tpm=tpm, cpu_model=settings.cpu_model,
-                    cpu_flags=settings.cpu_flags))  # fmt: skip
+                    devices=tuple(latest.devices), memory=memory, tpm=tpm, cells=share.cells,
+                    cpu_model=settings.cpu_model, cpu_flags=settings.cpu_flags))  # fmt: skip
 
             process = await QemuProcess.start(folder, keep, arguments, settings.namespace)
-        if latest.pins:
-            await pin(process, latest.pins)
+        if share.pins or share.floating:
+            await pin(process, share)
         return process
-
-    def pins(self, folder: GuestFolder, state: GuestState) -> dict[int, int]:
-        """A processor of the host, that no other guest has, for each of the guest's that is to have one."""
-        hardware = hardware_of(state.spec)
-        if not hardware.pinned:
-            return {}
-        ours = self.settings.dedicated_cpus
-        if hardware.thread_policy == "require" or hardware.thread_policy == "isolate" and host_facts.threads():
-            raise BadSpec(f"this host has no processor thread policy {hardware.thread_policy}")
-        kept = {mine: theirs for mine, theirs in state.pins.items() if mine in hardware.pinned and theirs in ours}
-        taken = set(kept.values())
-        for found in self.others(folder.id):
-            taken |= set(found.pins.values())
-        free = sorted(ours - taken)
-        missing = [cpu for cpu in hardware.pinned if cpu not in kept]
-        if len(missing) > len(free):
-            raise BadSpec(f"CPU pinning is not supported by the host: {len(missing)} processors of its own are wanted, "
-                          f"and {len(free)} of those set aside are free")
-        return kept | dict(zip(missing, free, strict=False))
 
     def devices(self, folder: GuestFolder, state: GuestState) -> list[str]:
         """The addresses of the host's devices that the guest gets, and no other guest has."""
@@ -121,7 +106,7 @@ class Start:
         if not wanted:
             return []
         here, chosen = host_facts.devices(self.settings.pci_devices), list[str]()
-        taken = {address for other in self.others(folder.id) for address in other.devices}
+        taken = {address for other in self.shares.others(folder.id) for address in other.devices}
         for alias, count in wanted.items():
             free = [address for address in here.get(alias, []) if address not in taken]
             free.sort(key=lambda address: address not in state.devices)  # those it had before come first
@@ -131,23 +116,16 @@ class Start:
             taken |= set(chosen)
         return chosen
 
-    def others(self, guest_id: str) -> list[GuestState]:
-        """What is kept of the other guests of this host."""
-        found = (folder.read() for folder in guest_folders(self.settings.instances) if folder.id != guest_id)
-        return [each for each in found if each is not None]
 
-    def taken_cpus(self) -> set[int]:
-        return {cpu for state in self.others("") for cpu in state.pins.values()}
-
-
-async def pin(process: QemuProcess, pins: dict[int, int]) -> None:
-    """Each thread that is a processor of the guest stays on its processor of the host."""
+async def pin(process: QemuProcess, share: Share) -> None:
+    """Each thread that is a processor of the guest stays on its processor of the host, or on those of its node."""
     told = await process.execute("query-cpus-fast")
     assert isinstance(told, list)
+    allowed = share.floating | {mine: (theirs,) for mine, theirs in share.pins.items()}
     try:
         for each in told:
-            if (theirs := pins.get(int(each["cpu-index"]))) is not None:
-                os.sched_setaffinity(int(each["thread-id"]), {theirs})
+            if theirs := allowed.get(int(each["cpu-index"])):
+                os.sched_setaffinity(int(each["thread-id"]), theirs)
     except OSError as error:
         await process.kill()
         raise QemuFailed(f"a processor could not be pinned: {error.strerror}") from error

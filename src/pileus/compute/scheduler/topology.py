@@ -7,51 +7,23 @@ from collections.abc import Mapping
 import numpy as np
 
 from pileus.compute.asked_resources import PCI
-from pileus.compute.drivers.hardware import HostCell, Pages
+from pileus.compute.drivers.hardware import HostCell
 from pileus.compute.guest_topology import BadHardware, numa_nodes, page_size, pinned_cpus
 from pileus.compute.model.servers import FlavorCopy
+from pileus.compute.numa import NodeWish, Shape, placed
 from pileus.compute.scheduler.columns import Columns, HostState, Mask, Rows, Vector
-from pileus.compute.scheduler.wishes import NodeWish, Wish
-
-SMALL_KB = 4
+from pileus.compute.scheduler.wishes import Wish
 
 
 def nodes_of(flavor: FlavorCopy, image: Mapping[str, str]) -> tuple[NodeWish, ...]:
-    """Of a guest; one that wants pages or processors of its own and says no more of nodes is held by one."""
+    """Of a guest."""
     specs = flavor.extra_specs
     try:
         nodes = numa_nodes(image, specs, vcpus=flavor.vcpus, memory_mb=flavor.memory_mb)
-        page_kb, pinned = page_size(image, specs), set(pinned_cpus(image, specs, flavor.vcpus))
+        page_kb, pinned = page_size(image, specs), pinned_cpus(image, specs, flavor.vcpus)
     except BadHardware:                       # such a server is refused before it is made
         return ()
-    if not nodes:
-        own = len(pinned)
-        return (NodeWish(shared=flavor.vcpus - own, dedicated=own, memory_mb=flavor.memory_mb, page_kb=page_kb),
-                ) if own or page_kb else ()
-    return tuple(NodeWish(shared=len(set(node.cpus) - pinned), dedicated=len(pinned & set(node.cpus)),
-                          memory_mb=node.memory_mb, page_kb=page_kb) for node in nodes)
-
-
-def holds(cell: HostCell, node: NodeWish) -> bool:
-    return (node.shared <= cell.cpus and node.dedicated <= cell.dedicated_free and node.memory_mb <= cell.memory_mb
-            and (not node.page_kb or any(_are_enough(pages, node) for pages in cell.pages)))
-
-
-def _are_enough(pages: Pages, node: NodeWish) -> bool:
-    right = pages.size_kb > SMALL_KB if node.page_kb < 0 else pages.size_kb == node.page_kb
-    return right and pages.free * pages.size_kb >= node.memory_mb * 1024
-
-
-def placed(nodes: tuple[NodeWish, ...], cells: tuple[HostCell, ...]) -> tuple[int, ...] | None:
-    """The number of the host's node for each of the guest's, no two the same; None where that cannot be."""
-    if not nodes:
-        return ()
-    for place, cell in enumerate(cells):
-        if holds(cell, nodes[0]):
-            rest = placed(nodes[1:], cells[:place] + cells[place + 1:])
-            if rest is not None:
-                return (cell.number, *rest)
-    return None
+    return Shape(vcpus=flavor.vcpus, memory_mb=flavor.memory_mb, numa=nodes, pinned=pinned, page_kb=page_kb).wishes
 
 
 def held(hosts: Columns, wish: Wish) -> Mask | None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from pileus.compute.numa import NodeWish
+
 
 class GroupWish(msgspec.Struct, frozen=True, kw_only=True):
     """What the server's group asks: its policy, and how many of its servers are on which host."""
@@ -19,15 +21,6 @@ class GroupWish(msgspec.Struct, frozen=True, kw_only=True):
         if self.policy == "affinity":
             return not self.hosts or host in self.hosts
         return self.policy != "anti-affinity" or self.hosts.get(host, 0) < self.most_per_host
-
-
-class NodeWish(msgspec.Struct, frozen=True, kw_only=True):
-    """A NUMA node of the guest, which one of the host's is to hold."""
-
-    shared: int = 0                           # processors
-    dedicated: int = 0
-    memory_mb: int
-    page_kb: int = 0                          # 0: as usual, -1: any large size
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
