@@ -78,7 +78,7 @@ def _hosts(cloud: Cloud, servers: dict[str, dict[str, Any]], kept: set[str]) -> 
     for server_id, pids in guests.items():
         if server_id not in running or len(pids) != 1:
             yield f"server {server_id} has QEMU processes {pids}"
-    if cloud.driver == "qemu":
+    if cloud.driver != "fake":
         yield from (f"server {server_id} has no QEMU" for server_id in running - guests.keys())
     instances = cloud.state.instances / HOST
     there = {path.stem for path in instances.iterdir() if not path.name.startswith(".")} if instances.exists() else {}
@@ -116,7 +116,7 @@ def _machine(cloud: Cloud, empty: Links, servers: dict[str, dict[str, Any]]) -> 
     """A server that is shut down may have its taps, or not."""
     ports = cloud.rows("network", "select id, device_id from port where device_owner like 'compute:%'")
     taps = {f"tap{port[:11]}": servers.get(device, {}).get("status") for port, device in ports}
-    allowed = set(taps) if cloud.driver == "qemu" else set()
+    allowed = set(taps) if cloud.driver != "fake" else set()
     needed = {tap for tap in allowed if taps[tap] in RUNS}
     found = cloud.links()
     if found.keys() != empty.keys():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -26,6 +27,7 @@ from pileus.sandbox import Sandbox
 from pileus.sandbox.processes import Process
 
 T = TypeVar("T")
+NAMED_BY_LIBVIRT = re.compile(rb"-name\0guest=([0-9a-f-]{36}),")
 SOURCES = Path(pileus.__file__).parents[1]
 BROKEN = (httpx.TransportError,)       # what a client sees of a cloud that dies
 
@@ -211,12 +213,18 @@ class Cloud:
         return {namespace: set(links) for namespace, links in json.loads(told).items()}
 
     def guests(self) -> dict[str, list[int]]:
-        """Processes of QEMU by the server they run, told by the folder they work in."""
+        """Processes of QEMU by the server they run, told by the folder they work in, or as libvirt names them."""
         found: dict[str, list[int]] = {}
         for pid, folder, words in self._residents():
             if b"qemu-system" in words and folder.is_relative_to(self.state.instances):
                 found.setdefault(folder.name.removesuffix(" (deleted)"), []).append(pid)
+            elif named := NAMED_BY_LIBVIRT.search(words):
+                found.setdefault(named[1].decode(), []).append(pid)
         return found
+
+    def libvirt(self) -> list[int]:
+        """Processes of libvirtd."""
+        return [pid for pid, _, words in self._residents() if words.startswith(b"libvirtd")]
 
     def balancers(self, balancer_id: str) -> list[int]:
         """Processes of HAProxy that run the load balancer."""
@@ -224,10 +232,11 @@ class Cloud:
                 and folder.is_relative_to(self.state.balancers) and folder.name == balancer_id]
 
     def strangers(self) -> list[str]:
-        """Processes in the sandbox that are neither the cloud nor QEMU."""
+        """Processes in the sandbox that are neither the cloud nor its hypervisor."""
         process = self.process()
+        ours = {process.pid, *self.libvirt()} if process is not None else set(self.libvirt())
         return [words.replace(b"\0", b" ").decode() for pid, _, words in self._residents()
-                if b"qemu-system" not in words and (process is None or pid != process.pid)]
+                if b"qemu-system" not in words and not words.startswith(b"virsh") and pid not in ours]
 
     def _residents(self) -> Iterator[tuple[int, Path, bytes]]:
         for process in self.sandbox.residents():

@@ -114,11 +114,12 @@ class Nodes:
                 host.name, len(dedicated), {alias: len(found) for alias, found in config.pci_devices.items()}))
         if self.choices.driver == "libvirt":
             own = self.services.state.run / host.name
+            daemon = None if config.libvirt_uri else own
             uri = config.libvirt_uri or await asyncio.to_thread(ensure_daemon, own, hosts.path_of(host))
             return LibvirtDriver(LibvirtSettings(
                 instances=folder, sockets=own / "sockets", hostname=host.name, namespace=hosts.path_of(host), uri=uri,
-                kind="kvm" if host_facts.acceleration() == "kvm" else "qemu", raw_disks=config.root_disks == "raw",
-                dedicated_cpus=dedicated))
+                daemon=daemon, kind="kvm" if host_facts.acceleration() == "kvm" else "qemu",
+                raw_disks=config.root_disks == "raw", dedicated_cpus=dedicated))
         model, *flags = config.cpu_model.split(",")
         return QemuDriver(QemuSettings(
             instances=folder, hostname=host.name, namespace=hosts.path_of(host), cpu_model=model,

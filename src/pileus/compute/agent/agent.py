@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from pileus.compute.drivers.base import GuestDriver, GuestSpec, Image
+from pileus.compute.drivers.base import GuestDriver, GuestSpec, HostFailed, Image
 from pileus.compute.drivers.image_cache import ImageCache, Write
 from pileus.compute.messages import HostSeen
 from pileus.image.client import ImageClient, pieces_of
@@ -112,7 +112,10 @@ class Agent:
         while True:
             self._news.clear()
             context.request_id.set(new_request_id())
-            await self.report()
+            try:
+                await self.report()
+            except HostFailed as error:                       # a host that is silent for long counts as down
+                log.warning("no sign of life: %s", error, extra={"host": self.host})
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(every):
                     await self._news.wait()

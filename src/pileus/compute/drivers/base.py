@@ -34,6 +34,10 @@ class GuestFailed(Exception):
         self.reason = reason
 
 
+class HostFailed(Exception):
+    """The host's hypervisor does not tell of itself; the message says why."""
+
+
 class DiskKind(StrEnum):
     ROOT = "root"
     EPHEMERAL = "ephemeral"

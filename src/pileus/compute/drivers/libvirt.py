@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,11 +25,13 @@ from pileus.compute.drivers.base import (
     GuestSpec,
     GuestStopped,
     HostFacts,
+    HostFailed,
     Power,
     Wanted,
 )
 from pileus.compute.drivers.guest_folder import CONSOLE, ID, MEMORY, SCREEN, GuestFolder, GuestState, guest_folders
 from pileus.compute.drivers.host_shares import HostShares
+from pileus.compute.drivers.libvirt_daemon import DaemonFailed, ensure_daemon
 from pileus.compute.drivers.libvirt_devices import adjust_devices
 from pileus.compute.drivers.libvirt_domain import Kind, Place, domain_xml
 from pileus.compute.drivers.qemu_devices import assign_slots, in_order
@@ -43,19 +46,23 @@ from pileus.compute.drivers.virsh import DomainState, LibvirtFailed, Virsh
 
 DOMAIN = "domain.xml"
 POLL_SECONDS = 0.2
+WITHOUT_SECONDS = 1.0  # of libvirt, before it is looked for again
 ENDED = "its domain ended"
 HOWS = {"Shutdown": "shut down by the guest", "Crashed": "its QEMU ended", "Failed": "its QEMU ended"}
 OFF = DomainState(Power.OFF)
+log = logging.getLogger(__name__)
 
 
 class LibvirtSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One host. `sockets` is a folder with a short path, for what listens of each guest."""
+    """One host. `sockets` is a folder with a short path, for what listens of each guest; `daemon` that of a libvirtd of
+    our own, which is started again when it is gone."""
 
     instances: Path
     sockets: Path
     hostname: str
     uri: str = "qemu:///system"
     kind: Kind = "qemu"
+    daemon: Path | None = None
     namespace: Path | None = None
     raw_disks: bool = False
     dedicated_cpus: frozenset[int] = frozenset()  # of the host, for guests that want processors of their own
@@ -83,7 +90,8 @@ class LibvirtDriver:
         self, settings: LibvirtSettings, *, on_step: Callable[[str, str], None] = lambda guest_id, step: None
     ) -> None:
         self.settings, self.on_step = settings, on_step
-        self.virsh = Virsh(settings.uri)
+        self.virsh = Virsh(settings.uri, self._revive if settings.daemon is not None else None)
+        self._reviving = asyncio.Lock()
         self._shares = HostShares(settings.instances, settings.dedicated_cpus, settings.nodes)
         self._domains: dict[str, Domain] = {}
         self._stops = Stops()
@@ -349,7 +357,10 @@ class LibvirtDriver:
         self._watch()
         folders = await asyncio.to_thread(guest_folders, self.settings.instances)
         domains = [self._domains.setdefault(folder.id, Domain(folder)) for folder in folders]
-        states = await self.virsh.states()
+        try:
+            states = await self.virsh.states()
+        except LibvirtFailed as error:
+            raise HostFailed(str(error)) from error
         found: list[GuestSeen] = []
         for domain in domains:
             if domain.lock.locked():
@@ -388,6 +399,15 @@ class LibvirtDriver:
 
     # -- its own --------------------------------------------------------------------------------
 
+    async def _revive(self) -> None:
+        """Raises LibvirtFailed."""
+        assert self.settings.daemon is not None
+        try:
+            async with self._reviving:
+                await asyncio.to_thread(ensure_daemon, self.settings.daemon, self.settings.namespace)
+        except DaemonFailed as error:
+            raise LibvirtFailed(str(error)) from error
+
     def _watch(self) -> None:
         if self._watcher is None and not self._lock.closed:
             self._watcher = asyncio.create_task(self._follow())
@@ -395,10 +415,15 @@ class LibvirtDriver:
     async def _follow(self) -> None:
         """What libvirt tells of, again after it was gone for a while."""
         while True:
-            async with contextlib.aclosing(self.virsh.events()) as events:
-                async for name, what, how in events:
-                    await self._heard(name, what, how)
-            await asyncio.sleep(1)
+            try:
+                async with contextlib.aclosing(self.virsh.events()) as events:
+                    async for name, what, how in events:
+                        await self._heard(name, what, how)
+                await asyncio.sleep(WITHOUT_SECONDS)
+                await self.guests()                          # what stopped meanwhile is told of
+            except (LibvirtFailed, HostFailed) as error:
+                log.warning("libvirt tells of nothing: %s", error, extra={"host": self.settings.hostname})
+                await asyncio.sleep(WITHOUT_SECONDS)
 
     async def _heard(self, name: str, what: str, how: str) -> None:
         domain = self._domains.get(name)

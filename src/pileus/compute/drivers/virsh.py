@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
@@ -20,11 +20,16 @@ IO_ERROR, CRASHED_PAUSED, WATCHDOG = 5, 10, 4
 BAD_PAUSES = {IO_ERROR: "a disk of its host is full or failed", CRASHED_PAUSED: "its kernel panicked",
               WATCHDOG: "its watchdog ran out"}  # fmt: skip
 EVENT = re.compile(r"event 'lifecycle' for domain '(?P<name>[^']+)': (?P<what>\w+) ?(?P<how>.*)")
+NO_ANSWER = "failed to connect to the hypervisor"
 NO_VIRSH = "virsh is not on this host (Debian package libvirt-clients)"
 
 
 class LibvirtFailed(QemuFailed):
     """libvirt refused, or is not there; the message says why, in its words."""
+
+
+class NoLibvirt(LibvirtFailed):
+    """None answers at the URI."""
 
 
 class DomainState(msgspec.Struct, frozen=True):
@@ -33,12 +38,22 @@ class DomainState(msgspec.Struct, frozen=True):
 
 
 class Virsh:
-    """Each call is a process of its own: nothing hangs in ours, and there is no binding to build."""
+    """Each call is a process of its own: nothing hangs in ours, and there is no binding to build. `revive` is called
+    where no libvirt answers; then there is one more try."""
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
+    def __init__(self, uri: str, revive: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.uri, self._revive = uri, revive
 
     async def run(self, *words: str, seconds: float = ANSWER_SECONDS) -> str:
+        try:
+            return await self._run(words, seconds)
+        except NoLibvirt:
+            if self._revive is None:
+                raise
+        await self._revive()
+        return await self._run(words, seconds)
+
+    async def _run(self, words: tuple[str, ...], seconds: float) -> str:
         try:
             async with asyncio.timeout(seconds), self._virsh(*words) as process:
                 printed, complaint = await process.communicate()
@@ -48,7 +63,8 @@ class Virsh:
             raise LibvirtFailed(f"libvirt did not answer {words[0]} within {seconds:.0f} s") from error
         if process.returncode:
             lines = [line.removeprefix("error: ") for line in complaint.decode(errors="replace").splitlines() if line]
-            raise LibvirtFailed(" ".join(lines)[-500:] or f"virsh {words[0]} ended with {process.returncode}")
+            told = " ".join(lines)[-500:] or f"virsh {words[0]} ended with {process.returncode}"
+            raise NoLibvirt(told) if NO_ANSWER in told else LibvirtFailed(told)
         return printed.decode(errors="replace")
 
     async def states(self, *domains: str) -> dict[str, DomainState]:

@@ -1,0 +1,86 @@
+"""A cloud whose hosts run guests by libvirt: kill -9 of the program, and of libvirtd, at moments that matter."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.fault.audit import Links, audit
+from tests.fault.cloud import Cloud, wait
+
+BOOT = [f"compute.boot_server:{step}:{moment}" for step, moment in (
+    ("run_guest", "after"), ("define_guest", "after"), ("define_guest", "before"), ("make_disks", "after"))]
+DELETE = [f"compute.delete_server:remove_guest:{moment}" for moment in ("after", "before")]
+
+
+@pytest.fixture(scope="module")
+def libvirt(make_cloud: Callable[..., Cloud]) -> Cloud:
+    cloud = make_cloud("libvirt")
+    cloud.up()
+    cloud.image()
+    wait("the host's first report", lambda: cloud.api("admin").get("compute", "/os-hypervisors")["hypervisors"])
+    return cloud
+
+
+@pytest.fixture(scope="module")
+def bare(libvirt: Cloud) -> Links:
+    """What it keeps on the machine once it had a server."""
+    server_id = libvirt.boot("first")
+    libvirt.delete(server_id)
+    libvirt.await_gone(server_id)
+    return libvirt.links()
+
+
+def test_boots_are_killed_and_guests_adopted(libvirt: Cloud, bare: Links):
+    for number, point in enumerate(BOOT):
+        libvirt.arm(point)
+        libvirt.ask(libvirt.body(f"killed-{number}"))
+        libvirt.await_death()
+        before = libvirt.guests()
+        libvirt.up()
+        (server_id,) = [server_id for server_id, server in libvirt.servers().items()
+                        if server["name"] == f"killed-{number}"]
+        assert libvirt.settled(server_id)["status"] == "ACTIVE", point
+        audit(libvirt, bare)
+        if server_id in before:
+            assert libvirt.guests()[server_id] == before[server_id], "a guest that was there was not adopted"
+        libvirt.delete(server_id)
+        libvirt.await_gone(server_id)
+    audit(libvirt, bare)
+
+
+@pytest.mark.parametrize("point", DELETE)
+def test_deletion_is_killed(libvirt: Cloud, bare: Links, point: str):
+    libvirt.arm(point)
+    server_id = libvirt.boot("deleted")
+    libvirt.delete(server_id)
+    libvirt.await_death()
+    libvirt.up()
+    libvirt.await_gone(server_id)
+    audit(libvirt, bare)
+
+
+def test_libvirtd_is_killed(libvirt: Cloud, bare: Links):
+    """The cloud and its guests live on; libvirtd is started again, and does what it is asked for."""
+    server_id = libvirt.boot("lives on")
+    libvirt.await_login(server_id)
+    process, guests = libvirt.process(), libvirt.guests()
+    (daemon,) = libvirt.libvirt()
+    os.kill(daemon, signal.SIGKILL)
+    wait("another libvirtd", lambda: libvirt.libvirt() not in ([], [daemon]), 30.0)
+    assert libvirt.process() == process and libvirt.guests() == guests
+    os.kill(*libvirt.libvirt(), signal.SIGKILL)
+    libvirt.act(server_id, "os-stop")
+    libvirt.status(server_id, "SHUTOFF")
+    audit(libvirt, bare)
+    os.kill(*libvirt.libvirt(), signal.SIGKILL)
+    libvirt.kill()
+    libvirt.up()
+    libvirt.act(server_id, "os-start")
+    libvirt.status(server_id, "ACTIVE")
+    libvirt.delete(server_id)
+    libvirt.await_gone(server_id)
+    audit(libvirt, bare)
