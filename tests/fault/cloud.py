@@ -27,6 +27,7 @@ from pileus.sandbox import Sandbox
 from pileus.sandbox.processes import Process
 
 T = TypeVar("T")
+SERVED_VOLUME = re.compile(rb'^qemu-storage-daemon.*"id":"volume".*"name":"([0-9a-f-]{36})"', re.DOTALL)
 NAMED_BY_LIBVIRT = re.compile(rb"-name\0guest=([0-9a-f-]{36}),")
 SOURCES = Path(pileus.__file__).parents[1]
 BROKEN = (httpx.TransportError,)       # what a client sees of a cloud that dies
@@ -231,12 +232,17 @@ class Cloud:
         return [pid for pid, folder, words in self._residents() if words.startswith(b"haproxy")
                 and folder.is_relative_to(self.state.balancers) and folder.name == balancer_id]
 
+    def served(self) -> set[str]:
+        """Volumes that storage daemons serve."""
+        return {named[1].decode() for _, _, words in self._residents() if (named := SERVED_VOLUME.search(words))}
+
     def strangers(self) -> list[str]:
-        """Processes in the sandbox that are neither the cloud nor its hypervisor."""
+        """Processes in the sandbox that are neither the cloud, nor its hypervisor, nor serve volumes."""
         process = self.process()
         ours = {process.pid, *self.libvirt()} if process is not None else set(self.libvirt())
         return [words.replace(b"\0", b" ").decode() for pid, _, words in self._residents()
-                if b"qemu-system" not in words and not words.startswith(b"virsh") and pid not in ours]
+                if not words.startswith((b"virsh", b"qemu-storage-daemon")) and b"qemu-system" not in words
+                and pid not in ours]
 
     def _residents(self) -> Iterator[tuple[int, Path, bytes]]:
         for process in self.sandbox.residents():

@@ -10,6 +10,7 @@ import pytest
 
 from tests.fault.audit import Links, audit
 from tests.fault.cloud import Cloud, wait
+from tests.fault.logins import floating_ip, give_back, let_in, log_in
 
 BOOT = [f"compute.boot_server:{step}:{moment}" for step, moment in (
     ("run_guest", "after"), ("define_guest", "after"), ("define_guest", "before"), ("make_disks", "after"))]
@@ -64,9 +65,23 @@ def test_deletion_is_killed(libvirt: Cloud, bare: Links, point: str):
 
 
 def test_libvirtd_is_killed(libvirt: Cloud, bare: Links):
-    """The cloud and its guests live on; libvirtd is started again, and does what it is asked for."""
-    server_id = libvirt.boot("lives on")
+    """The cloud and its guests live on; libvirtd is started again, and does what it is asked for. With a volume."""
+    server_id = libvirt.boot("lives on", **let_in(libvirt))
+    address = floating_ip(libvirt, server_id)
     libvirt.await_login(server_id)
+    api, path = libvirt.api(), f"/servers/{server_id}/os-volume_attachments"
+    volume_id = api.post("block-storage", "/volumes", {"volume": {"size": 1}})["volume"]["id"]
+
+    def status() -> str:
+        return api.get("block-storage", f"/volumes/{volume_id}")["volume"]["status"]
+
+    def disks() -> int:
+        return (log_in(libvirt, address, "cat", "/proc/partitions") or "").count("vdb")
+
+    wait("the volume", lambda: status() == "available")
+    api.post("compute", path, {"volumeAttachment": {"volumeId": volume_id}})
+    wait("the attachment", lambda: status() == "in-use")
+    assert wait("the guest's second disk", disks) == 1
     process, guests = libvirt.process(), libvirt.guests()
     (daemon,) = libvirt.libvirt()
     os.kill(daemon, signal.SIGKILL)
@@ -81,6 +96,11 @@ def test_libvirtd_is_killed(libvirt: Cloud, bare: Links):
     libvirt.up()
     libvirt.act(server_id, "os-start")
     libvirt.status(server_id, "ACTIVE")
+    assert wait("the guest's second disk", disks, 90.0) == 1
+    api.call("DELETE", "compute", f"{path}/{volume_id}")
+    wait("the end of the attachment", lambda: status() == "available")
+    wait("the end of the guest's second disk", lambda: not disks())
+    give_back(libvirt, address)
     libvirt.delete(server_id)
     libvirt.await_gone(server_id)
     audit(libvirt, bare)

@@ -18,6 +18,7 @@ from pileus.compute.drivers.qemu_machine import firmware_files, ranges
 Kind = Literal["qemu", "kvm", "lxc", "xen", "vmware", "hyperv"]
 EMULATED = ("qemu", "kvm")
 ROOT_PORTS = 24
+VOLUMES_THREAD = 1  # of volumes: their requests do not wait for emulated processors
 PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
 SCSI = {"lsisas1078": "lsisas1078", "lsisas1068": "lsisas1068", "lsilogic": "lsilogic", "vmpvscsi": "vmpvscsi",
         "virtio-scsi": "virtio-scsi"}  # fmt: skip
@@ -59,6 +60,7 @@ def domain_xml(spec: GuestSpec, place: Place) -> str:
     add(root, "memory", spec.memory_mb, unit="MiB")
     add(root, "vcpu", spec.vcpus)
     if place.kind in EMULATED:
+        add(root, "iothreads", VOLUMES_THREAD)  # their number, and the number of the only one
         emulated(root, spec, wanted, place)
     elif place.kind == "lxc":
         contained(root)
@@ -314,7 +316,7 @@ def disk_element(spec: GuestSpec, disk: DiskFile, bus: str, target: str, place: 
 
 def volume_element(spec: GuestSpec, volume: GuestVolume, target: str, place: Place) -> xml.Element:
     found = xml.Element("disk", {"type": "network", "device": "disk"})
-    add(found, "driver", name="qemu", type="raw", discard="unmap")
+    add(found, "driver", name="qemu", type="raw", discard="unmap", iothread=VOLUMES_THREAD)
     source = add(found, "source", protocol="nbd", name=volume.export)
     add(source, "host", transport="unix", socket=volume.socket)
     add(found, "target", dev=target, bus="virtio")
