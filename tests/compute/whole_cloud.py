@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,10 @@ class WholeCloud:
         listeners.by_name |= handlers.by_name
         listeners.on(EnsureGuest)(self._ensure_guest)
         await self.services.bus.listen(AGENT, listeners, agent, host=agent.host)
+
+    def work(self, work: Coroutine[Any, Any, None]) -> None:
+        """Until the cloud is closed."""
+        self._tasks.append(asyncio.create_task(work))
 
     async def close(self) -> None:
         for task in self._tasks:
