@@ -71,6 +71,7 @@ TESTS = (
     Need("procps", "sysctl", "reads the kernel's settings"),
     Need("ovmf", "/usr/share/OVMF/*CODE_4M.fd", "UEFI firmware for guests"),
     Need("libvirt-daemon", "libvirtd", "the other way to guests"),
+    Need("libvirt-daemon-driver-lxc", "/usr/lib/libvirt/libvirt_lxc", "containers by libvirt"),
     Need("libvirt-clients", "virsh", "speaks to libvirt"),
     Need("libxml2-utils", "xmllint", "holds domains against libvirt's schema"),
     Need("novnc", "/usr/share/novnc/core/rfb.js", "shows guests' screens in browsers"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from guest_hosts import FakeHost, Host, LibvirtHost, QemuHost, add_namespace, remove_namespace
+from guest_hosts import ContainerHost, FakeHost, Host, LibvirtHost, QemuHost, add_namespace, remove_namespace
 
 from pileus.compute.drivers.libvirt_daemon import stop_daemon
 
@@ -34,6 +34,16 @@ WITH_LIBVIRT = (
     "test_what_goes_on_inside", "test_the_screen_speaks_rfb")
 
 
+# And with containers by libvirt.
+WITH_CONTAINERS = (
+    "test_making_it_again_changes_nothing", "test_off_and_on_again", "test_off_is_asked_for_politely",
+    "test_removing_leaves_nothing_and_may_be_repeated", "test_reboot",
+    "test_a_guest_whose_hypervisor_dies_is_reported", "test_a_guest_that_powers_itself_off",
+    "test_a_killed_process_leaves_guests_to_the_next", "test_killed_while_making_a_guest",
+    "test_network_cards_come_to_a_running_guest", "test_pausing_and_going_on",
+    "test_another_root_number_is_another_disk", "test_a_guest_moves_to_another_host",
+    "test_the_console_log_is_cut_to_the_last_lines", "test_what_the_host_has_to_give")
+OF_CONTAINERS = ("test_what_a_container_is", "test_a_copy_of_a_container", "test_what_a_container_has_not")
 OF_A_MACHINE = ("test_a_guest_has_memory_of_its_node_and_processors_of_its_own",)      # which none but pretends to have
 
 
@@ -42,7 +52,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         name = metafunc.function.__name__
         whole = os.environ.get("PILEUS_WHOLE_CONTRACT") == "1" or name in WITH_LIBVIRT
         metafunc.parametrize("kind", ["qemu", "libvirt"] if name in OF_A_MACHINE else [
-            "fake", "qemu", *(["libvirt"] if whole else [])])
+            "containers"] if name in OF_CONTAINERS else [
+            "fake", "qemu", *(["libvirt"] if whole else []), *(["containers"] if name in WITH_CONTAINERS else [])])
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +72,7 @@ async def host(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Asy
     elif kind == "qemu":
         chosen = QemuHost(tmp_path, request.getfixturevalue("namespace"))
     else:
-        chosen = LibvirtHost(tmp_path, request.getfixturevalue("namespace"), request.getfixturevalue("daemon"))
+        of_libvirt = ContainerHost if kind == "containers" else LibvirtHost
+        chosen = of_libvirt(tmp_path, request.getfixturevalue("namespace"), request.getfixturevalue("daemon"))
     yield chosen
     await chosen.clean()

@@ -12,7 +12,9 @@ import msgspec
 
 from pileus.compute.drivers.base import GuestSpec
 from pileus.compute.drivers.fake import FakeDriver
-from pileus.compute.drivers.libvirt import LibvirtDriver, LibvirtSettings
+from pileus.compute.drivers.libvirt import LibvirtDriver
+from pileus.compute.drivers.libvirt_containers import ContainerDriver
+from pileus.compute.drivers.libvirt_host import LibvirtSettings
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 
 
@@ -24,10 +26,12 @@ async def main(task: dict[str, str]) -> None:
     folder = Path(task["folder"])
     if task["kind"] == "fake":
         driver = FakeDriver("host-1", folder, on_step=on_step)
-    elif task["kind"] == "libvirt":
-        libvirt = LibvirtSettings(instances=folder, sockets=Path(task["sockets"]), hostname="host-1", uri=task["uri"],
-                                  namespace=Path(task["namespace"]))  # fmt: skip
-        driver = LibvirtDriver(libvirt, on_step=on_step)
+    elif task["kind"] in ("libvirt", "containers"):
+        kind = ContainerDriver if task["kind"] == "containers" else LibvirtDriver
+        driver = kind(LibvirtSettings(
+            instances=folder, sockets=Path(task["sockets"]), hostname="host-1", uri=task["uri"],
+            namespace=Path(task["namespace"]), kind="lxc" if kind is ContainerDriver else "qemu"),
+            on_step=on_step)  # fmt: skip
     else:
         settings = QemuSettings(instances=folder, hostname="host-1", namespace=Path(task["namespace"]))
         driver = QemuDriver(settings, on_step=on_step)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -20,8 +21,11 @@ from pileus.compute.drivers import host_facts
 from pileus.compute.drivers.base import Disk, DiskKind, GuestDriver, GuestSpec, GuestStopped, Image, Nic, Power
 from pileus.compute.drivers.fake import FakeDriver
 from pileus.compute.drivers.guest_folder import GuestFolder
-from pileus.compute.drivers.libvirt import LibvirtDriver, LibvirtSettings
+from pileus.compute.drivers.libvirt import LibvirtDriver
+from pileus.compute.drivers.libvirt_containers import ContainerDriver
 from pileus.compute.drivers.libvirt_daemon import ensure_daemon
+from pileus.compute.drivers.libvirt_domain import Kind
+from pileus.compute.drivers.libvirt_host import LibvirtSettings
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 from pileus.compute.drivers.taps import in_namespace
 
@@ -226,12 +230,13 @@ class LibvirtHost(QemuHost):
     """The same guests as domains of a libvirtd of our own."""
 
     kind = "libvirt"
+    scheme = "qemu"
 
     def __init__(self, folder: Path, namespace: Path, daemon: Path) -> None:
         super().__init__(folder, namespace)
         self.folder = folder / "instances"
         self.daemon = daemon
-        self.uri = ensure_daemon(daemon, namespace)
+        self.uri = ensure_daemon(daemon, namespace, self.scheme)
 
     def settings(self) -> dict[str, str]:
         return super().settings() | {"uri": self.uri, "sockets": str(self.daemon / "sockets")}
@@ -242,13 +247,61 @@ class LibvirtHost(QemuHost):
         return LibvirtHost(other, self.namespace, self.daemon)
 
     def make(self) -> GuestDriver:
-        return LibvirtDriver(LibvirtSettings(
-            instances=self.folder, sockets=self.daemon / "sockets", hostname="host-1", uri=self.uri,
-            namespace=self.namespace, dedicated_cpus=self.dedicated, nodes=self.nodes))  # fmt: skip
+        return LibvirtDriver(self.libvirt_settings("qemu"))
+
+    def libvirt_settings(self, kind: Kind) -> LibvirtSettings:
+        return LibvirtSettings(
+            instances=self.folder, sockets=self.daemon / "sockets", hostname="host-1", uri=self.uri, kind=kind,
+            namespace=self.namespace, dedicated_cpus=self.dedicated, nodes=self.nodes)  # fmt: skip
 
     def life(self, driver: GuestDriver, guest_id: str) -> int | None:
         """The number of its QEMU."""
         return next((pid for pid in processes_with(guest_id) if "qemu" in os.readlink(f"/proc/{pid}/exe")), None)
+
+
+INIT = """#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+echo the guest has started
+%s
+while :; do /bin/busybox sleep 1 & wait; done
+"""
+
+
+class ContainerHost(LibvirtHost):
+    """Containers of a file system with one program, on a libvirtd of our own."""
+
+    kind = "containers"
+    scheme = "lxc"
+
+    def make(self) -> GuestDriver:
+        return ContainerDriver(self.libvirt_settings("lxc"))
+
+    def beside(self) -> "ContainerHost":
+        other = self.images / "other"
+        other.mkdir()
+        return ContainerHost(other, self.namespace, self.daemon)
+
+    def spec(self, system: bytes | None = None) -> GuestSpec:
+        spec = super().spec()
+        assert spec.image is not None
+        root = self.images / f"root-{spec.id}"
+        for folder in ("sbin", "bin", "dev", "proc", "sys"):
+            (root / folder).mkdir(parents=True)
+        shutil.copy("/bin/busybox", root / "bin")
+        init = root / "sbin" / "init"
+        init.write_text(INIT % (system or b"trap exit TERM").decode())
+        init.chmod(0o755)
+        path = Path(spec.image.path)
+        path.unlink()
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(root), str(path), "8M"], check=True)
+        return msgspec.structs.replace(spec, disks=(Disk(kind=DiskKind.ROOT, size_mb=8),), config_drive={})
+
+    def goes_off(self) -> bytes | None:
+        return b"/bin/busybox sleep 1; exit"
+
+    def life(self, driver: GuestDriver, guest_id: str) -> int | None:
+        """The number of the process that keeps it."""
+        return next((pid for pid in processes_with(guest_id) if "libvirt_lxc" in os.readlink(f"/proc/{pid}/exe")), None)
 
 
 def processes_with(word: str) -> list[int]:

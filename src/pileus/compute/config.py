@@ -44,6 +44,9 @@ class GuestsConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         "Devices of hosts that guests get for themselves (pci_passthrough:alias), by alias: addresses, as in "
         "0000:81:00.0,\nor kinds, as in 10de:1eb8 (vendor and product). They have to be bound to vfio-pci.",
         )] = msgspec.field(default_factory=dict)
+    libvirt_type: Annotated[Literal["auto", "qemu", "kvm", "lxc"], doc(
+        "What guests the libvirt driver makes: machines, with KVM where the host has it, or containers (lxc) of images "
+        "that\nhold a file system and no kernel, for people you trust: root inside is root of the host.")] = "auto"
     libvirt_uri: Annotated[str, doc(
         "Where the libvirt driver finds libvirt, as in qemu:///system; each host has one of its own if empty.")] = ""
     vendor_data: Annotated[str, doc(

@@ -17,8 +17,11 @@ from pileus.compute.drivers.base import GuestDriver, GuestFailed, HostFacts, Pow
 from pileus.compute.drivers.fake import FakeDriver
 from pileus.compute.drivers.hardware import HostCell
 from pileus.compute.drivers.image_cache import ImageCache
-from pileus.compute.drivers.libvirt import LibvirtDriver, LibvirtSettings
+from pileus.compute.drivers.libvirt import LibvirtDriver
+from pileus.compute.drivers.libvirt_containers import ContainerDriver
 from pileus.compute.drivers.libvirt_daemon import ensure_daemon
+from pileus.compute.drivers.libvirt_domain import Kind
+from pileus.compute.drivers.libvirt_host import LibvirtSettings
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 from pileus.compute.guest_topology import cpu_numbers
 from pileus.compute.messages import AGENT
@@ -113,18 +116,24 @@ class Nodes:
             return FakeDriver(host.name, folder, facts=fake_facts(
                 host.name, len(dedicated), {alias: len(found) for alias, found in config.pci_devices.items()}))
         if self.choices.driver == "libvirt":
-            own = self.services.state.run / host.name
-            daemon = None if config.libvirt_uri else own
-            uri = config.libvirt_uri or await asyncio.to_thread(ensure_daemon, own, hosts.path_of(host))
-            return LibvirtDriver(LibvirtSettings(
-                instances=folder, sockets=own / "sockets", hostname=host.name, namespace=hosts.path_of(host), uri=uri,
-                daemon=daemon, kind="kvm" if host_facts.acceleration() == "kvm" else "qemu",
-                raw_disks=config.root_disks == "raw", dedicated_cpus=dedicated))
+            return await self._libvirt(host, folder, dedicated)
         model, *flags = config.cpu_model.split(",")
         return QemuDriver(QemuSettings(
             instances=folder, hostname=host.name, namespace=hosts.path_of(host), cpu_model=model,
             cpu_flags=tuple(flags), raw_disks=config.root_disks == "raw",
             dedicated_cpus=dedicated, pci_devices=config.pci_devices))
+
+    async def _libvirt(self, host: EmbeddedHost, folder: Path, dedicated: frozenset[int]) -> LibvirtDriver:
+        config = self.services.settings.guests
+        own, namespace = self.services.state.run / host.name, hosts.path_of(host)
+        kind: Kind = config.libvirt_type if config.libvirt_type != "auto" else (
+            "kvm" if host_facts.acceleration() == "kvm" else "qemu")
+        uri = config.libvirt_uri or await asyncio.to_thread(
+            ensure_daemon, own, namespace, "lxc" if kind == "lxc" else "qemu")
+        return (ContainerDriver if kind == "lxc" else LibvirtDriver)(LibvirtSettings(
+            instances=folder, sockets=own / "sockets", hostname=host.name, namespace=namespace, uri=uri,
+            daemon=None if config.libvirt_uri else own, kind=kind, raw_disks=config.root_disks == "raw",
+            dedicated_cpus=dedicated))
 
     async def _network(self, host: EmbeddedHost) -> Coroutine[Any, Any, None]:
         config = self.services.settings.network

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from pileus.compute.drivers import host_facts, libvirt_insides
+from pileus.compute.drivers import libvirt_insides
 from pileus.compute.drivers.base import (
     Can,
     Diagnostics,
@@ -26,6 +26,7 @@ from pileus.compute.drivers.base import (
     GuestStopped,
     HostFacts,
     HostFailed,
+    Nic,
     Power,
     Wanted,
 )
@@ -33,7 +34,8 @@ from pileus.compute.drivers.guest_folder import CONSOLE, ID, MEMORY, SCREEN, Gue
 from pileus.compute.drivers.host_shares import HostShares
 from pileus.compute.drivers.libvirt_daemon import DaemonFailed, ensure_daemon
 from pileus.compute.drivers.libvirt_devices import adjust_devices
-from pileus.compute.drivers.libvirt_domain import Kind, Place, domain_xml
+from pileus.compute.drivers.libvirt_domain import Place, domain_xml
+from pileus.compute.drivers.libvirt_host import Domain, LibvirtSettings, facts_of
 from pileus.compute.drivers.qemu_devices import assign_slots, in_order
 from pileus.compute.drivers.qemu_disks import copy_root, make_disks, moving_files, read_piece, write_piece
 from pileus.compute.drivers.qemu_guest import failing, take_charge
@@ -53,38 +55,12 @@ OFF = DomainState(Power.OFF)
 log = logging.getLogger(__name__)
 
 
-class LibvirtSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One host. `sockets` is a folder with a short path, for what listens of each guest; `daemon` that of a libvirtd of
-    our own, which is started again when it is gone."""
-
-    instances: Path
-    sockets: Path
-    hostname: str
-    uri: str = "qemu:///system"
-    kind: Kind = "qemu"
-    daemon: Path | None = None
-    namespace: Path | None = None
-    raw_disks: bool = False
-    dedicated_cpus: frozenset[int] = frozenset()  # of the host, for guests that want processors of their own
-    nodes: Path = host_facts.NODES
-
-
-class Domain:
-    """What is known of a guest while this process lives. The lock is held while something is done to it."""
-
-    def __init__(self, folder: GuestFolder) -> None:
-        self.folder = folder
-        self.lock = asyncio.Lock()
-
-    @property
-    def id(self) -> str:
-        return self.folder.id
-
-
 class LibvirtDriver:
     """The guests of one host. `on_step(guest id, step)` is called after each of: folder, disks, taps, started."""
 
     name: ClassVar[str] = "libvirt"
+    undefine: ClassVar[tuple[str, ...]] = ("--managed-save", "--keep-nvram")  # what goes with a domain, and what not
+    button: ClassVar[str] = "acpi"  # how a guest is asked to power itself off
 
     def __init__(
         self, settings: LibvirtSettings, *, on_step: Callable[[str, str], None] = lambda guest_id, step: None
@@ -97,6 +73,7 @@ class LibvirtDriver:
         self._stops = Stops()
         self._watcher: asyncio.Task[None] | None = None
         self._version = ""
+        self.raw_disks = settings.raw_disks
         for folder in (settings.instances, settings.sockets):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = take_charge(settings.instances)
@@ -106,21 +83,25 @@ class LibvirtDriver:
         uefi = {Can.BOOT_UEFI} if UEFI_CODE.exists() else set()
         return frozenset({Can.BOOT_KERNEL, Can.HOTPLUG_PORT, Can.RESCUE, Can.SUSPEND} | uefi)
 
+    def must_be_possible(self, spec: GuestSpec) -> None:
+        """Raises BadSpec."""
+        must_be_possible(spec)
+
     # -- making and removing --------------------------------------------------------------------
 
     async def prepare(self, spec: GuestSpec) -> None:
         async with self._working(spec.id, "prepared") as domain:
-            must_be_possible(spec)
+            self.must_be_possible(spec)
             if await self._power(domain) is not Power.OFF:
                 return
             if domain.folder.read() is None:
                 domain.folder.write(GuestState(spec=spec, slots=assign_slots(spec, {}), started=False))
             with self._work_on(domain) as lock:
-                await make_disks(domain.folder, spec, lock, raw=self.settings.raw_disks)
+                await make_disks(domain.folder, spec, lock, raw=self.raw_disks)
 
     async def ensure(self, spec: GuestSpec) -> GuestSeen:
         async with self._working(spec.id, "made") as domain:
-            must_be_possible(spec)
+            self.must_be_possible(spec)
             before = domain.folder.read()
             state = before or GuestState(spec=spec, started=False)
             taps = list(dict.fromkeys([*state.taps, *(nic.tap for nic in spec.nics)]))
@@ -141,7 +122,7 @@ class LibvirtDriver:
                 states = await self.virsh.states(guest_id)
                 if guest_id in states:
                     await self._destroy(guest_id)
-                    await self.virsh.run("undefine", guest_id, "--managed-save", "--keep-nvram")
+                    await self.virsh.run("undefine", guest_id, *self.undefine)
                 for tap in state.taps if state else []:
                     await drop_tap(state.spec if state else None, tap, self.settings.namespace)
                 await asyncio.to_thread(shutil.rmtree, self._sockets(guest_id), ignore_errors=True)
@@ -151,14 +132,14 @@ class LibvirtDriver:
     async def _start(self, domain: Domain, state: GuestState) -> None:
         spec = state.spec
         with self._work_on(domain) as lock:
-            disks = await make_disks(domain.folder, spec, lock, raw=self.settings.raw_disks)
+            disks = await make_disks(domain.folder, spec, lock, raw=self.raw_disks)
         self.on_step(spec.id, "disks")
         wanted = {nic.tap for nic in spec.nics}
         for tap in state.taps:
             if tap not in wanted:
                 await drop_tap(spec, tap, self.settings.namespace)
         for nic in spec.nics:
-            await make_tap(spec, nic, self.settings.namespace)
+            await self._plug(spec, nic)
         slots = state.slots if state.saved else in_order(spec, state.slots)
         share = self._shares.of(spec.id, state)
         latest = msgspec.structs.replace(
@@ -169,16 +150,24 @@ class LibvirtDriver:
         self.on_step(spec.id, "taps")
         sockets = self._sockets(spec.id)
         await asyncio.to_thread(sockets.mkdir, mode=0o700, exist_ok=True)
-        place = Place(kind=self.settings.kind, folder=str(domain.folder.path.absolute()), sockets=str(sockets),
-                      disks=disks, share=share, slots=slots, limited_by_tap=True)  # fmt: skip
+        place = msgspec.structs.replace(self._place(domain, slots), sockets=str(sockets), disks=disks, share=share)
         path = domain.folder.path / DOMAIN
         await asyncio.to_thread(path.write_text, domain_xml(spec, place))
         await self.virsh.run("define", str(path))
-        if state.saved:
-            await self.virsh.run("restore", str(domain.folder.path / MEMORY), "--paused")
-        else:
-            await self.virsh.run("start", spec.id, "--paused")
+        await self._begin(domain, state)
         self.on_step(spec.id, "started")
+
+    def _place(self, domain: Domain, slots: dict[str, int]) -> Place:
+        return Place(kind=self.settings.kind, folder=str(domain.folder.path.absolute()), slots=slots,
+                     limited_by_tap=True)  # fmt: skip
+
+    async def _plug(self, spec: GuestSpec, nic: Nic) -> None:
+        await make_tap(spec, nic, self.settings.namespace)
+
+    async def _begin(self, domain: Domain, state: GuestState) -> None:
+        """A defined domain, or the memory that was kept of it, that does not run yet."""
+        words = ("restore", str(domain.folder.path / MEMORY)) if state.saved else ("start", domain.id)
+        await self.virsh.run(*words, "--paused")
 
     # -- power ----------------------------------------------------------------------------------
 
@@ -262,7 +251,7 @@ class LibvirtDriver:
             return
         state = self._state(domain)
         domain.folder.write(msgspec.structs.replace(state, started=False))
-        await self.virsh.run("shutdown", domain.id, "--mode", "acpi")
+        await self.virsh.run("shutdown", domain.id, "--mode", self.button)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._until_off(domain.id)
@@ -279,7 +268,7 @@ class LibvirtDriver:
     async def adjust(self, spec: GuestSpec) -> GuestSeen:
         """libvirt has no way to tell a domain that lives of a volume's new size."""
         async with self._known(spec.id, "given its cards and volumes") as (domain, state):
-            must_be_possible(spec)
+            self.must_be_possible(spec)
             changed = msgspec.structs.replace(state.spec, nics=spec.nics, volumes=spec.volumes)
             await self._change(domain, state, changed)
             if any(volume.size_gb for volume in spec.volumes) and await self._power(domain) is not Power.OFF:
@@ -292,7 +281,7 @@ class LibvirtDriver:
         state = msgspec.structs.replace(before, spec=spec, slots=assign_slots(spec, before.slots), taps=taps)
         domain.folder.write(state)
         if await self._power(domain) is not Power.OFF:
-            await adjust_devices(self.virsh, domain.folder.path, spec, state.slots, self.settings.namespace)
+            await adjust_devices(self.virsh, spec, self._place(domain, state.slots), lambda nic: self._plug(spec, nic))
         wanted = [nic.tap for nic in spec.nics]
         for tap in taps:
             if tap not in wanted:
@@ -301,11 +290,16 @@ class LibvirtDriver:
 
     async def snapshot(self, guest_id: str, into: Path) -> str:
         async with self._known(guest_id, "copied") as (domain, state):
-            if await self._power(domain) is Power.OFF:
+            power = await self._power(domain)
+            if power is Power.OFF:
                 await copy_root(domain.folder, state.spec, into)
             else:
-                await libvirt_insides.copy_while_running(self.virsh, state.spec, domain.folder.path / DOMAIN, into)
+                await self._copy(domain, state, power, into)
         return "qcow2"
+
+    async def _copy(self, domain: Domain, state: GuestState, power: Power, into: Path) -> None:
+        """The root disk of a domain that lives."""
+        await libvirt_insides.copy_while_running(self.virsh, state.spec, domain.folder.path / DOMAIN, into)
 
     async def files(self, guest_id: str) -> dict[str, int]:
         async with self._known(guest_id, "moved") as (domain, state):
@@ -376,15 +370,7 @@ class LibvirtDriver:
                 told = await self.virsh.run("version")
                 self._version = next((line.rpartition(" ")[2] for line in told.splitlines()
                                       if line.startswith("Running hypervisor")), "")  # fmt: skip
-        total, free = host_facts.disk_gb(self.settings.instances)
-        return HostFacts(
-            hostname=self.settings.hostname, hypervisor_type="QEMU" if self.settings.kind in ("qemu", "kvm")
-            else self.settings.kind, hypervisor_version=self._version, vcpus=host_facts.vcpus(),
-            memory_mb=host_facts.memory_mb(), disk_gb=total, disk_free_gb=free,
-            accel="kvm" if self.settings.kind == "kvm" else "tcg" if self.settings.kind == "qemu" else "none",
-            cpu=host_facts.cpu_description(), booted_at=host_facts.booted_at(), threads=host_facts.threads(),
-            dedicated_cpus=len(self.settings.dedicated_cpus & os.sched_getaffinity(0)),
-            cells=await asyncio.to_thread(self._shares.cells))  # fmt: skip
+        return await asyncio.to_thread(facts_of, self.settings, self._version, self._shares)
 
     def events(self) -> AsyncIterator[GuestStopped]:
         return self._stops.read()
@@ -404,7 +390,8 @@ class LibvirtDriver:
         assert self.settings.daemon is not None
         try:
             async with self._reviving:
-                await asyncio.to_thread(ensure_daemon, self.settings.daemon, self.settings.namespace)
+                scheme = self.settings.uri.partition(":")[0]
+                await asyncio.to_thread(ensure_daemon, self.settings.daemon, self.settings.namespace, scheme)
         except DaemonFailed as error:
             raise LibvirtFailed(str(error)) from error
 

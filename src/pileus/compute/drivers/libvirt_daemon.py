@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x1000, 0x4000, 0x40000, 2
 # What libvirtd looks for at fixed places, when root runs it.
 PLACES = {"etc": "/etc/libvirt", "lib": "/var/lib/libvirt", "run": "/run/libvirt", "log": "/var/log/libvirt",
           "cache": "/var/cache/libvirt"}  # fmt: skip
@@ -26,6 +26,7 @@ namespaces = []
 cgroup_controllers = []
 stdio_handler = "file"
 """
+UNIFIED = "/sys/fs/cgroup/unified"
 USER = GROUP = "libvirt-qemu"
 START_SECONDS = 30.0
 LONGEST = 100  # characters of a socket's path
@@ -39,12 +40,13 @@ def socket_of(folder: Path) -> Path:
     return folder / ("run/libvirt-sock" if os.geteuid() == 0 else "run/libvirt/libvirt-sock")
 
 
-def uri_of(folder: Path) -> str:
-    return f"qemu:///{'system' if os.geteuid() == 0 else 'session'}?socket={socket_of(folder)}"
+def uri_of(folder: Path, scheme: str = "qemu") -> str:
+    return f"{scheme}:///{'system' if os.geteuid() == 0 else 'session'}?socket={socket_of(folder)}"
 
 
-def ensure_daemon(folder: Path, namespace: Path | None) -> str:
-    """The URI of the folder's libvirtd, which lives on when we do not. Already there: nothing more.
+def ensure_daemon(folder: Path, namespace: Path | None, scheme: str = "qemu") -> str:
+    """The URI of the folder's libvirtd, which lives on when we do not. Already there: nothing more. `scheme`: which of
+    its hypervisors is meant.
 
     The folder's path has to be short: sockets are in it. Raises DaemonFailed.
     """
@@ -61,7 +63,7 @@ def ensure_daemon(folder: Path, namespace: Path | None) -> str:
                 [*inside, sys.executable, "-m", __name__, str(folder)], stdin=subprocess.DEVNULL, stdout=output,
                 stderr=output, start_new_session=True)  # fmt: skip
         await_answer(folder, child)
-    return uri_of(folder)
+    return uri_of(folder, scheme)
 
 
 def is_running(folder: Path) -> bool:
@@ -131,6 +133,8 @@ def main(folder: Path) -> None:
         if libc.unshare(CLONE_NEWNS):
             raise OSError(ctypes.get_errno(), "no mount namespace of its own")
         mount("none", "/", MS_REC | MS_PRIVATE)
+        if os.path.ismount(UNIFIED):  # beside the older kind, libvirt 9.0 starts no container with it
+            libc.umount2(UNIFIED.encode(), MNT_DETACH)
         for name, place in PLACES.items():
             Path(place).mkdir(parents=True, exist_ok=True)
             bind(folder / name, Path(place))

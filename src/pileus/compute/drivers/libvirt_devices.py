@@ -5,27 +5,30 @@ from __future__ import annotations
 import asyncio
 import time
 import xml.etree.ElementTree as xml
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from pileus.compute.drivers.base import GuestSpec
+from pileus.compute.drivers.base import GuestSpec, Nic
 from pileus.compute.drivers.libvirt_domain import Place, interface, volume_element
-from pileus.compute.drivers.qemu_nics import make_tap
 from pileus.compute.drivers.virsh import LibvirtFailed, Virsh
 
 UNPLUG_SECONDS, ASK_AGAIN_SECONDS, POLL_SECONDS = 60.0, 6.0, 0.2
 DEVICE = "device.xml"
 
 
-async def adjust_devices(virsh: Virsh, folder: Path, spec: GuestSpec, slots: dict[str, int],
-                         namespace: Path | None) -> None:  # fmt: skip
-    """Already so: nothing more. Raises LibvirtFailed where the guest does not let go of one."""
-    place = Place(folder=str(folder), slots=slots, limited_by_tap=True)
+Plug = Callable[[Nic], Awaitable[None]]
+
+
+async def adjust_devices(virsh: Virsh, spec: GuestSpec, place: Place, plug: Plug) -> None:
+    """Already so: nothing more. `plug` makes the tap of a card. Raises LibvirtFailed where the guest does not let go of
+    a device."""
+    folder = Path(place.folder)
     there = await living(virsh, spec.id)
     macs = {nic.mac: nic for nic in spec.nics}
     wanted = {volume.volume_id: volume for volume in spec.volumes}
     for mac, nic in macs.items():
         if mac not in there:
-            await make_tap(spec, nic, namespace)
+            await plug(nic)
             await attach(virsh, folder, spec.id, interface(spec, nic, place))
     used = {each.get("dev", "") for device in there.values() for each in device.findall("target")}
     for volume_id, volume in wanted.items():

@@ -18,6 +18,7 @@ from pileus.compute.drivers.qemu_machine import firmware_files, ranges
 Kind = Literal["qemu", "kvm", "lxc", "xen", "vmware", "hyperv"]
 EMULATED = ("qemu", "kvm")
 ROOT_PORTS = 24
+ROOT_LINK = "root"  # to a container's disk: libvirt wants its path to be short
 VOLUMES_THREAD = 1  # of volumes: their requests do not wait for emulated processors
 PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
 SCSI = {"lsisas1078": "lsisas1078", "lsisas1068": "lsisas1068", "lsilogic": "lsilogic", "vmpvscsi": "vmpvscsi",
@@ -189,9 +190,11 @@ def tune(root: xml.Element, wanted: Hardware, place: Place) -> None:
 
 def add_devices(devices: xml.Element, spec: GuestSpec, wanted: Hardware, place: Place) -> None:
     if place.kind == "lxc":
-        root = add(devices, "filesystem", type="mount")
-        add(root, "source", dir=f"{place.folder}/root")
-        add(root, "target", dir="/")
+        for disk in place.disks:
+            root = add(devices, "filesystem", type="file", accessmode="passthrough")
+            add(root, "driver", type="loop", format=disk.format)
+            add(root, "source", file=f"{place.sockets}/{ROOT_LINK}")
+            add(root, "target", dir="/")
     else:
         add_disks(devices, spec, place)
     for nic in spec.nics:
@@ -330,13 +333,17 @@ def volume_element(spec: GuestSpec, volume: GuestVolume, target: str, place: Pla
 
 
 def interface(spec: GuestSpec, nic: Nic, place: Place) -> xml.Element:
-    """On a tap of ours, which libvirt only opens; elsewhere on a bridge that has the name."""
+    """On a tap of ours, which libvirt only opens; a container's has the same name, and libvirt makes it; elsewhere on a
+    bridge that has the name."""
     wanted = hardware_of(spec)
-    emulated = place.kind in EMULATED
-    found = xml.Element("interface", {"type": "ethernet" if emulated else "bridge"})
+    ours = place.kind in EMULATED or place.kind == "lxc"
+    found = xml.Element("interface", {"type": "ethernet" if ours else "bridge"})
     add(found, "mac", address=nic.mac)
-    if not emulated:
+    if not ours:
         add(found, "source", bridge=nic.tap)
+        return found
+    if place.kind == "lxc":
+        add(found, "target", dev=nic.tap)
         return found
     add(found, "target", dev=nic.tap, managed="no")
     add(found, "model", type=wanted.nic_model)

@@ -19,6 +19,8 @@ RUNNING, BLOCKED, PAUSED, SHUTTING_DOWN, OFF, CRASHED, SLEEPING = range(1, 8)
 IO_ERROR, CRASHED_PAUSED, WATCHDOG = 5, 10, 4
 BAD_PAUSES = {IO_ERROR: "a disk of its host is full or failed", CRASHED_PAUSED: "its kernel panicked",
               WATCHDOG: "its watchdog ran out"}  # fmt: skip
+LISTED = {"running": Power.RUNNING, "idle": Power.RUNNING, "in shutdown": Power.RUNNING, "paused": Power.PAUSED,
+          "pmsuspended": Power.PAUSED}  # fmt: skip
 EVENT = re.compile(r"event 'lifecycle' for domain '(?P<name>[^']+)': (?P<what>\w+) ?(?P<how>.*)")
 NO_ANSWER = "failed to connect to the hypervisor"
 NO_VIRSH = "virsh is not on this host (Debian package libvirt-clients)"
@@ -69,6 +71,8 @@ class Virsh:
 
     async def states(self, *domains: str) -> dict[str, DomainState]:
         """Of all domains, or of those named that there are; by name."""
+        if not self.uri.startswith("qemu"):
+            return await self._listed(domains)
         try:
             told = await self.run("domstats", "--state", *domains)
         except LibvirtFailed as error:
@@ -84,6 +88,15 @@ class Virsh:
             elif line.startswith("Domain: "):
                 current = found.setdefault(line.partition("'")[2].rstrip("'"), {})
         return {name: _state(int(each["state.state"]), int(each["state.reason"])) for name, each in found.items()}
+
+    async def _listed(self, domains: tuple[str, ...]) -> dict[str, DomainState]:
+        """For hypervisors that libvirt has no statistics of."""
+        found: dict[str, DomainState] = {}
+        for line in (await self.run("list", "--all")).splitlines():
+            _, name, state = line.split(maxsplit=2)
+            if not domains or name in domains:
+                found[name] = DomainState(LISTED.get(state, Power.OFF))
+        return found
 
     async def events(self) -> AsyncGenerator[tuple[str, str, str]]:
         """(domain, what happened, how), until libvirt ends or nobody listens any more."""

@@ -16,6 +16,8 @@ TENANT, FLAVOR = "filter_tenant_id", "instance_type"
 ARCHITECTURES = {"amd64": "x86_64", "x64": "x86_64", "i386": "i686", "i486": "i686", "i586": "i686", "x86": "i686",
                  "arm64": "aarch64", "ppc64el": "ppc64le"}
 RUNS_TOO = {"x86_64": {"i686"}, "aarch64": {"armv7l"}}          # architectures whose guests another one runs
+MACHINES = ("hvm", "hv")
+MODES = {"lxc": ("exe",)}                                        # of hypervisors whose guests are no machines
 HYPERVISORS = {"qemu": {"qemu", "kvm"}, "kvm": {"qemu", "kvm"}}  # what the drivers of a type run
 
 
@@ -185,7 +187,7 @@ def _lacks(runs: tuple[str, str, str], name: str, wanted: str) -> bool:
     if name == "img_hv_type":
         return wanted.lower() not in HYPERVISORS.get(hypervisor, {hypervisor})
     if name == "hw_vm_mode":
-        return wanted.lower() not in ("hvm", "hv")
+        return wanted.lower() not in MODES.get(hypervisor, MACHINES)
     return not all(_version_fits(version, part.strip()) for part in wanted.split(","))
 
 
@@ -206,6 +208,7 @@ def supported_why(hosts: Columns, rows: Rows, wish: Wish) -> str:
     host = hosts.hosts[int(rows[0])]
     runs = _runs(host)
     name, wanted = next(each for each in _of_image(wish).items() if _lacks(runs, *each))
-    has = {"hw_architecture": runs[0], "img_hv_type": runs[1], "hw_vm_mode": "hvm"}.get(name, f"version {runs[2]}")
+    has = {"hw_architecture": runs[0], "img_hv_type": runs[1], "hw_vm_mode": MODES.get(runs[1], MACHINES)[0]}.get(
+        name, f"version {runs[2]}")
     more = f", and so do {len(rows) - 1} more" if len(rows) > 1 else ""
     return f"its image asks for {name} {wanted}; {host.name} has {has}{more}."
