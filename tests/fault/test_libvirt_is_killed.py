@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +105,56 @@ def test_libvirtd_is_killed(libvirt: Cloud, bare: Links):
     libvirt.delete(server_id)
     libvirt.await_gone(server_id)
     audit(libvirt, bare)
+
+
+@pytest.fixture(scope="module")
+def containers(make_cloud: Callable[..., Cloud], image: Path) -> Cloud:
+    """A cloud whose servers are containers, with an image for them: a file system without a kernel."""
+    cloud = make_cloud("libvirt")
+    cloud.environment["PILEUS_GUESTS__LIBVIRT_TYPE"] = "lxc"
+    cloud.up()
+    api = cloud.api("admin")
+    wait("the host's first report", lambda: api.get("compute", "/os-hypervisors")["hypervisors"])
+    made = api.post("image", "/v2/images", {"name": "root", "disk_format": "raw", "container_format": "bare",
+                                            "visibility": "public", "hw_vm_mode": "exe"})
+    (root,) = image.glob("*.ext4")
+    answer = api.http.put(f"{api.catalog['image']}/v2/images/{made['id']}/file", content=root.read_bytes(),
+                          headers={"x-auth-token": api.token, "content-type": "application/octet-stream"})
+    assert answer.status_code == 204, answer.text
+    return cloud
+
+
+def test_containers_live_on(containers: Cloud):
+    """One can log in to a container; it lives on when the program and libvirtd are killed; its image starts anew."""
+    body = containers.body("one", **let_in(containers))
+    (root,) = containers.api().get("image", "/v2/images", name="root")["images"]
+    body["server"]["imageRef"] = root["id"]
+    server_id = containers.ask(body)
+    assert containers.settled(server_id)["status"] == "ACTIVE", containers.show(server_id)
+    address = floating_ip(containers, server_id)
+
+    def word_of(where: str) -> str:
+        return wait("a login", lambda: log_in(containers, where, "cat", "/proc/mounts"), 60.0)
+
+    assert "devfs /dev tmpfs" in word_of(address)         # as libvirt makes it for containers
+    log_in(containers, address, "touch", "/home/cirros/was-here")
+    os.kill(*containers.libvirt(), signal.SIGKILL)
+    containers.kill()
+    containers.up()
+    assert containers.settled(server_id)["status"] == "ACTIVE"
+    assert "was-here" in (log_in(containers, address, "ls", "/home/cirros") or "")
+    api = containers.api()
+    copy = api.post("compute", f"/servers/{server_id}/action", {"createImage": {"name": "copy"}})["image_id"]
+    wait("the copy", lambda: api.get("image", f"/v2/images/{copy}")["status"] == "active")
+    body["server"] |= {"imageRef": copy, "name": "two"}
+    again = containers.ask(body)
+    assert containers.settled(again)["status"] == "ACTIVE", containers.show(again)
+    give_back(containers, address)
+    other = floating_ip(containers, again)
+    word_of(other)
+    assert "was-here" in (log_in(containers, other, "ls", "/home/cirros") or "")
+    give_back(containers, other)
+    for each in (server_id, again):
+        containers.delete(each)
+        containers.await_gone(each)
+    assert not containers.guests() and not [each for each in containers.strangers() if "libvirt_lxc" in each]

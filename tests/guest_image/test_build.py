@@ -84,7 +84,11 @@ def test_modes_and_owners_in_the_guest_do_not_depend_on_the_builder(image: Guest
 
 
 def test_ssh_takes_no_passwords(image: GuestImage) -> None:
-    assert "dropbear -R -s " in debugfs(image.root, "cat /etc/init.d/network")
+    """Until somebody gives the user one."""
+    assert "/usr/libexec/ssh-server" in debugfs(image.root, "cat /etc/init.d/network").splitlines()
+    assert "keys_only=-s\n[ -e /etc/ssh-passwords ] && keys_only=\n" in debugfs(
+        image.root, "cat /usr/libexec/ssh-server")
+    assert not debugfs(image.root, "stat /etc/ssh-passwords")
 
 
 def test_missing_programs_are_named_with_their_packages(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pileus.processes.services import Services
 from pileus.processes.state import StateFolder
 
 log = logging.getLogger(__name__)
-PROPERTIES = {"os_distro": "debian", "hw_rng_model": "virtio"}
+PROPERTIES = {"os_distro": "debian", "hw_rng_model": "virtio", "os_admin_user": "cirros"}
 LOOK_SECONDS = 0.2
 
 

@@ -8,11 +8,13 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import msgspec
+
 from pileus.compute.drivers.base import Can, Diagnostics, DiskKind, GuestSeen, GuestSpec, Nic, NicUse, Power
 from pileus.compute.drivers.disks import qemu_img
 from pileus.compute.drivers.guest_folder import CONSOLE_LOG, GuestState
 from pileus.compute.drivers.libvirt import Domain, LibvirtDriver
-from pileus.compute.drivers.libvirt_domain import ROOT_LINK
+from pileus.compute.drivers.libvirt_domain import Place
 from pileus.compute.drivers.qemu_disks import raw_name
 from pileus.compute.drivers.qemu_launch import BadSpec
 from pileus.compute.drivers.virsh import LibvirtFailed
@@ -42,12 +44,23 @@ class ContainerDriver(LibvirtDriver):
         if [disk.kind for disk in spec.disks] != [DiskKind.ROOT] or spec.image is None:
             raise BadSpec("a container has one disk, which is made of an image that holds a file system")
 
+    async def remove(self, guest_id: str) -> None:
+        await super().remove(guest_id)
+        await asyncio.to_thread(self._link(guest_id).unlink, missing_ok=True)
+
+    def _link(self, guest_id: str) -> Path:
+        """To its disk: libvirt wants the path to be short."""
+        return self.settings.sockets.parent / guest_id[:8]
+
+    def _place(self, domain: Domain, slots: dict[str, int]) -> Place:
+        return msgspec.structs.replace(super()._place(domain, slots), root=str(self._link(domain.id)))
+
     async def _plug(self, spec: GuestSpec, nic: Nic) -> None:
         """libvirt makes the two ends itself."""
 
     async def _begin(self, domain: Domain, state: GuestState) -> None:
         """A container cannot be started frozen: it runs until it is."""
-        link = self._sockets(domain.id) / ROOT_LINK
+        link = self._link(domain.id)
         if len(str(link)) > LONGEST:
             raise BadSpec(f"{link} is longer than {LONGEST} characters, which is all that libvirt takes")
         await asyncio.to_thread(link.unlink, missing_ok=True)

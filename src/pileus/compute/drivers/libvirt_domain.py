@@ -18,7 +18,6 @@ from pileus.compute.drivers.qemu_machine import firmware_files, ranges
 Kind = Literal["qemu", "kvm", "lxc", "xen", "vmware", "hyperv"]
 EMULATED = ("qemu", "kvm")
 ROOT_PORTS = 24
-ROOT_LINK = "root"  # to a container's disk: libvirt wants its path to be short
 VOLUMES_THREAD = 1  # of volumes: their requests do not wait for emulated processors
 PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
 SCSI = {"lsisas1078": "lsisas1078", "lsisas1068": "lsisas1068", "lsilogic": "lsilogic", "vmpvscsi": "vmpvscsi",
@@ -32,6 +31,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind = "qemu"
     folder: str  # of the guest
     sockets: str = ""  # a folder with a short path
+    root: str = ""  # a shorter path of a container's disk
     disks: tuple[DiskFile, ...] = ()
     cpu_model: str = ""
     cpu_flags: tuple[str, ...] = ()
@@ -193,7 +193,7 @@ def add_devices(devices: xml.Element, spec: GuestSpec, wanted: Hardware, place: 
         for disk in place.disks:
             root = add(devices, "filesystem", type="file", accessmode="passthrough")
             add(root, "driver", type="loop", format=disk.format)
-            add(root, "source", file=f"{place.sockets}/{ROOT_LINK}")
+            add(root, "source", file=place.root or f"{place.folder}/{disk.file}")
             add(root, "target", dir="/")
     else:
         add_disks(devices, spec, place)
