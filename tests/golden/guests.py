@@ -83,7 +83,8 @@ def domains() -> dict[str, str]:
 def place_of(spec: GuestSpec, kind: Kind) -> Place:
     share = Share(cells={0: 1, 1: 0}, pins={0: 2, 1: 3}, floating={2: (4, 5, 7), 3: (4, 5, 7)})
     return Place(kind=kind, folder="/guests/one", sockets="/run/one", disks=launch_of(spec).disks,
-                 share=share if "divided" in spec.name else Share(), slots=assign_slots(spec, {}))
+                 share=share if "divided" in spec.name else Share(), slots=assign_slots(spec, {}),
+                 root="/run/one/root" if kind == "lxc" else "")
 
 
 def libvirt_text() -> str:

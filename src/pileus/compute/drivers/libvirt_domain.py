@@ -31,7 +31,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind = "qemu"
     folder: str  # of the guest
     sockets: str = ""  # a folder with a short path
-    root: str = ""  # a shorter path of a container's disk
+    root: str = ""  # the path of a container's only disk
     disks: tuple[DiskFile, ...] = ()
     cpu_model: str = ""
     cpu_flags: tuple[str, ...] = ()
@@ -190,11 +190,10 @@ def tune(root: xml.Element, wanted: Hardware, place: Place) -> None:
 
 def add_devices(devices: xml.Element, spec: GuestSpec, wanted: Hardware, place: Place) -> None:
     if place.kind == "lxc":
-        for disk in place.disks:
-            root = add(devices, "filesystem", type="file", accessmode="passthrough")
-            add(root, "driver", type="loop", format=disk.format)
-            add(root, "source", file=place.root or f"{place.folder}/{disk.file}")
-            add(root, "target", dir="/")
+        root = add(devices, "filesystem", type="file", accessmode="passthrough")
+        add(root, "driver", type="loop", format="raw")
+        add(root, "source", file=place.root)
+        add(root, "target", dir="/")
     else:
         add_disks(devices, spec, place)
     for nic in spec.nics:
