@@ -6,10 +6,9 @@ import os
 
 import pytest
 
-from pileus.compute.drivers import host_facts
 from pileus.compute.drivers.base import GuestSpec
 from pileus.compute.drivers.guest_folder import GuestFolder, GuestState
-from pileus.compute.drivers.host_shares import HostShares
+from pileus.compute.drivers.host_shares import HostShares, in_policy
 from pileus.compute.drivers.qemu_launch import BadSpec
 from pileus.compute.hardware import hardware_of
 from tests.numa import numa_folder
@@ -26,8 +25,17 @@ class Host:
     def __init__(self, folder, dedicated=(), count=2):
         nodes = {0: (str(HERE[0]), 1000), 1: (str(HERE[1]), 1000)} if count == 2 else {
             0: (f"{HERE[0]},{HERE[1]}", 1000)}
-        self.folder = folder / "guests"
-        self.shares = HostShares(self.folder, frozenset(dedicated), numa_folder(folder / "nodes", nodes))
+        self.folder, self.siblings = folder / "guests", folder / "siblings"
+        self.shares = HostShares(
+            self.folder, frozenset(dedicated), numa_folder(folder / "nodes", nodes), self.siblings)
+        self.threads({cpu: [cpu] for cpu in HERE[:2]})
+
+    def threads(self, siblings):
+        """Which processors are threads of one core, by each of them."""
+        for cpu, core in siblings.items():
+            path = self.siblings / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(",".join(map(str, core)) + "\n")
 
     def start(self, guest_id, extra=TWO, *, vcpus=2, memory_mb=400, before=None):
         spec = GuestSpec(id=guest_id, name=guest_id, vcpus=vcpus, memory_mb=memory_mb,
@@ -84,13 +92,34 @@ def test_a_host_of_one_node_says_nothing_of_nodes(tmp_path):
         host.start("more", OWN)
 
 
-@pytest.mark.parametrize("policy", ["require", "isolate"])
-def test_thread_policies(tmp_path, policy):
-    """What needs threads, or cores without, is refused where the host has it otherwise."""
+def test_threads_of_cores():
+    """Of three cores with two threads each, and one with one; all is set aside."""
+    cores = {frozenset({0, 4}), frozenset({1, 5}), frozenset({2, 6}), frozenset({3})}
+    everything = set(range(7))
+
+    def given(policy, gone=()):
+        return in_policy(policy, everything - set(gone), set(gone), cores)
+
+    assert given("") == [0, 4, 1, 5, 2, 6, 3] and given("prefer", {4}) == [1, 5, 2, 6, 3, 0]
+    assert given("require") == [0, 4, 1, 5, 2, 6] and given("require", {1}) == [0, 4, 2, 6]
+    assert given("isolate") == [0, 1, 2, 3] and given("isolate", {4, 2}) == [1, 3]
+
+
+def test_thread_policies(tmp_path):
+    """Guests that share no core, those that have whole ones, and what is left for others."""
     host = Host(tmp_path, dedicated=HERE[:2], count=1)
-    asked = OWN | {"hw:cpu_thread_policy": policy}
-    if policy == "require" or host_facts.threads():
-        with pytest.raises(BadSpec, match=f"no processor thread policy {policy}"):
-            host.start("a", asked)
-    else:
-        assert len(host.start("a", asked)[0].pins) == 2
+    host.threads({HERE[0]: HERE[:2], HERE[1]: HERE[:2]})
+    isolated, require = (OWN | {"hw:cpu_thread_policy": policy} for policy in ("isolate", "require"))
+    assert host.start("both", require)[0].pins == {0: HERE[0], 1: HERE[1]}
+    GuestFolder(host.folder / "both").delete()
+    first, kept = host.start("alone", isolated, vcpus=1)
+    assert first.pins == {0: HERE[0]}
+    assert host.start("alone", isolated, vcpus=1, before=kept)[0] == first
+    for extra in (OWN, isolated, require):
+        with pytest.raises(BadSpec, match="1 processors of its own are wanted, and 0 of those set aside are free"):
+            host.start("more", extra, vcpus=1)
+    GuestFolder(host.folder / "alone").delete()
+    host.threads({HERE[0]: HERE[:1], HERE[1]: HERE[1:2]})
+    assert len(host.start("apart", isolated)[0].pins) == 2
+    with pytest.raises(BadSpec, match="free by thread policy require"):
+        host.start("more", require, vcpus=1)

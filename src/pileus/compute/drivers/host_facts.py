@@ -79,8 +79,13 @@ def cpu_description() -> dict[str, str | list[str]]:
 
 def threads() -> bool:
     """Whether cores have more than one thread each."""
-    return any(len(cpu_numbers(path.read_text().strip())) > 1
-               for path in SIBLINGS.glob("cpu[0-9]*/topology/thread_siblings_list"))
+    return any(len(core) > 1 for core in cores())
+
+
+def cores(folder: Path = SIBLINGS) -> set[frozenset[int]]:
+    """The processors of each core, which are its threads."""
+    return {frozenset(cpu_numbers(path.read_text().strip()))
+            for path in folder.glob("cpu[0-9]*/topology/thread_siblings_list")}
 
 
 def cells(dedicated: Collection[int] = (), taken: Collection[int] = (), bound: Mapping[int, int] | None = None,

@@ -26,10 +26,12 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 class HostShares:
     """Of the guests kept below `instances`. `dedicated` are the host's processors that are set aside for guests that
-    want their own, `nodes` the folder of the kernel that tells of NUMA nodes."""
+    want their own, `nodes` and `siblings` the folders of the kernel that tell of NUMA nodes and of the threads of
+    cores."""
 
-    def __init__(self, instances: Path, dedicated: frozenset[int], nodes: Path = host_facts.NODES) -> None:
-        self.instances, self.dedicated, self.nodes = instances, dedicated, nodes
+    def __init__(self, instances: Path, dedicated: frozenset[int], nodes: Path = host_facts.NODES,
+                 siblings: Path = host_facts.SIBLINGS) -> None:  # fmt: skip
+        self.instances, self.dedicated, self.nodes, self.siblings = instances, dedicated, nodes, siblings
 
     def others(self, guest_id: str) -> list[GuestState]:
         """What is kept of the other guests of this host."""
@@ -53,19 +55,26 @@ class HostShares:
         shape, hardware = shape_of(state.spec), hardware_of(state.spec)
         if not shape.nodes:
             return Share()
-        if hardware.pinned and (hardware.thread_policy == "require"
-                                or hardware.thread_policy == "isolate" and host_facts.threads()):  # fmt: skip
-            raise BadSpec(f"this host has no processor thread policy {hardware.thread_policy}")
         others = self.others(guest_id)
         cells = self._placed(shape, state.cells, self.cells(others))
         cpus = host_facts.cell_cpus(self.nodes)
-        taken = {cpu for other in others for cpu in other.pins.values()}
+        cores = host_facts.cores(self.siblings)
+        taken = {cpu for other in others for cpu in self._held_by(other, cores)}
         pins: dict[int, int] = {}
         floating: dict[int, tuple[int, ...]] = {}
         for number, node in enumerate(shape.nodes):
             here = cpus[cells[number]] if cells else os.sched_getaffinity(0)
             mine = [cpu for cpu in node.cpus if cpu in hardware.pinned]
-            pins |= self._pinned(mine, state.pins, here & self.dedicated, taken | set(pins.values()))
+            ours = here & self.dedicated
+            kept = {cpu: state.pins[cpu] for cpu in mine if state.pins.get(cpu) in ours}
+            missing = [cpu for cpu in mine if cpu not in kept]
+            gone = taken | set(kept.values()) | set(pins.values())
+            free = in_policy(hardware.thread_policy, ours - gone, gone, cores)
+            if len(missing) > len(free):
+                policy = f" by thread policy {hardware.thread_policy}" if hardware.thread_policy else ""
+                raise BadSpec(f"CPU pinning is not supported by the host: {len(missing)} processors of its own are "
+                              f"wanted, and {len(free)} of those set aside are free{policy}")
+            pins |= kept | dict(zip(missing, free, strict=False))
             if cells and (shared := here - self.dedicated):
                 floating |= {cpu: tuple(sorted(shared)) for cpu in node.cpus if cpu not in hardware.pinned}
         return Share(cells=cells, pins=pins, floating=floating)
@@ -85,14 +94,24 @@ class HostShares:
         return dict(enumerate(found))
 
     @staticmethod
-    def _pinned(mine: list[int], before: dict[int, int], ours: set[int], taken: set[int]) -> dict[int, int]:
-        kept = {cpu: before[cpu] for cpu in mine if before.get(cpu) in ours}
-        free = sorted(ours - taken - set(kept.values()))
-        missing = [cpu for cpu in mine if cpu not in kept]
-        if len(missing) > len(free):
-            raise BadSpec(f"CPU pinning is not supported by the host: {len(missing)} processors of its own are wanted, "
-                          f"and {len(free)} of those set aside are free")
-        return kept | dict(zip(missing, free, strict=False))
+    def _held_by(guest: GuestState, cores: set[frozenset[int]]) -> set[int]:
+        """The host's processors that no other guest may have: one that shares no core has whole ones."""
+        pins = set(guest.pins.values())
+        if hardware_of(guest.spec).thread_policy != "isolate":
+            return pins
+        return pins.union(*(core for core in cores if core & pins))
+
+
+def in_policy(policy: str, free: set[int], gone: set[int], cores: set[frozenset[int]]) -> list[int]:
+    """The free processors a guest may have, in the order in which it takes them: whole cores first; of whole cores
+    alone (require); one of each core that nobody else is on (isolate)."""
+    whole = sorted(sorted(core & free) for core in cores if core & free and not core & gone)
+    if policy == "isolate":
+        return [threads[0] for threads in whole]
+    if policy == "require":
+        return [cpu for threads in whole if len(threads) > 1 for cpu in threads]
+    first = [cpu for threads in whole for cpu in threads]
+    return first + sorted(free - set(first))
 
 
 def shape_of(spec: GuestSpec) -> Shape:
