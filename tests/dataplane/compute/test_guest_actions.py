@@ -58,3 +58,13 @@ async def test_a_guest_that_is_worked_on(
     await driver.ensure(other)
     await driver.run(other.id)
     await printed(driver, other, "login:")
+
+
+async def test_a_guest_that_boots_is_asked_until_it_hears(driver: QemuDriver, guest: GuestImage) -> None:
+    """Off: what it was asked before it listened to its power button is asked again, so it ends in good order."""
+    spec = spec_of(Image(id="small", disk_format="qcow2", path=str(guest.disk)))
+    await driver.ensure(spec)
+    await driver.run(spec.id)
+    seen = await driver.power(spec.id, "off", soft_seconds=120)
+    assert (seen.power, seen.reason) == (Power.OFF, "")
+    assert b"Power down" in await driver.console_log(spec.id)

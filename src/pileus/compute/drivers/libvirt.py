@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,7 @@ from pileus.compute.drivers.qemu_launch import must_be_possible
 from pileus.compute.drivers.qemu_machine import UEFI_CODE
 from pileus.compute.drivers.qemu_nics import drop_tap, make_tap
 from pileus.compute.drivers.qemu_process import QemuFailed
-from pileus.compute.drivers.stops import Stops
+from pileus.compute.drivers.stops import PRESS_SECONDS, Stops
 from pileus.compute.drivers.virsh import DomainState, LibvirtFailed, Virsh
 
 DOMAIN = "domain.xml"
@@ -246,15 +247,16 @@ class LibvirtDriver:
                 raise
 
     async def _ask_down(self, domain: Domain, seconds: float) -> None:
-        """Press the power button, and wait that long."""
+        """Press the power button, again and again, and wait that long."""
         if seconds <= 0 or await self._power(domain) is not Power.RUNNING:
             return
-        state = self._state(domain)
-        domain.folder.write(msgspec.structs.replace(state, started=False))
-        await self.virsh.run("shutdown", domain.id, "--mode", self.button)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._until_off(domain.id)
+        domain.folder.write(msgspec.structs.replace(self._state(domain), started=False))
+        give_up = time.monotonic() + seconds
+        while (await self._domain_state(domain.id)).power is not Power.OFF and (left := give_up - time.monotonic()) > 0:
+            await self.virsh.run("shutdown", domain.id, "--mode", self.button)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, PRESS_SECONDS)):
+                    await self._until_off(domain.id)
 
     async def _until_off(self, guest_id: str) -> None:
         """Its state is asked for, since news of it may be lost together with libvirt."""

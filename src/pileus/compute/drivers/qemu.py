@@ -1,7 +1,9 @@
 """QEMU as a hypervisor, driven over QMP without a daemon: a folder for each guest, a guest for each process."""
 
 import asyncio
+import contextlib
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +36,7 @@ from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess, kill_st
 from pileus.compute.drivers.qemu_snapshots import copy_while_running
 from pileus.compute.drivers.qemu_start import QemuSettings, Start
 from pileus.compute.drivers.qemu_volumes import adjust_volumes
-from pileus.compute.drivers.stops import Stops
+from pileus.compute.drivers.stops import PRESS_SECONDS, Stops
 
 PAUSED_STATUSES = {"paused", "prelaunch", "inmigrate", "postmigrate", "save-vm", "restore-vm", "finish-migrate"}
 BAD_STATUSES = {
@@ -365,18 +367,18 @@ class QemuDriver:
         guest.process = None
 
     async def _ask_down(self, process: QemuProcess, seconds: float) -> bool:
-        """Press the power button; whether the guest went down in time."""
-        if seconds <= 0:
+        """Press the power button, again and again: a guest that boots hears none. Whether it went down in time."""
+        if seconds <= 0 or await process.status() != "running":
             return False
-        if await process.status() != "running":
-            return False
-        await process.execute("system_powerdown")
-        try:
-            async with asyncio.timeout(seconds):
-                await process.stopped()
-        except TimeoutError:
-            return False
-        return not process.gone.is_set()
+        give_up = time.monotonic() + seconds
+        while (left := give_up - time.monotonic()) > 0:
+            if not (process.shut_down.is_set() or process.gone.is_set()):
+                await process.execute("system_powerdown")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, PRESS_SECONDS)):
+                    await process.stopped()
+                    return not process.gone.is_set()
+        return False
 
     def _on_event(self, guest: Guest, event: Message) -> None:
         data = event.get("data")

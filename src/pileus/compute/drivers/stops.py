@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pileus.compute.drivers.base import GuestStopped
 
 KEPT = 1000
+PRESS_SECONDS = 10.0  # after which a power button is pressed again
 
 
 class Stops:
