@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from test_guest_boots import printed, spec_of, until
 
-from pileus.compute.drivers.base import Disk, DiskKind, GuestVolume, Image
+from pileus.compute.drivers.base import Disk, DiskKind, GuestVolume, Image, Power
 from pileus.compute.drivers.guest_folder import AGENT, GuestFolder
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 from pileus.compute.volumes import free_device
@@ -153,3 +153,29 @@ async def test_volumes_of_a_guest(
     assert content.startswith(b"written in the guest")
     wanted = {number: b"%08d" % number for number in range(max(1, last - 15), last + 1)}
     assert {number: content[number % 64 * 4096 + 4096:][:8] for number in wanted} == wanted
+
+
+async def test_a_volume_goes_while_it_is_read(
+    driver: QemuDriver, settings: QemuSettings, guest: GuestImage, volumes: FileDriver
+) -> None:
+    """First while the guest boots, then while programs of it read the volume: it is let go of each time."""
+    spec = spec_of(Image(id="small", disk_format="qcow2", path=str(guest.disk)))
+    folder = GuestFolder(settings.instances / spec.id)
+    await volumes.ensure("data", 1)
+    await driver.ensure(spec)
+    await driver.run(spec.id)
+    with_volume = msgspec.structs.replace(spec, volumes=(await volume(volumes, "data"),))
+    await driver.adjust(with_volume)
+    await driver.adjust(spec)
+    await printed(driver, spec, "login:")
+    read = DATA + "[ $found ] && for n in 1 2 3 4; do dd if=/dev/$found of=/dev/null bs=64k > /dev/null 2>&1 & done; " \
+                  "echo $found"
+    for _ in range(4):
+        await driver.adjust(with_volume)
+
+        async def is_read() -> bool:
+            return bool((await in_guest(folder, read)).strip())
+
+        await until(is_read, "the volume in the guest")
+        assert (await driver.adjust(spec)).power is Power.RUNNING
+    await driver.remove(spec.id)

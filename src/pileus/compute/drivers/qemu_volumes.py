@@ -90,8 +90,13 @@ async def unplug(process: QemuProcess, volume_id: str) -> None:
             asked = now
             await _ask(process, volume_id)
         await asyncio.sleep(POLL_SECONDS)
-    if node_name(volume_id) in await present(process):
-        await process.execute("blockdev-del", {"node-name": node_name(volume_id)})
+    while node_name(volume_id) in await present(process):
+        try:
+            await process.execute("blockdev-del", {"node-name": node_name(volume_id)})
+        except QemuFailed as error:          # what the guest asked for last is still being done
+            if "in use" not in str(error) or time.monotonic() > give_up:
+                raise
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _ask(process: QemuProcess, volume_id: str) -> None:
