@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from pileus.compute.drivers.base import NO_AGENT
 from pileus.compute.drivers.base import Power as GuestPower
 from pileus.compute.model import flavors, migrations, servers
 from pileus.compute.model.migrations import Migration
-from pileus.compute.model.servers import FlavorCopy, Server
+from pileus.compute.model.servers import FlavorCopy, Seen, Server
 from pileus.compute.model.states import State
 from pileus.compute.nics import NicWish
 from pileus.compute.runtime import Compute
@@ -27,7 +29,7 @@ from pileus.compute.sagas.snapshot_server import SnapshotServer
 from pileus.kit.saga import Saga
 from pileus.kit.saga_testing import prove
 from tests.cloud_databases import cloud_databases
-from tests.compute.whole_cloud import HOST, OTHER_HOST, PORT, SERVER, WholeCloud, whole_clouds
+from tests.compute.whole_cloud import HOST, OTHER_HOST, PORT, SERVER, SETTLE_SECONDS, WholeCloud, whole_clouds
 
 pytestmark = pytest.mark.whole_cloud
 
@@ -51,6 +53,10 @@ class Worlds:
     async def server(self, compute: Compute) -> Server:
         async with compute.db.read() as reader:
             return await servers.get(reader, SERVER)
+
+    async def seen(self, compute: Compute) -> Seen:
+        async with compute.db.read() as reader:
+            return await servers.see(reader, SERVER)
 
     async def do(self, compute: Compute, saga: Saga) -> Compute:
         async with compute.db.write() as tx:
@@ -225,3 +231,24 @@ async def test_set_password(worlds: Worlds):
     await worlds.do(await worlds.active(), saga)
     assert worlds.cloud is not None
     assert worlds.cloud.driver.known[SERVER].passwords == {"root": "secret"}
+
+
+async def test_an_agent_of_a_guest_that_boots_is_waited_for(worlds: Worlds):
+    """And of one that has been there for longer is not: whoever asked is told."""
+    compute = await worlds.active()
+    assert worlds.cloud is not None
+    knobs = worlds.cloud.driver.knobs
+    knobs.fail["set_password"] = NO_AGENT
+    await worlds.do(compute, SetServerPassword(server_id=SERVER, user="root", password="secret"))
+    assert (await worlds.seen(compute)).doing is not None
+    knobs.fail.clear()
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while (await worlds.seen(compute)).doing is not None:
+            await asyncio.sleep(0.1)
+            await compute.sagas.drain()
+    knobs.fail["set_password"] = NO_AGENT
+    async with compute.db.write() as tx:
+        await servers.change(tx, await servers.get(tx, SERVER), 1.0, launched_at=1.0)
+    await worlds.do(compute, SetServerPassword(server_id=SERVER, user="root", password="secret"))
+    seen = await worlds.seen(compute)
+    assert seen.doing is None and seen.server.state == State.ACTIVE

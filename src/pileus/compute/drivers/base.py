@@ -24,6 +24,9 @@ class Can(StrEnum):
     SUSPEND = "suspend"
 
 
+NO_AGENT = "no guest agent answers in it"
+
+
 class GuestFailed(Exception):
     """A guest could not be brought to what was wanted; `reason` is plain text for the one who wanted it."""
 

@@ -326,7 +326,7 @@ class LibvirtDriver:
 
     async def set_password(self, guest_id: str, user: str, password: str) -> None:
         async with self._living(guest_id, "given a password"):
-            await self.virsh.run("set-user-password", guest_id, user, password)
+            await libvirt_insides.set_password(self.virsh, guest_id, user, password)
 
     async def interrupt(self, guest_id: str) -> None:
         async with self._living(guest_id, "interrupted"):

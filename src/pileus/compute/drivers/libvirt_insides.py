@@ -6,7 +6,7 @@ import asyncio
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-from pileus.compute.drivers.base import Diagnostics, DiskUse, GuestSpec, NicUse, Power
+from pileus.compute.drivers.base import NO_AGENT, Diagnostics, DiskUse, GuestSpec, NicUse, Power
 from pileus.compute.drivers.qemu_launch import hardware_of
 from pileus.compute.drivers.virsh import LibvirtFailed, Virsh
 
@@ -30,6 +30,13 @@ async def copy_while_running(virsh: Virsh, spec: GuestSpec, domain: Path, into: 
     finally:
         if frozen:
             await virsh.run("domfsthaw", spec.id)
+
+
+async def set_password(virsh: Virsh, guest_id: str, user: str, password: str) -> None:
+    try:
+        await virsh.run("set-user-password", guest_id, user, password)
+    except LibvirtFailed as error:
+        raise LibvirtFailed(NO_AGENT) if "agent is not" in str(error) else error from error
 
 
 async def freeze(virsh: Virsh, spec: GuestSpec) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.compute.drivers.base import Diagnostics, DiskUse, GuestSpec, NicUse, Power
+from pileus.compute.drivers.base import NO_AGENT, Diagnostics, DiskUse, GuestSpec, NicUse, Power
 from pileus.compute.drivers.guest_folder import AGENT, GuestFolder
 from pileus.compute.drivers.hardware import Hardware
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
@@ -39,7 +39,7 @@ async def ask_agent(folder: GuestFolder, command: str, arguments: dict[str, obje
             finally:
                 writer.close()
     except TimeoutError as error:
-        raise QemuFailed("no guest agent answers in it") from error
+        raise QemuFailed(NO_AGENT) from error
     except msgspec.DecodeError as error:
         raise QemuFailed("its guest agent cannot be understood") from error
     if "error" in answer:
