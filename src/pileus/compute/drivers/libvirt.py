@@ -353,17 +353,17 @@ class LibvirtDriver:
         self._watch()
         folders = await asyncio.to_thread(guest_folders, self.settings.instances)
         domains = [self._domains.setdefault(folder.id, Domain(folder)) for folder in folders]
+        found: list[GuestSeen] = []
         try:
             states = await self.virsh.states()
+            for domain in domains:
+                if domain.lock.locked():
+                    found.append(self._told(domain, states.get(domain.id, OFF)))
+                else:
+                    async with domain.lock:
+                        found.append(await self._seen(domain))
         except LibvirtFailed as error:
             raise HostFailed(str(error)) from error
-        found: list[GuestSeen] = []
-        for domain in domains:
-            if domain.lock.locked():
-                found.append(self._told(domain, states.get(domain.id, OFF)))
-            else:
-                async with domain.lock:
-                    found.append(await self._seen(domain))
         return [seen for domain, seen in zip(domains, found, strict=True) if domain.folder.exists()]
 
     async def host_facts(self) -> HostFacts:
