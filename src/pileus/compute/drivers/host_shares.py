@@ -45,7 +45,7 @@ class HostShares:
         bound: dict[int, int] = {}
         for guest in guests:
             taken |= set(guest.pins.values())
-            sizes = [node.memory_mb for node in shape_of(guest.spec).nodes]
+            sizes = [node.memory_mb for node in shape_of(guest.spec).nodes] if guest.cells else []
             for node, cell in guest.cells.items():
                 bound[cell] = bound.get(cell, 0) + (sizes[node] if node < len(sizes) else 0)
         return host_facts.cells(self.dedicated, taken, bound, self.nodes)
@@ -97,7 +97,7 @@ class HostShares:
     def _held_by(guest: GuestState, cores: set[frozenset[int]]) -> set[int]:
         """The host's processors that no other guest may have: one that shares no core has whole ones."""
         pins = set(guest.pins.values())
-        if hardware_of(guest.spec).thread_policy != "isolate":
+        if not pins or hardware_of(guest.spec).thread_policy != "isolate":
             return pins
         return pins.union(*(core for core in cores if core & pins))
 
