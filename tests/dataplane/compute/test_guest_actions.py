@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 from test_guest_boots import agent_answer, printed, spec_of, until
+from test_guest_volumes import in_guest
 
 from pileus.compute.drivers.base import Image, Nic, Power
 from pileus.compute.drivers.guest_folder import GuestFolder
@@ -41,7 +42,9 @@ async def test_a_guest_that_is_worked_on(
     await driver.adjust(more)
     await until(has_card, "the card in the guest again")
 
-    await driver.set_password(spec.id, "root", "geheim")
+    for user, server in (("root", "dropbear -R -s -p 22"), ("cirros", "dropbear -R -p 22")):     # which takes passwords
+        await driver.set_password(spec.id, user, "geheim")
+        assert server in await in_guest(folder, "ps w")
     await driver.interrupt(spec.id)
     assert (await driver.diagnostics(spec.id)).cpu_seconds[0] > 0
 
