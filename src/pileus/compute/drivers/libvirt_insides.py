@@ -36,7 +36,9 @@ async def set_password(virsh: Virsh, guest_id: str, user: str, password: str) ->
     try:
         await virsh.run("set-user-password", guest_id, user, password)
     except LibvirtFailed as error:
-        raise LibvirtFailed(NO_AGENT) if "agent is not" in str(error) else error from error
+        if "agent is not" not in str(error):
+            raise
+        raise LibvirtFailed(NO_AGENT) from error
 
 
 async def freeze(virsh: Virsh, spec: GuestSpec) -> bool:
