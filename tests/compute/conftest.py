@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from pileus.processes.databases import DatabaseConfig
+from tests.cloud_databases import cloud_databases
+from tests.compute.test_versions_of_boots import Booting
 from tests.compute.whole_cloud import WholeCloud
 
 
@@ -35,3 +37,16 @@ async def whole(prepared_state, tmp_path) -> AsyncIterator[WholeCloud]:
     await whole.start()
     yield whole
     await whole.close()
+
+
+@pytest.fixture
+async def cloud(database_kind, spare_databases, tmp_path) -> AsyncIterator[Booting]:
+    """Made anew on a database of each kind, spoken to as its users do."""
+    async with cloud_databases(database_kind, tmp_path, spare_databases) as databases:
+        whole = WholeCloud(tmp_path / "cloud", databases.config)
+        await whole.prepare()
+        made = Booting(whole)
+        await made.sign_in()
+        yield made
+        await made.http.aclose()
+        await whole.close()

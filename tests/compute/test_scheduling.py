@@ -16,23 +16,9 @@ from pileus.compute.model.tables import servers as table
 from pileus.identity.service_tokens import fixed_id
 from pileus.kit import db
 from pileus.kit.db import Db
-from tests.cloud_databases import cloud_databases
-from tests.compute.test_versions_of_boots import Booting
-from tests.compute.whole_cloud import HOST, OTHER_HOST, WholeCloud
+from tests.compute.whole_cloud import HOST, OTHER_HOST
 
 DEMO = fixed_id("project", "demo")
-
-
-@pytest.fixture
-async def cloud(database_kind, spare_databases, tmp_path):
-    async with cloud_databases(database_kind, tmp_path, spare_databases) as databases:
-        whole = WholeCloud(tmp_path / "cloud", databases.config)
-        await whole.prepare()
-        made = Booting(whole)
-        await made.sign_in()
-        yield made
-        await made.http.aclose()
-        await whole.close()
 
 
 async def quota(cloud, **limits):

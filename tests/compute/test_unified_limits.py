@@ -7,11 +7,8 @@ import base64
 import pytest
 
 from pileus.identity.service_tokens import fixed_id
-from tests.cloud_databases import cloud_databases
 from tests.compute.simple_cloud import simple_cloud
 from tests.compute.test_hosts import add_server
-from tests.compute.test_versions_of_boots import Booting
-from tests.compute.whole_cloud import WholeCloud
 
 DEMO, COMPUTE = fixed_id("project", "demo"), fixed_id("service", "compute")
 
@@ -20,18 +17,6 @@ DEMO, COMPUTE = fixed_id("project", "demo"), fixed_id("service", "compute")
 async def simple(make_db):
     async with simple_cloud(make_db) as made:
         yield made
-
-
-@pytest.fixture
-async def cloud(database_kind, spare_databases, tmp_path):
-    async with cloud_databases(database_kind, tmp_path, spare_databases) as databases:
-        whole = WholeCloud(tmp_path / "cloud", databases.config)
-        await whole.prepare()
-        made = Booting(whole)
-        await made.sign_in()
-        yield made
-        await made.http.aclose()
-        await whole.close()
 
 
 async def shown(simple, path="/os-quota-sets/p1"):
