@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 
 import pytest
 from hypothesis import settings
@@ -17,7 +18,10 @@ settings.register_profile(INNER_LOOP)
 
 
 def pytest_configure(config):
-    saga_testing.before_too = config.getoption("--hypothesis-profile") != INNER_LOOP
+    if config.getoption("--hypothesis-profile") == INNER_LOOP:
+        saga_testing.before_too.clear()
+    elif os.environ.get("PILEUS_WHOLE_PROOFS"):
+        saga_testing.before_too |= {"postgresql", "mysql"}
 
 
 @pytest.fixture(params=wanted_databases())

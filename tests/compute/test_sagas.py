@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,55 +15,33 @@ from pileus.compute.sagas.boot_server import BootServer
 from pileus.compute.sagas.delete_server import DeleteServer
 from pileus.compute.sagas.power_server import PowerServer, Wanted
 from pileus.kit.saga_testing import prove
-from tests.cloud_databases import cloud_databases
-from tests.compute.whole_cloud import HOST, PORT, SERVER, WholeCloud, whole_clouds
+from tests.compute.whole_cloud import HOST, PORT, SERVER, WholeCloud
+from tests.compute.worlds import Worlds, opened
 
 pytestmark = pytest.mark.whole_cloud
 
 
-@pytest.fixture
-async def worlds(database_kind, spare_databases, tmp_path) -> AsyncIterator[Worlds]:
-    async with (cloud_databases(database_kind, tmp_path, spare_databases) as databases,
-                whole_clouds(tmp_path, databases) as make):
-        yield Worlds(make)
+class ServerWorlds(Worlds):
+    """With a server that was asked for."""
 
+    network_id = ""
 
-class Worlds:
-    """What `prove` takes: the runtime of compute, and what is so in its cloud."""
-
-    def __init__(self, make: Callable[[], Awaitable[WholeCloud]]):
-        self.make = make
-        self.cloud: WholeCloud | None = None
-        self.network_id = ""
-
-    async def asked_for(self) -> Compute:
-        """A world with a server that was asked for."""
-        self.cloud = cloud = await self.make()
+    async def furnish(self, cloud: WholeCloud) -> None:
         self.network_id = await cloud.add_server()
-        return cloud.compute
 
     def boot(self) -> BootServer:
         return BootServer(server_id=SERVER, wishes=[NicWish(network_id=self.network_id, port_id=PORT)])
 
     async def active(self) -> Compute:
-        """A world with a server that runs."""
-        compute = await self.asked_for()
-        async with compute.db.write() as tx:
-            await compute.sagas.start(tx, self.boot(), SERVER)
-        await compute.sagas.drain()
-        assert (await self.facts(compute))["state"] == State.ACTIVE
-        return compute
+        return await self.do(await self.make(), self.boot())
+
+    async def power(self, wanted: Wanted) -> Compute:
+        return await self.do(await self.active(), PowerServer(server_id=SERVER, wanted=wanted))
 
     async def stopped(self) -> Compute:
-        compute = await self.active()
-        async with compute.db.write() as tx:
-            await compute.sagas.start(tx, PowerServer(server_id=SERVER, wanted=Wanted.STOP), SERVER)
-        await compute.sagas.drain()
-        assert (await self.facts(compute))["state"] == State.STOPPED
-        return compute
+        return await self.power(Wanted.STOP)
 
     async def facts(self, world: Compute) -> dict[str, Any]:
-        assert self.cloud is not None
         return await self.cloud.facts()
 
     async def facts_but_power(self, world: Compute) -> dict[str, Any]:
@@ -72,7 +50,13 @@ class Worlds:
         return facts | {"guests": list(facts["guests"])}
 
 
-async def test_boot_server(worlds: Worlds):
+@pytest.fixture
+async def worlds(database_kind, spare_databases, tmp_path) -> AsyncIterator[ServerWorlds]:
+    async with opened(ServerWorlds, database_kind, tmp_path, spare_databases) as found:
+        yield found
+
+
+async def test_boot_server(worlds: ServerWorlds):
     compute = await worlds.active()
     facts = await worlds.facts(compute)
     assert facts == {
@@ -81,57 +65,52 @@ async def test_boot_server(worlds: Worlds):
         "guests": {SERVER: GuestPower.RUNNING}}         # proven in test_sagas_of_refused_boots
 
 
-async def test_delete_server(worlds: Worlds):
-    await prove(worlds.active, DeleteServer(server_id=SERVER), worlds.facts)
-    assert worlds.cloud is not None
+async def test_delete_server(worlds: ServerWorlds):
+    await prove(worlds.active, DeleteServer(server_id=SERVER), worlds.facts, lives=worlds)
     assert await worlds.cloud.facts() == {
         "state": None, "power": None, "host": None, "nics": None, "fault": None, "claims": [], "ports": [],
         "guests": {}}
 
 
 @pytest.mark.parametrize("wanted", [Wanted.REBOOT, Wanted.HARD_REBOOT])
-async def test_reboot_server(worlds: Worlds, wanted: Wanted):
-    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=wanted), worlds.facts)
+async def test_reboot_server(worlds: ServerWorlds, wanted: Wanted):
+    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=wanted), worlds.facts, lives=worlds)
 
 
-async def test_stop_server(worlds: Worlds):
-    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=Wanted.STOP), worlds.facts_but_power)
+async def test_stop_server(worlds: ServerWorlds):
+    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=Wanted.STOP), worlds.facts_but_power, lives=worlds)
     assert (await worlds.facts(await worlds.stopped()))["guests"] == {SERVER: GuestPower.OFF}
 
 
-async def test_start_server(worlds: Worlds):
-    await prove(worlds.stopped, PowerServer(server_id=SERVER, wanted=Wanted.START), worlds.facts_but_power)
+async def test_start_server(worlds: ServerWorlds):
+    start = PowerServer(server_id=SERVER, wanted=Wanted.START)
+    await prove(worlds.stopped, start, worlds.facts_but_power, lives=worlds)
 
 
 @pytest.mark.parametrize(("there", "back", "state"), [
     (Wanted.PAUSE, Wanted.UNPAUSE, State.PAUSED), (Wanted.SUSPEND, Wanted.RESUME, State.SUSPENDED),
     (Wanted.SOFT_DELETE, Wanted.RESTORE, State.SOFT_DELETED)])
-async def test_halting_a_server_and_letting_it_go_on(worlds: Worlds, there: Wanted, back: Wanted, state: State):
+async def test_halting_a_server_and_letting_it_go_on(worlds: ServerWorlds, there: Wanted, back: Wanted, state: State):
     async def halted() -> Compute:
-        compute = await worlds.active()
-        async with compute.db.write() as tx:
-            await compute.sagas.start(tx, PowerServer(server_id=SERVER, wanted=there), SERVER)
-        await compute.sagas.drain()
+        compute = await worlds.power(there)
         assert (await worlds.facts(compute))["state"] == state
         return compute
 
-    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=there), worlds.facts_but_power)
-    await prove(halted, PowerServer(server_id=SERVER, wanted=back), worlds.facts_but_power)
+    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=there), worlds.facts_but_power, lives=worlds)
+    await prove(halted, PowerServer(server_id=SERVER, wanted=back), worlds.facts_but_power, lives=worlds)
     assert (await worlds.facts(await worlds.active()))["guests"] == {SERVER: GuestPower.RUNNING}
 
 
-async def test_what_a_host_did_is_written_down_though_the_saga_failed(worlds: Worlds):
+async def test_what_a_host_did_is_written_down_though_the_saga_failed(worlds: ServerWorlds):
     compute = await worlds.active()
-    assert worlds.cloud is not None
     await worlds.cloud.driver.power(SERVER, "off")
     await worlds.cloud.sign_of_life()
     facts = await worlds.facts(compute)
     assert (facts["state"], facts["power"]) == (State.STOPPED, Power.SHUTDOWN)
 
 
-async def test_what_ran_on_a_host_runs_again_after_its_reboot(worlds: Worlds):
+async def test_what_ran_on_a_host_runs_again_after_its_reboot(worlds: ServerWorlds):
     compute = await worlds.active()
-    assert worlds.cloud is not None
     await worlds.cloud.driver.power(SERVER, "off")
     await worlds.cloud.sign_of_life(boot_id="2")
     await compute.sagas.drain()

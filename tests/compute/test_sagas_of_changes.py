@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,12 +12,11 @@ from pileus.compute.drivers.base import NO_AGENT
 from pileus.compute.drivers.base import Power as GuestPower
 from pileus.compute.model import flavors, migrations, servers
 from pileus.compute.model.migrations import Migration
-from pileus.compute.model.servers import FlavorCopy, Seen, Server
+from pileus.compute.model.servers import FlavorCopy, Seen
 from pileus.compute.model.states import State
 from pileus.compute.nics import NicWish
 from pileus.compute.runtime import Compute
 from pileus.compute.sagas import images
-from pileus.compute.sagas.boot_server import BootServer
 from pileus.compute.sagas.images import NewImage
 from pileus.compute.sagas.interfaces import AttachInterface, DetachInterface
 from pileus.compute.sagas.rebuild_server import Changes, RebuildServer
@@ -26,10 +25,9 @@ from pileus.compute.sagas.resize_server import ConfirmResize, ResizeServer, Reve
 from pileus.compute.sagas.set_password import SetServerPassword
 from pileus.compute.sagas.shelve_server import ShelveServer, UnshelveServer
 from pileus.compute.sagas.snapshot_server import SnapshotServer
-from pileus.kit.saga import Saga
 from pileus.kit.saga_testing import prove
-from tests.cloud_databases import cloud_databases
-from tests.compute.whole_cloud import HOST, OTHER_HOST, PORT, SERVER, SETTLE_SECONDS, WholeCloud, whole_clouds
+from tests.compute.whole_cloud import HOST, OTHER_HOST, SERVER, SETTLE_SECONDS
+from tests.compute.worlds import ActiveWorlds, Worlds, opened
 
 pytestmark = pytest.mark.whole_cloud
 
@@ -38,91 +36,55 @@ MIGRATION = "3a9e0000-0000-4000-8000-000000000001"
 MORE_PORT = "90470000-0000-4000-8000-000000000002"
 
 
-class Worlds:
-    """What `prove` takes: the runtime of compute, and what is so in its cloud."""
-
-    def __init__(self, make: Callable[[], Awaitable[WholeCloud]]):
-        self.make = make
-        self.cloud: WholeCloud | None = None
-
-    async def active(self) -> Compute:
-        """A world with a server that runs."""
-        self.cloud = await self.make()
-        return self.cloud.compute
-
-    async def server(self, compute: Compute) -> Server:
-        async with compute.db.read() as reader:
-            return await servers.get(reader, SERVER)
-
-    async def seen(self, compute: Compute) -> Seen:
-        async with compute.db.read() as reader:
-            return await servers.see(reader, SERVER)
-
-    async def do(self, compute: Compute, saga: Saga) -> Compute:
-        async with compute.db.write() as tx:
-            await compute.sagas.start(tx, saga, SERVER)
-        await compute.sagas.drain()
-        return compute
-
-    async def more_facts(self, world: Compute) -> dict[str, Any]:
-        assert self.cloud is not None
-        return await self.cloud.more_facts()
-
-
-async def with_active_server(cloud: WholeCloud) -> None:
-    network_id = await cloud.add_server()
-    boot = BootServer(server_id=SERVER, wishes=[NicWish(network_id=network_id, port_id=PORT)])
-    async with cloud.compute.db.write() as tx:
-        await cloud.compute.sagas.start(tx, boot, SERVER)
-    await cloud.compute.sagas.drain()
-    assert (await cloud.facts())["state"] == State.ACTIVE
-
-
 @pytest.fixture
-async def worlds(database_kind, spare_databases, tmp_path) -> AsyncIterator[Worlds]:
-    async with (cloud_databases(database_kind, tmp_path, spare_databases) as databases,
-                whole_clouds(tmp_path, databases, with_active_server) as make):
-        yield Worlds(make)
+async def worlds(database_kind, spare_databases, tmp_path) -> AsyncIterator[ActiveWorlds]:
+    async with opened(ActiveWorlds, database_kind, tmp_path, spare_databases) as found:
+        yield found
 
 
-async def test_rebuild_server(worlds: Worlds):
-    server = await worlds.server(await worlds.active())
+async def see(compute: Compute) -> Seen:
+    async with compute.db.read() as reader:
+        return await servers.see(reader, SERVER)
+
+
+async def test_rebuild_server(worlds: ActiveWorlds):
+    server = await worlds.server(await worlds.make())
     assert server.image is not None
     changes = Changes.of(server)
     changes.name = "two"
     saga = RebuildServer(server_id=SERVER, image=server.image, changes=changes, state=State.ACTIVE)
-    await prove(worlds.active, saga, worlds.more_facts)
-    found = await worlds.more_facts(await worlds.do(await worlds.active(), saga))
+    await prove(worlds.make, saga, worlds.facts, lives=worlds)
+    found = await worlds.facts(await worlds.do(await worlds.make(), saga))
     assert (found["state"], found["name"], found["root"]) == (State.ACTIVE, "two", 1)
     assert found["guests"] == {HOST: {SERVER: GuestPower.RUNNING}}
 
 
-async def test_rescue_and_unrescue(worlds: Worlds):
-    server = await worlds.server(await worlds.active())
+async def test_rescue_and_unrescue(worlds: ActiveWorlds):
+    server = await worlds.server(await worlds.make())
     assert server.image is not None
     rescue = RescueServer(server_id=SERVER, image=server.image, state=State.ACTIVE)
 
     async def rescued() -> Compute:
-        compute = await worlds.do(await worlds.active(), rescue)
+        compute = await worlds.do(await worlds.make(), rescue)
         assert (await worlds.server(compute)).state == State.RESCUED
         return compute
 
-    await prove(worlds.active, rescue, worlds.more_facts)
-    await prove(rescued, UnrescueServer(server_id=SERVER), worlds.more_facts)
-    found = await worlds.more_facts(await worlds.do(await rescued(), UnrescueServer(server_id=SERVER)))
+    await prove(worlds.make, rescue, worlds.facts, lives=worlds)
+    await prove(rescued, UnrescueServer(server_id=SERVER), worlds.facts, lives=worlds)
+    found = await worlds.facts(await worlds.do(await rescued(), UnrescueServer(server_id=SERVER)))
     assert (found["state"], found["rescue"]) == (State.ACTIVE, False)
 
 
-async def test_snapshot_server(worlds: Worlds):
+async def test_snapshot_server(worlds: ActiveWorlds):
     image = NewImage(id=IMAGE, name="snap", properties={"image_type": "snapshot"})
     saga = SnapshotServer(server_id=SERVER, image=image)
-    await prove(worlds.active, saga, worlds.more_facts)
-    found = await worlds.more_facts(await worlds.do(await worlds.active(), saga))
+    await prove(worlds.make, saga, worlds.facts, lives=worlds)
+    found = await worlds.facts(await worlds.do(await worlds.make(), saga))
     assert (found["state"], found["images"]) == (State.ACTIVE, ["active"])
 
 
-async def test_backups_rotate(worlds: Worlds):
-    compute = await worlds.active()
+async def test_backups_rotate(worlds: ActiveWorlds):
+    compute = await worlds.make()
     server = await worlds.server(compute)
     for number in range(3):
         image = NewImage(id=f"{IMAGE[:-1]}{number}", name=f"b{number}", properties=images.properties_of(
@@ -132,20 +94,20 @@ async def test_backups_rotate(worlds: Worlds):
     assert sorted(image.name or "" for image in found) == ["b1", "b2"]
 
 
-async def test_shelve_and_unshelve(worlds: Worlds):
+async def test_shelve_and_unshelve(worlds: ActiveWorlds):
     image = NewImage(id=IMAGE, name="one-shelved", properties={"image_type": "snapshot"})
     shelve = ShelveServer(server_id=SERVER, image=image, state=State.ACTIVE)
     unshelve = UnshelveServer(server_id=SERVER, image_id=IMAGE, state=State.ACTIVE)
 
     async def shelved() -> Compute:
-        return await worlds.do(await worlds.active(), shelve)
+        return await worlds.do(await worlds.make(), shelve)
 
-    await prove(worlds.active, shelve, worlds.more_facts)
-    found = await worlds.more_facts(await shelved())
+    await prove(worlds.make, shelve, worlds.facts, lives=worlds)
+    found = await worlds.facts(await shelved())
     assert (found["state"], found["host"], found["claims"], found["images"]) == (State.OFFLOADED, None, [], ["active"])
     assert found["guests"] == {HOST: {}}
-    await prove(shelved, unshelve, worlds.more_facts)
-    found = await worlds.more_facts(await worlds.do(await shelved(), unshelve))
+    await prove(shelved, unshelve, worlds.facts, lives=worlds)
+    found = await worlds.facts(await worlds.do(await shelved(), unshelve))
     assert (found["state"], found["host"], found["images"]) == (State.ACTIVE, HOST, [])
     assert found["guests"] == {HOST: {SERVER: GuestPower.RUNNING}}
 
@@ -165,12 +127,11 @@ async def larger(worlds: Worlds, compute: Compute, *, elsewhere: bool) -> Resize
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-async def test_resize_confirm_and_revert(worlds: Worlds, elsewhere: bool):
+async def test_resize_confirm_and_revert(worlds: ActiveWorlds, elsewhere: bool):
     sagas: list[ResizeServer] = []
 
     async def asked() -> Compute:
-        compute = await worlds.active()
-        assert worlds.cloud is not None
+        compute = await worlds.make()
         if elsewhere:
             await worlds.cloud.add_host()
         sagas[:] = [await larger(worlds, compute, elsewhere=elsewhere)]
@@ -179,10 +140,10 @@ async def test_resize_confirm_and_revert(worlds: Worlds, elsewhere: bool):
     async def resized() -> Compute:
         return await worlds.do(await asked(), sagas[0])
 
-    before = await worlds.more_facts(await asked())
-    await prove(asked, sagas[0], worlds.more_facts, unwound={"moves": [("error", None)]})
+    before = await worlds.facts(await asked())
+    await prove(asked, sagas[0], worlds.facts, unwound={"moves": [("error", None)]}, lives=worlds)
     compute = await resized()
-    found = await worlds.more_facts(compute)
+    found = await worlds.facts(compute)
     assert (found["state"], found["flavor"], found["host"]) == (
         State.RESIZED, "1", OTHER_HOST if elsewhere else HOST)
     kept = [claim[1:] for claim in found["claims"] if claim[0] == MIGRATION]
@@ -190,65 +151,62 @@ async def test_resize_confirm_and_revert(worlds: Worlds, elsewhere: bool):
     moved = (await worlds.server(compute)).moved
     assert moved is not None
     confirm = ConfirmResize(server_id=SERVER, moved=moved)
-    await prove(resized, confirm, worlds.more_facts)
-    found = await worlds.more_facts(await worlds.do(await resized(), confirm))
+    await prove(resized, confirm, worlds.facts, lives=worlds)
+    found = await worlds.facts(await worlds.do(await resized(), confirm))
     assert (found["state"], found["flavor"], found["moves"]) == (State.ACTIVE, "1", [("confirmed", None)])
     assert {consumer for consumer, _, _ in found["claims"]} == {SERVER}
     assert found["guests"] == ({HOST: {}, OTHER_HOST: {SERVER: GuestPower.RUNNING}} if elsewhere
                                else {HOST: {SERVER: GuestPower.RUNNING}})
     revert = RevertResize(server_id=SERVER, moved=moved, host=found["host"])
-    await prove(resized, revert, worlds.more_facts)
-    assert await worlds.more_facts(await worlds.do(await resized(), revert)) == before | {"moves": [("reverted", None)]}
+    await prove(resized, revert, worlds.facts, lives=worlds)
+    assert await worlds.facts(await worlds.do(await resized(), revert)) == before | {"moves": [("reverted", None)]}
 
 
-async def test_interfaces(worlds: Worlds):
-    (nic,) = (await worlds.server(await worlds.active())).nics
+async def test_interfaces(worlds: ActiveWorlds):
+    (nic,) = (await worlds.server(await worlds.make())).nics
     attach = AttachInterface(server_id=SERVER, wish=NicWish(network_id=nic.network_id, port_id=MORE_PORT))
 
     async def attached() -> Compute:
-        return await worlds.do(await worlds.active(), attach)
+        return await worlds.do(await worlds.make(), attach)
 
     async def facts(world: Compute) -> dict[str, Any]:
         """Nobody waits for the port here, so whether it is up yet is the network's matter."""
-        found = await worlds.more_facts(world)
+        found = await worlds.facts(world)
         return found | {"ports": sorted((port_id, host) for port_id, host, _ in found["ports"])}
 
-    await prove(worlds.active, attach, facts)
+    await prove(worlds.make, attach, facts, lives=worlds)
     compute = await attached()
     assert len((await worlds.server(compute)).nics) == 2
-    assert worlds.cloud is not None
     assert len(worlds.cloud.driver.known[SERVER].macs) == 2
     nic = next(nic for nic in (await worlds.server(compute)).nics if nic.port_id == MORE_PORT)
-    await prove(attached, DetachInterface(server_id=SERVER, nic=nic), facts)
+    await prove(attached, DetachInterface(server_id=SERVER, nic=nic), facts, lives=worlds)
     compute = await worlds.do(await attached(), DetachInterface(server_id=SERVER, nic=nic))
     assert len(worlds.cloud.driver.known[SERVER].macs) == 1
     assert await compute.network.show_port(MORE_PORT) is None
 
 
-async def test_set_password(worlds: Worlds):
+async def test_set_password(worlds: ActiveWorlds):
     saga = SetServerPassword(server_id=SERVER, user="root", password="secret")
-    await prove(worlds.active, saga, worlds.more_facts)
-    await worlds.do(await worlds.active(), saga)
-    assert worlds.cloud is not None
+    await prove(worlds.make, saga, worlds.facts, lives=worlds)
+    await worlds.do(await worlds.make(), saga)
     assert worlds.cloud.driver.known[SERVER].passwords == {"root": "secret"}
 
 
-async def test_an_agent_of_a_guest_that_boots_is_waited_for(worlds: Worlds):
+async def test_an_agent_of_a_guest_that_boots_is_waited_for(worlds: ActiveWorlds):
     """And of one that has been there for longer is not: whoever asked is told."""
-    compute = await worlds.active()
-    assert worlds.cloud is not None
+    compute = await worlds.make()
     knobs = worlds.cloud.driver.knobs
     knobs.fail["set_password"] = NO_AGENT
     await worlds.do(compute, SetServerPassword(server_id=SERVER, user="root", password="secret"))
-    assert (await worlds.seen(compute)).doing is not None
+    assert (await see(compute)).doing is not None
     knobs.fail.clear()
     async with asyncio.timeout(SETTLE_SECONDS):
-        while (await worlds.seen(compute)).doing is not None:
+        while (await see(compute)).doing is not None:
             await asyncio.sleep(0.1)
             await compute.sagas.drain()
     knobs.fail["set_password"] = NO_AGENT
     async with compute.db.write() as tx:
         await servers.change(tx, await servers.get(tx, SERVER), 1.0, launched_at=1.0)
     await worlds.do(compute, SetServerPassword(server_id=SERVER, user="root", password="secret"))
-    seen = await worlds.seen(compute)
+    seen = await see(compute)
     assert seen.doing is None and seen.server.state == State.ACTIVE

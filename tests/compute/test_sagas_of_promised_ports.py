@@ -18,15 +18,14 @@ from pileus.compute.sagas.interfaces import AttachInterface, DetachInterface
 from pileus.compute.scheduling import more
 from pileus.identity.service_tokens import fixed_id
 from pileus.kit import db
-from pileus.kit.saga import Saga
 from pileus.kit.saga_testing import prove
 from pileus.network.client import NewPort
 from pileus.network.guarantees import Bandwidth, Guarantees
 from pileus.network.model import ports, qos
 from pileus.network.model.qos import QosPolicy, QosRule
 from pileus.placement.model.tables import allocations
-from tests.cloud_databases import cloud_databases
-from tests.compute.whole_cloud import PORT, SERVER, WholeCloud, whole_clouds
+from tests.compute.whole_cloud import PORT, SERVER, WholeCloud
+from tests.compute.worlds import Worlds, opened
 
 # What databases differ in, proofs of the same sagas without promises show.
 pytestmark = [pytest.mark.whole_cloud, pytest.mark.parametrize("database_kind", ["sqlite"])]
@@ -34,12 +33,10 @@ POLICY = "90500000-0000-4000-8000-000000000001"
 BARE = "90470000-0000-4000-8000-000000000009"
 
 
-class PromisedWorlds:
+class PromisedWorlds(Worlds):
     """A server that was asked for, and a port that is promised bandwidth."""
 
-    def __init__(self, make):
-        self.make, self.network_id = make, ""
-        self.cloud: WholeCloud | None = None
+    network_id = ""
 
     async def furnish(self, cloud: WholeCloud) -> None:
         self.network_id = await cloud.add_server()
@@ -53,10 +50,8 @@ class PromisedWorlds:
         async with cloud.network.db.write() as tx:
             await tx.execute(ports.ports.update().where(ports.ports.c.id == PORT).values(qos_policy_id=POLICY))
 
-    async def asked_for(self) -> Compute:
-        self.cloud = await self.make()
-        await self.cloud.guarantee(Guarantees(overlay=Bandwidth(egress=1000)))
-        return self.cloud.compute
+    async def tell(self, cloud: WholeCloud) -> None:
+        await cloud.guarantee(Guarantees(overlay=Bandwidth(egress=1000)))
 
     def boot(self) -> BootServer:
         return BootServer(server_id=SERVER, wishes=[NicWish(network_id=self.network_id, port_id=PORT, given=True)])
@@ -64,13 +59,7 @@ class PromisedWorlds:
     async def active(self) -> Compute:
         """With a server that runs, on another port."""
         wish = NicWish(network_id=self.network_id, port_id=BARE)
-        return await self.do(await self.asked_for(), BootServer(server_id=SERVER, wishes=[wish]))
-
-    async def do(self, compute: Compute, saga: Saga) -> Compute:
-        async with compute.db.write() as tx:
-            await compute.sagas.start(tx, saga, SERVER)
-        await compute.sagas.drain()
-        return compute
+        return await self.do(await self.make(), BootServer(server_id=SERVER, wishes=[wish]))
 
     async def attach(self, compute: Compute) -> AttachInterface:
         """As the API asks for it."""
@@ -81,7 +70,6 @@ class PromisedWorlds:
                                share=await more(compute, server, needs))
 
     async def facts(self, world: Compute) -> dict[str, Any]:
-        assert self.cloud is not None
         async with self.cloud.services.placement.db.read() as reader:
             claims = {name: amount for name, amount in await reader.execute(sa.select(
                 allocations.c.resource_class, allocations.c.used).where(allocations.c.consumer_id == SERVER))}
@@ -94,23 +82,21 @@ class PromisedWorlds:
 
 @pytest.fixture
 async def worlds(database_kind, spare_databases, tmp_path) -> AsyncIterator[PromisedWorlds]:
-    found = PromisedWorlds(None)
-    async with (cloud_databases(database_kind, tmp_path, spare_databases) as databases,
-                whole_clouds(tmp_path, databases, found.furnish) as found.make):
+    async with opened(PromisedWorlds, database_kind, tmp_path, spare_databases) as found:
         yield found
 
 
 async def test_boot_with_a_promised_port(worlds: PromisedWorlds):
-    compute = await worlds.do(await worlds.asked_for(), worlds.boot())
+    compute = await worlds.do(await worlds.make(), worlds.boot())
     facts = await worlds.facts(compute)
     assert facts["state"] == State.ACTIVE and facts["claims"]["NET_BW_EGR_KILOBIT_PER_SEC"] == 700
     assert len(facts["allocation"]) == 1
-    await prove(worlds.asked_for, worlds.boot(), worlds.facts, {"state": State.ERROR, "fault": True})
+    await prove(worlds.make, worlds.boot(), worlds.facts, {"state": State.ERROR, "fault": True}, lives=worlds)
 
 
 async def test_a_promised_port_comes_and_goes(worlds: PromisedWorlds):
     attach = await worlds.attach(await worlds.active())
-    await prove(worlds.active, attach, worlds.facts)
+    await prove(worlds.active, attach, worlds.facts, lives=worlds)
 
     async def attached() -> Compute:
         return await worlds.do(await worlds.active(), attach)
@@ -121,6 +107,6 @@ async def test_a_promised_port_comes_and_goes(worlds: PromisedWorlds):
     async with compute.db.read() as reader:
         nic = next(nic for nic in (await servers.get(reader, SERVER)).nics if nic.port_id == PORT)
     detach = DetachInterface(server_id=SERVER, nic=nic)
-    await prove(attached, detach, worlds.facts)
+    await prove(attached, detach, worlds.facts, lives=worlds)
     left = await worlds.facts(await worlds.do(await attached(), detach))
     assert "NET_BW_EGR_KILOBIT_PER_SEC" not in left["claims"] and left["allocation"] is None and left["on"] == ""

@@ -17,19 +17,16 @@ from pileus.compute.volumes import VolumeWish
 from pileus.kit.saga_testing import prove
 from pileus.network.model.ports import ports
 from pileus.placement.model.tables import allocations, providers
-from tests.cloud_databases import cloud_databases
-from tests.compute.whole_cloud import HOST, OTHER_HOST, PORT, SERVER, WholeCloud, whole_clouds
+from tests.compute.whole_cloud import HOST, OTHER_HOST, PORT, SERVER, WholeCloud
+from tests.compute.worlds import Worlds, opened
 
 pytestmark = pytest.mark.whole_cloud
 
 
-class RefusedWorlds:
+class RefusedWorlds(Worlds):
     """Two hosts, of which the one that is asked first makes guests, and does not get them to run."""
 
-    def __init__(self, make):
-        self.make, self.volume_id = make, ""
-        self.cloud: WholeCloud | None = None
-        self.boot: BootServer | None = None
+    boot: BootServer
 
     async def furnish(self, cloud: WholeCloud) -> None:
         network_id = await cloud.add_server()
@@ -37,17 +34,15 @@ class RefusedWorlds:
             server_id=SERVER, wishes=[NicWish(network_id=network_id, port_id=PORT)],
             volumes=[VolumeWish(volume_id=await cloud.add_volume(), device="/dev/vdb")])
 
-    async def world(self) -> Compute:
-        self.cloud = cloud = await self.make()
         await cloud.add_host()
         async with cloud.compute.db.write() as tx:
             await hosts.note_build(tx, OTHER_HOST, failed=True)         # which makes it the second choice
+
+    async def tell(self, cloud: WholeCloud) -> None:
         cloud.driver.knobs.fail["power"] = "the processor is on fire"
-        return cloud.compute
 
     async def facts(self, world: Compute) -> dict[str, Any]:
         cloud = self.cloud
-        assert cloud is not None
         async with cloud.services.placement.db.read() as reader:
             rows = await reader.execute(sa.select(providers.c.name, allocations.c.resource_class).join(
                 allocations, allocations.c.provider_id == providers.c.id).where(
@@ -61,18 +56,12 @@ class RefusedWorlds:
 
 @pytest.fixture
 async def worlds(database_kind, spare_databases, tmp_path) -> AsyncIterator[RefusedWorlds]:
-    found = RefusedWorlds(None)
-    async with (cloud_databases(database_kind, tmp_path, spare_databases) as databases,
-                whole_clouds(tmp_path, databases, found.furnish) as found.make):
+    async with opened(RefusedWorlds, database_kind, tmp_path, spare_databases) as found:
         yield found
 
 
 async def test_a_refused_boot_goes_on_elsewhere(worlds: RefusedWorlds):
-    assert worlds.boot is not None
-    compute = await worlds.world()
-    async with compute.db.write() as tx:
-        await compute.sagas.start(tx, worlds.boot, SERVER)
-    await compute.sagas.drain()
+    compute = await worlds.do(await worlds.make(), worlds.boot)
     facts = await worlds.facts(compute)
     assert (facts["state"], facts["host"], facts["fault"]) == (State.ACTIVE, OTHER_HOST, False)
     assert facts["claims"] == [(OTHER_HOST, name) for name in ("DISK_GB", "MEMORY_MB", "VCPU")]
@@ -80,4 +69,4 @@ async def test_a_refused_boot_goes_on_elsewhere(worlds: RefusedWorlds):
     assert (facts["guests"][HOST], list(facts["guests"][OTHER_HOST])) == ({}, [SERVER])
     async with compute.db.read() as reader:
         assert (await hosts.get(reader, HOST)).failed_builds == 1
-    await prove(worlds.world, worlds.boot, worlds.facts, unwound={"state": State.ERROR, "fault": True})
+    await prove(worlds.make, worlds.boot, worlds.facts, unwound={"state": State.ERROR, "fault": True}, lives=worlds)

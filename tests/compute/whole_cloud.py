@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +48,6 @@ from pileus.volume.messages import NODE as VOLUME_NODE
 from pileus.volume.messages import BackEndSeen
 from pileus.volume.model.tables import attachments as attachment_table
 from pileus.volume.model.tables import volumes as volume_table
-from tests.cloud_databases import CloudDatabases
 
 HOST, OTHER_HOST = "host-1", "host-2"
 SERVER, PORT = "5e24e24e-0000-4000-8000-000000000001", "90470000-0000-4000-8000-000000000001"
@@ -82,7 +78,7 @@ class WholeCloud:
         self.volumes = VolumeAgent(
             Place(f"{HOST}@fake", folder / "scratch"), driver=FakeVolumes("fake", state.volumes), bus=self.services.bus,
             images=self.services.client(ImageClient, "/image", "volume"), backups=BackupStore(folder / "backups"))
-        self.folder = folder
+        self.folder, self._others_guests = folder, folder / "other-guests"
         self._tasks: list[asyncio.Task[Any]] = []
         self.other: Agent | None = None
 
@@ -121,6 +117,8 @@ class WholeCloud:
             self.network.reconcilers.run(), self.network_agent.run())]
         await back_end_seen(self.services.volume, BackEndSeen(      # a cloud may be older than back ends stay silent
             host=self.volumes.host, zone=self.volumes.zone, facts=await self.volumes.driver.facts()))
+        if self._others_guests.exists():
+            await self.add_host()
 
     async def listen(self, agent: Agent) -> None:
         listeners = Handlers()
@@ -143,7 +141,7 @@ class WholeCloud:
 
     async def add_host(self) -> None:
         """Another host beside the one there is."""
-        driver, cache = FakeDriver(OTHER_HOST, self.folder / "other-guests"), ImageCache(self.folder / "other-cache")
+        driver, cache = FakeDriver(OTHER_HOST, self._others_guests), ImageCache(self.folder / "other-cache")
         self.other = Agent(
             HostIdentity(name=OTHER_HOST, address="192.0.2.2", boot_id="1"), driver=driver, bus=self.services.bus,
             images=self.services.client(ImageClient, "/image", "compute"), cache=cache)
@@ -151,7 +149,8 @@ class WholeCloud:
         network = NetworkAgent(OTHER_HOST, "192.0.2.2", FakeHost(OTHER_HOST), self.services.bus)
         self._tasks.append(asyncio.create_task(network.run()))
         await conductor.host_seen(self.compute, HostSeen(
-            host=OTHER_HOST, address="192.0.2.2", boot_id="1", facts=await driver.host_facts(), guests=()))
+            host=OTHER_HOST, address="192.0.2.2", boot_id="1", facts=await driver.host_facts(),
+            guests=tuple(await driver.guests())))
 
     async def _ensure_guest(self, agent: Agent, message: EnsureGuest) -> Any:
         """Time stands still for the sagas here, so the network gets the time it needs before they go on."""
@@ -246,33 +245,3 @@ class WholeCloud:
             "guests": guests, "name": server.name, "image": server.image_id, "root": server.root,
             "rescue": bool(server.rescue), "flavor": server.flavor_id, "moved": bool(server.moved), "moves": moves,
             "shelved": bool(server.shelved), "claims": claimed, "images": [image.status for image in images]}
-
-
-@contextlib.asynccontextmanager
-async def whole_clouds(folder: Path, databases: CloudDatabases,
-                       furnish: Callable[[WholeCloud], Awaitable[None]] | None = None,
-                       ) -> AsyncIterator[Callable[..., Any]]:
-    """Makes clouds that are all alike, one at a time: each ends when the next one is made. `furnish` puts into the
-    first what all of them are to have."""
-    first = WholeCloud(folder / "first", databases.config)
-    await first.prepare()
-    if furnish is not None:
-        await furnish(first)
-    await first.close()
-    await databases.keep()
-    last: list[WholeCloud] = []
-
-    async def make() -> WholeCloud:
-        for cloud in last:
-            await cloud.close()
-            shutil.rmtree(cloud.services.state.folder)
-        copy = folder / uuid.uuid4().hex[:8]
-        shutil.copytree(folder / "first", copy)
-        await databases.put_back()
-        last[:] = [WholeCloud(copy, databases.config)]
-        await last[0].start()
-        return last[0]
-
-    yield make
-    for cloud in last:
-        await cloud.close()

@@ -43,7 +43,7 @@ WITH_CONTAINERS = (
     "test_network_cards_come_to_a_running_guest", "test_pausing_and_going_on",
     "test_another_root_number_is_another_disk", "test_a_guest_moves_to_another_host",
     "test_the_console_log_is_cut_to_the_last_lines", "test_what_the_host_has_to_give")
-OF_CONTAINERS = ("test_what_a_container_is", "test_a_copy_of_a_container", "test_what_a_container_has_not")
+OF_CONTAINERS = "test_containers"
 OF_A_MACHINE = ("test_a_guest_has_memory_of_its_node_and_processors_of_its_own",)      # which none but pretends to have
 
 
@@ -52,7 +52,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         name = metafunc.function.__name__
         whole = os.environ.get("PILEUS_WHOLE_CONTRACT") == "1" or name in WITH_LIBVIRT
         metafunc.parametrize("kind", ["qemu", "libvirt"] if name in OF_A_MACHINE else [
-            "containers"] if name in OF_CONTAINERS else [
+            "containers"] if metafunc.module.__name__ == OF_CONTAINERS else [
             "fake", "qemu", *(["libvirt"] if whole else []), *(["containers"] if name in WITH_CONTAINERS else [])])
 
 

@@ -1,6 +1,8 @@
 """What containers are beside what every driver promises, and what they are refused."""
 
+import asyncio
 import os
+import signal
 from pathlib import Path
 
 import msgspec
@@ -8,6 +10,7 @@ import pytest
 from guest_hosts import Host, started_times
 
 from pileus.compute.drivers.base import Disk, DiskKind, GuestFailed, GuestVolume, Power
+from pileus.kit.saga_testing import until_killed
 
 
 async def test_what_a_container_is(host: Host) -> None:
@@ -42,6 +45,32 @@ async def test_a_copy_of_a_container(host: Host, tmp_path: Path) -> None:
         await driver.remove(other.id)
     await driver.remove(spec.id)
     assert host.leftovers(spec, other) == []
+
+
+async def test_a_copy_that_is_killed_leaves_no_container_frozen(host: Host, tmp_path: Path) -> None:
+    driver, spec = host.driver(), host.spec()
+    await driver.ensure(spec)
+    await driver.run(spec.id)
+    await started_times(driver, spec, 1)
+
+    async def copy() -> None:
+        """Dies when it has frozen it."""
+        mine = host.make()
+        await mine.guests()
+        copying = asyncio.create_task(mine.snapshot(spec.id, tmp_path / "copy"))
+        while not copying.done():
+            if Power.PAUSED in [guest.power for guest in await mine.guests()]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    for again in (True, False):                # whether somebody asks for the copy again before anybody looks
+        await driver.close()
+        await until_killed(copy)
+        driver = host.driver()
+        if again:
+            assert await driver.snapshot(spec.id, tmp_path / "copy") == "qcow2"
+        assert [guest.power for guest in await driver.guests()] == [Power.RUNNING]
+    await driver.remove(spec.id)
+    assert host.leftovers(spec) == []
 
 
 async def test_what_a_container_has_not(host: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,10 +18,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 import pileus
 from pileus.commands.rest import Api
 from pileus.processes.build_guest_image import PREBUILT
+from pileus.processes.databases import HOLE
 from pileus.processes.fault_points import KILL_AT, PAUSE_AT
 from pileus.processes.state import StateFolder
 from pileus.sandbox import Sandbox
@@ -49,7 +53,9 @@ def free_port() -> int:
 
 
 class Cloud:
-    def __init__(self, folder: Path, image: Path | None, *, driver: str = "qemu"):
+    def __init__(self, folder: Path, image: Path | None, *, driver: str = "qemu", databases: str = ""):
+        """`databases` is their URL, as it is configured, where this process reaches them; else they are files."""
+        self.databases = databases
         self.state, self.driver, self.port = StateFolder(folder), driver, free_port()
         self.sandbox = Sandbox(folder)
         self.environment = {**os.environ, "PYTHONPATH": str(SOURCES)} | ({PREBUILT: str(image)} if image else {})
@@ -197,8 +203,10 @@ class Cloud:
 
     # -- what is there ----------------------------------------------------------------------
 
-    def rows(self, service: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    def rows(self, service: str, query: str, **values: Any) -> list[tuple[Any, ...]]:
         """Of a database, read without touching it."""
+        if self.databases:
+            return asyncio.run(_rows(self.databases.replace(HOLE, service), query, values))
         file = f"file:{self.state.folder}/db/{service}.sqlite?mode=ro"
         with contextlib.closing(sqlite3.connect(file, uri=True, timeout=10.0)) as connection:
             return connection.execute(query, values).fetchall()
@@ -249,3 +257,11 @@ class Cloud:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 words = Path(f"/proc/{process.pid}/cmdline").read_bytes()
                 yield process.pid, Path(os.readlink(f"/proc/{process.pid}/cwd")), words
+
+
+async def _rows(url: str, query: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        found = [tuple(row) for row in await connection.execute(sa.text(query), values)]
+    await engine.dispose()
+    return found

@@ -35,9 +35,9 @@ def make_cloud(image: Path) -> Iterator[Callable[..., Cloud]]:
     """Clouds in folders with short names, for sockets; gone at the end, whatever became of them."""
     made: list[tuple[Path, Cloud]] = []
 
-    def make(driver: str = "qemu") -> Cloud:
+    def make(driver: str = "qemu", databases: str = "") -> Cloud:
         folder = Path(tempfile.mkdtemp(prefix="pileus-fault-"))
-        made.append((folder, Cloud(folder / "cloud", image, driver=driver)))
+        made.append((folder, Cloud(folder / "cloud", image, driver=driver, databases=databases)))
         return made[-1][1]
 
     yield make

@@ -7,9 +7,9 @@ from pileus.kit.saga import KINDS, Saga
 MOMENTS = ("after", "before")
 
 
-def points_of(saga: type[Saga]) -> list[str]:
+def points_of(saga: type[Saga], moments: tuple[str, ...] = MOMENTS) -> list[str]:
     """From the last step to the first, what strikes after steps apart from what strikes before them."""
-    return [f"{saga.name}:{step.name}:{moment}" for moment in MOMENTS for step in reversed(saga.steps)]
+    return [f"{saga.name}:{step.name}:{moment}" for moment in moments for step in reversed(saga.steps)]
 
 
 def harmless(struck: str, armed: str) -> bool:

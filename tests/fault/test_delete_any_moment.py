@@ -13,7 +13,7 @@ from tests.fault.audit import Links, audit
 from tests.fault.cloud import Cloud, wait
 
 POINTS = [f"{BootServer.name}:{step.name}:{moment}" for step in BootServer.steps for moment in ("before", "after")]
-PAUSED = "select step from saga where subject = ? and phase = 'forward' and lease is null and wake_at > ?"
+PAUSED = "select step from saga where subject = :of and phase = 'forward' and lease is null and wake_at > :since"
 RANDOM_SERVERS = 20
 SLOWEST_BOOT = 1.5
 
@@ -31,7 +31,7 @@ def test_deleted_at(cloud: Cloud, empty: Links, pause: Callable[[str], int], poi
     pause(point)
     server_id = cloud.ask(cloud.body("paused"))
     wait(f"the boot standing at {point}",
-         lambda: cloud.rows("compute", PAUSED, server_id, time.time() + 60) == [(step,)])
+         lambda: cloud.rows("compute", PAUSED, of=server_id, since=time.time() + 60) == [(step,)])
     delete_for_good(cloud, server_id)
     audit(cloud, empty)
 

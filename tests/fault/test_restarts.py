@@ -55,7 +55,7 @@ def test_down_while_a_guest_waits_for_its_network(cloud: Cloud, empty: Links, st
     cloud.pause_at.write_text(f"compute.boot_server:{step}:before")
     server_id = cloud.ask(cloud.body("waits"))
     wait("the paused guest", lambda: cloud.rows(
-        "compute", "select step from saga where subject = ? and lease is null", server_id) == [(step,)])
+        "compute", "select step from saga where subject = :of and lease is null", of=server_id) == [(step,)])
     cloud.down()
     cloud.pause_at.write_text("")
     with contextlib.closing(sqlite3.connect(cloud.state.folder / "db" / "compute.sqlite")) as connection, connection:

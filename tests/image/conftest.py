@@ -12,6 +12,7 @@ from pileus.kit.client import AsgiTransport
 from pileus.kit.clock import TurnedClock
 from pileus.kit.web import Site, WebApp
 from tests.placement.conftest import authenticate
+from tests.worlds import Worlds
 
 OCTETS = {"content-type": "application/octet-stream"}
 V21 = {"content-type": "application/openstack-images-v2.1-json-patch"}
@@ -65,16 +66,12 @@ class World(Images):
 
 @pytest.fixture
 async def make_world(make_db, tmp_path):
-    worlds = []
+    async def open_world(database, number, **more):
+        return World(database, tmp_path / "images", **more)
 
-    async def make(**more):
-        database = await make_db(migrations)
-        worlds.append(World(database, tmp_path / "images", **more))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        await world.http.aclose()
+    worlds = Worlds(make_db, migrations, open_world)
+    yield worlds
+    await worlds.close()
 
 
 @pytest.fixture

@@ -312,7 +312,8 @@ async def test_an_import_survives_everything(make_world, tmp_path, method):
         ends = ((status, ["file"], [], ["second"], hashlib.md5(DATA).hexdigest()) if status
                 else ("queued", None, [], ["second"], None))
         kept = {"file": [work.data_id] if status else [], "second": []}
-        await prove(small_world, work, facts, unwound={"image": ends, "task": ("failure",), "kept": kept})
+        await prove(small_world, work, facts, unwound={"image": ends, "task": ("failure",), "kept": kept},
+                    lives=make_world)
 
 
 async def pieces_of(data):

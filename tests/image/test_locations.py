@@ -266,4 +266,5 @@ async def test_adding_survives_everything(make_world, settings, web, expected):
 
     ends = ("queued" if expected else "active", None, None, None, ["web"])
     await prove(small_world, AddLocation(image_id="i", task_id="t", data_id="d", url=web[0] + "/image",
-                                         expected=expected), facts, unwound={"image": ends, "task": ("failure",)})
+                                         expected=expected), facts, unwound={"image": ends, "task": ("failure",)},
+                                         lives=make_world)

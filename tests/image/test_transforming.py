@@ -189,7 +189,7 @@ async def test_it_survives_everything(make_world, tmp_path):
     work = ImportImage(image_id=image_id, task_id="t", data_id=staged, made_id=made, stores=["file"])
     packed = len(gzip.compress(DATA))
     await prove(small_world, work, facts, unwound={
-        "image": ("uploading", staged, None, "raw", packed), "task": ("failure",), "kept": [staged]})
+        "image": ("uploading", staged, None, "raw", packed), "task": ("failure",), "kept": [staged]}, lives=make_world)
 
 
 def test_the_disk_of_these_tests_says_its_size():

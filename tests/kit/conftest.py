@@ -5,6 +5,7 @@ from pileus.kit.bus import MemoryBus
 from pileus.kit.saga_engine import Engine
 from pileus.kit.web import WebApp
 from tests.kit.toys import boxes, migrations
+from tests.worlds import Worlds
 
 
 class World(boxes.Toys):
@@ -19,16 +20,12 @@ class World(boxes.Toys):
 
 @pytest.fixture
 async def make_world(make_db):
-    worlds = []
+    async def open_world(database, number):
+        return World(database)
 
-    async def make():
-        database = await make_db(migrations)
-        worlds.append(World(database))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        await world.http.aclose()
+    worlds = Worlds(make_db, migrations, open_world)
+    yield worlds
+    await worlds.close()
 
 
 @pytest.fixture

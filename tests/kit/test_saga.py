@@ -9,7 +9,7 @@ from pileus.kit import context, db, saga_history
 from pileus.kit.saga import Abort, Onward, Phase, Saga, Wait, sagas, step
 from pileus.kit.saga import saga as register
 from pileus.kit.saga_engine import Engine
-from pileus.kit.saga_testing import prove
+from pileus.kit.saga_testing import prove, until_killed
 from tests.kit.toys.boxes import Box, BurnBox, PackBox, boxes, get
 
 
@@ -49,6 +49,23 @@ async def test_burning_survives_everything(make_world):
         world.filled["b1"] = "x"
         return world
     await prove(small_world, BurnBox(box_id="b1"), facts)
+
+
+async def test_a_crash_that_is_real_takes_what_was_in_memory(make_world):
+    """Boxes are in memory alone: what one process filled another does not find."""
+    async def small_world():
+        world = await make_world()
+        await add_box(world)
+        return world
+    with pytest.raises(AssertionError, match="wait_for_tape: {'filled': {}, 'states': {'b1': 'packed'}} !="):
+        await prove(small_world, PackBox(box_id="b1"), facts, {"states": {"b1": "broken"}}, lives=make_world)
+
+
+async def test_a_process_that_is_to_die_must(make_world):
+    async def life():
+        await make_world()
+    with pytest.raises(AssertionError, match="did not come by the point"):
+        await until_killed(life)
 
 
 async def test_abort_unwinds_and_says_why(world):

@@ -25,6 +25,7 @@ from pileus.volume.drivers.fake import FakeDriver
 from pileus.volume.messages import CONDUCTOR, NODE
 from pileus.volume.runtime import Volumes
 from pileus.volume.service import SERVICE
+from tests.worlds import Lasting, Worlds
 
 ROLES = {"admin": ("admin", "member", "reader"), "member": ("member", "reader"), "reader": ("reader",),
          "service": ("service",)}
@@ -45,8 +46,8 @@ zeros_of = functools.lru_cache(8)(bytes)
 class Pictures:
     """What the volume service needs of images: contents by id, described when asked."""
 
-    def __init__(self):
-        self.contents: dict[str, bytes | None] = {}
+    def __init__(self, folder):
+        self.contents: dict[str, bytes | None] = Lasting(folder / "pictures")
         self.formats: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
 
@@ -87,21 +88,26 @@ class Pictures:
 
 
 class Listener:
-    def __init__(self):
-        self.events: list[dict[str, str]] = []
+    def __init__(self, folder):
+        self._heard = Lasting(folder / "heard")
+
+    @property
+    def events(self) -> list[dict[str, str]]:
+        return self._heard.get("events", [])
 
     async def external_events(self, events):
-        self.events += [event for event in events if event not in self.events]
+        self._heard["events"] = self.events + [event for event in events if event not in self.events]
 
 
 class World(Volumes):
     """Also what `prove` calls a world: sagas of other engines find everything here."""
 
     def __init__(self, database, folder, **config):
+        folder.mkdir(exist_ok=True)
         clock = TurnedClock()
         super().__init__(SERVICE, db=database, bus=MemoryBus(), clock=clock, engine=Engine(database, clock=clock),
-                         config=VolumeConfig(driver="fake", directory=str(folder), **config), image=Pictures(),
-                         compute=Listener(), secret=b"secret")
+                         config=VolumeConfig(driver="fake", directory=str(folder), **config), image=Pictures(folder),
+                         compute=Listener(folder), secret=b"secret")
         self.folder = folder
         self.drivers = {name: FakeDriver(name, folder / name, sockets=folder / "sockets", total_gb=1000)
                         for name in ("one", "two")}
@@ -160,16 +166,14 @@ class World(Volumes):
 
 @pytest.fixture
 async def make_world(make_db, tmp_path):
-    worlds = []
+    async def open_world(database, number, **config):
+        world = World(database, tmp_path / f"volumes-{number}", **config)
+        await world.begin()
+        return world
 
-    async def make(**config):
-        worlds.append(World(await make_db(migrations), tmp_path / f"volumes-{len(worlds)}", **config))
-        await worlds[-1].begin()
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        await world.http.aclose()
+    worlds = Worlds(make_db, migrations, open_world)
+    yield worlds
+    await worlds.close()
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def make(make_world):
                     await prepare(world, tx, kind.id)
             if host and content:
                 await world.drivers["one"].ensure("v", 1)
-                world.drivers["one"].known["v"].blocks[0] = b"data"
+                world.drivers["one"].write("v", 0, b"data")
             return world
         return build
     return of
@@ -76,7 +76,7 @@ def unwound(volume=None, **others):
 
 
 @pytest.mark.parametrize("source", [Source(), Source(image_id=IMAGE)])
-async def test_create(make, source):
+async def test_create(make, make_world, source):
     async def facts_but_for_the_place(world):
         """Which back end was chosen stays in the row of a volume in error: it says where it failed."""
         found = await facts(world)
@@ -84,25 +84,25 @@ async def test_create(make, source):
             row["host"] = None
         return found
     await prove(make(), CreateVolume(volume_id="v", source=source), facts_but_for_the_place,
-                unwound(volume_row("error")))
+                unwound(volume_row("error")), lives=make_world)
 
 
-async def test_clone(make):
+async def test_clone(make, make_world):
     async def origin(world, tx, type_id):
         await volumes.add(tx, Volume(id="origin", size_gb=1, type_id=type_id, zone="nova", status="available",
                                      host="node@one#one", **COMMON))
         await world.drivers["one"].ensure("origin", 1)
-        world.drivers["one"].known["origin"].blocks[0] = b"data"
+        world.drivers["one"].write("origin", 0, b"data")
 
     async def contents(world):
         return {"held": (await facts(world))["held"]}
     await prove(make(prepare=origin), CreateVolume(
-        volume_id="v", source=Source(volume_id="origin", pool="node@one#one")), contents)
+        volume_id="v", source=Source(volume_id="origin", pool="node@one#one")), contents, lives=make_world)
 
 
-async def test_delete(make):
+async def test_delete(make, make_world):
     await prove(make("deleting", "node@one#one"), DeleteVolume(volume_id="v"), rows_of_volumes,
-                {"volume": [volume_row("error_deleting", host="node@one#one")]})
+                {"volume": [volume_row("error_deleting", host="node@one#one")]}, lives=make_world)
 
 
 async def rows_of_volumes(world):
@@ -111,18 +111,18 @@ async def rows_of_volumes(world):
     return {"volume": found["rows"]["volume"]}
 
 
-async def test_extend(make):
+async def test_extend(make, make_world):
     """A back end never shrinks a volume, so it may be larger than its row says once this failed."""
     await prove(make("extending", "node@one#one"), ExtendVolume(volume_id="v", size_gb=3, status="available"),
-                rows_of_volumes, {"volume": [volume_row("error_extending", host="node@one#one")]})
+                rows_of_volumes, {"volume": [volume_row("error_extending", host="node@one#one")]}, lives=make_world)
 
 
-async def test_revert(make):
+async def test_revert(make, make_world):
     async def snapshot(world, tx, type_id):
         await world.drivers["one"].ensure("v", 1)
         await world.drivers["one"].ensure_snapshot("v", "s")
     await prove(make("reverting", "node@one#one", snapshot), Revert(volume_id="v", snapshot_id="s", size_gb=1),
-                rows_of_volumes, {"volume": [volume_row("error", host="node@one#one")]})
+                rows_of_volumes, {"volume": [volume_row("error", host="node@one#one")]}, lives=make_world)
 
 
 async def uploaded(world):
@@ -132,16 +132,17 @@ async def uploaded(world):
         image_id for image_id, content in found["images"].items() if content is not None)}
 
 
-async def test_upload(make):
+async def test_upload(make, make_world):
     async def image(world, tx, type_id):
         world.image.contents["new"] = None
     await prove(make("uploading", "node@one#one", image), Upload(volume_id="v", image_id="new", status="available"),
-                uploaded, {"volume": [volume_row("available", host="node@one#one")], "images": [IMAGE]})
+                uploaded, {"volume": [volume_row("available", host="node@one#one")], "images": [IMAGE]},
+                lives=make_world)
 
 
-async def test_reimage(make):
+async def test_reimage(make, make_world):
     await prove(make("downloading", "node@one#one"), Reimage(volume_id="v", image_id=IMAGE, disk_format="raw"),
-                rows_of_volumes, {"volume": [volume_row("error", host="node@one#one")]})
+                rows_of_volumes, {"volume": [volume_row("error", host="node@one#one")]}, lives=make_world)
 
 
 async def with_kinds(world, tx, type_id):
@@ -149,7 +150,7 @@ async def with_kinds(world, tx, type_id):
                                                     extra_specs={"volume_backend_name": "two"}))
 
 
-async def test_move_to_another_back_end(make):
+async def test_move_to_another_back_end(make, make_world):
     async def places(world):
         found = await facts(world)
         for held in found["held"].values():
@@ -157,10 +158,10 @@ async def test_move_to_another_back_end(make):
                 volume["export"] = None
         return {"volume": found["rows"]["volume"], "held": found["held"]}
     await prove(make("retyping", "node@one#one", with_kinds), Move(volume_id="v", type_id="t", status="available"),
-                places, {"volume": [volume_row("available", host="node@one#one")]})
+                places, {"volume": [volume_row("available", host="node@one#one")]}, lives=make_world)
 
 
-async def test_move_while_it_is_attached(make):
+async def test_move_while_it_is_attached(make, make_world):
     """Where it is served from, and that the socket stays what it was, is part of the facts."""
     async def attached(world, tx, type_id):
         await with_kinds(world, tx, type_id)
@@ -174,14 +175,14 @@ async def test_move_while_it_is_attached(make):
         found = await facts(world)
         return {"volume": found["rows"]["volume"], "held": found["held"]}
     await prove(make("retyping", "node@one#one", attached), Move(volume_id="v", type_id="t", status="in-use"),
-                places, {"volume": [volume_row("in-use", host="node@one#one")]})
+                places, {"volume": [volume_row("in-use", host="node@one#one")]}, lives=make_world)
 
 
-async def test_manage(make):
+async def test_manage(make, make_world):
     async def unmanaged(world, tx, type_id):
         await world.drivers["one"].ensure("old", 2)
     await prove(make("managing", "node@one#one", unmanaged, content=False), Manage(volume_id="v", reference="old"),
-                facts, unwound(volume_row("error_managing", host="node@one#one")))
+                facts, unwound(volume_row("error_managing", host="node@one#one")), lives=make_world)
 
 
 async def with_snapshot(world, tx, type_id):
@@ -192,19 +193,20 @@ def snapshot_row(status, progress=0):
     return {"id": "s", "status": status, "size_gb": 1, "progress": progress}
 
 
-async def test_create_snapshot(make):
+async def test_create_snapshot(make, make_world):
     await prove(make("available", "node@one#one", with_snapshot),
                 CreateSnapshot(snapshot_id="s", volume_id="v", host=HERE), facts,
-                unwound(volume_row("available", host="node@one#one"), snapshot=[snapshot_row("error")]))
+                unwound(volume_row("available", host="node@one#one"), snapshot=[snapshot_row("error")]),
+                lives=make_world)
 
 
 async def rows_of_snapshots(world):
     return {"snapshot": (await facts(world))["rows"]["snapshot"]}
 
 
-async def test_delete_snapshot(make):
+async def test_delete_snapshot(make, make_world):
     await prove(make("available", "node@one#one", with_snapshot), DeleteSnapshot(snapshot_id="s"), rows_of_snapshots,
-                {"snapshot": [snapshot_row("error_deleting")]})
+                {"snapshot": [snapshot_row("error_deleting")]}, lives=make_world)
 
 
 async def with_backup(world, tx, type_id):
@@ -214,7 +216,7 @@ async def with_backup(world, tx, type_id):
 async def written(world, tx, type_id):
     await with_backup(world, tx, type_id)
     await world.drivers["two"].ensure("lost", 1)
-    world.drivers["two"].known["lost"].blocks[3] = b"kept"
+    world.drivers["two"].write("lost", 3, b"kept")
     await world.backups.write("b", world.drivers["two"].read("lost"), 1 << 30, None)
     await world.drivers["two"].remove("lost")
 
@@ -223,24 +225,24 @@ def backup_row(status):
     return {"id": "b", "status": status, "host": HERE, "size_gb": 1, "object_count": 0}
 
 
-async def test_create_backup(make):
+async def test_create_backup(make, make_world):
     await prove(make("backing-up", "node@one#one", with_backup),
                 CreateBackup(backup_id="b", volume_id="v", host=HERE, status="available"), facts,
-                unwound(volume_row("available", host="node@one#one"), backup=[backup_row("error")]))
+                unwound(volume_row("available", host="node@one#one"), backup=[backup_row("error")]), lives=make_world)
 
 
-async def test_restore(make):
+async def test_restore(make, make_world):
     await prove(make("restoring-backup", "node@one#one", written), Restore(backup_id="b", volume_id="v"),
-                rows_of_volumes, {"volume": [volume_row("error_restoring", host="node@one#one")]})
+                rows_of_volumes, {"volume": [volume_row("error_restoring", host="node@one#one")]}, lives=make_world)
 
 
 async def rows_of_backups(world):
     return {"backup": (await facts(world))["rows"]["backup"]}
 
 
-async def test_delete_backup(make):
+async def test_delete_backup(make, make_world):
     await prove(make("available", "node@one#one", written), DeleteBackup(backup_id="b", host=HERE), rows_of_backups,
-                {"backup": [backup_row("error_deleting")]})
+                {"backup": [backup_row("error_deleting")]}, lives=make_world)
 
 
 async def with_group(world, tx, type_id):
@@ -270,5 +272,5 @@ async def groups_only(world):
     (CreateGroupSnapshot(group_snapshot_id="gs"), with_group_snapshot, {"snapshot": ["error"]}),
     (DeleteGroupSnapshot(group_snapshot_id="gs"), with_group_snapshot, {"snapshot": ["error_deleting"]})],
     ids=lambda value: getattr(value, "name", ""))
-async def test_groups(make, state, prepare, left):
-    await prove(make("available", "node@one#one", prepare), state, groups_only, left)
+async def test_groups(make, make_world, state, prepare, left):
+    await prove(make("available", "node@one#one", prepare), state, groups_only, left, lives=make_world)

@@ -2,71 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NoReturn, Protocol
 
 import sqlalchemy as sa
 
 from pileus.kit.saga import Abort, Phase, Saga, sagas
-from pileus.kit.saga_engine import Engine
+from pileus.kit.saga_engine import Engine, Reach, nothing
 
 Facts = dict[str, Any]
-before_too = True             # a run in a hurry says no, and disturbs sagas on SQLite as on servers
+BEGAN = 1_000_000.0           # seconds since the epoch, of sagas
+DEATH_SECONDS = 120.0         # a process that is to die may take so long
+before_too = {"sqlite"}       # dialects of databases on which sagas are disturbed before steps as well
 
 
 class Crash(BaseException):
     """Stands for kill -9: nothing catches it, no cleanup runs on the way out."""
 
 
+class Lives(Protocol):
+    """A world whose lasting part is in files and on servers, for as many processes as follow each other."""
+
+    async def end(self) -> None:
+        """Close the world that was made last."""
+
+    async def begin(self) -> Any:
+        """Open it again: the world as another process finds it."""
+
+
 async def prove(make_world: Callable[[], Awaitable[Any]], state: Saga, facts: Callable[[Any], Awaitable[Facts]],
-                unwound: Facts | None = None) -> None:
+                unwound: Facts | None = None, lives: Lives | None = None) -> None:
     """Run `state` once undisturbed and once for every disturbance, each in a fresh world (an object with `db`).
 
     `facts(world)` is all the saga may touch, as comparable data. After a crash they must equal those of the
     undisturbed run; after a failure those from before the saga, but for `unwound`.
 
-    On a database server it is disturbed after steps alone: before one, nothing of it was done, and what is read again
-    is what the step before it left, whatever keeps it.
+    With `lives` a crash is real: a process of its own runs the saga and is killed (SIGKILL), this one goes on with what
+    it left. Without, all but the engine survives it.
+
+    Where databases are not in `before_too` it is disturbed after steps alone: before one, nothing of it was done, and
+    what is read again is what the step before it left, whatever keeps it.
     """
     world = await make_world()
-    moments = ("before", "after") if world.db.dialect == "sqlite" and before_too else ("after",)
+    moments = ("before", "after") if world.db.dialect in before_too else ("after",)
     wanted = await _run(world, state, facts)
     steps = type(state).steps
     for index, step in enumerate(steps):
         for moment in moments:
-            crashed = await _run(await make_world(), state, facts, crash=f"{state.name}:{step.name}:{moment}")
+            point = f"{state.name}:{step.name}:{moment}"
+            crashed = await _survive(make_world, state, facts, point, lives)
             assert crashed == wanted, f"after a crash {moment} {step.name}: {crashed} != {wanted}"
         if any(s.pivot for s in steps[:index]):
             continue
         for moment in ("before",) if step.pivot else moments:
             world = await make_world()
             empty = await facts(world)
-            left = await _run(world, state, facts, fail=f"{state.name}:{step.name}:{moment}", ends=Phase.UNDONE)
+            left = await _run(world, state, facts, _failing(f"{state.name}:{step.name}:{moment}"), Phase.UNDONE)
             assert left == empty | (unwound or {}), f"after unwinding from {moment} {step.name}: {left}"
 
 
-async def _run(world: Any, state: Saga, facts: Callable[[Any], Awaitable[Facts]], *, crash: str = "", fail: str = "",
+async def _survive(make_world: Callable[[], Awaitable[Any]], state: Saga, facts: Callable[[Any], Awaitable[Facts]],
+                   point: str, lives: Lives | None) -> Facts:
+    """What there is once a saga that was struck at that point has ended."""
+    world = await make_world()
+    if lives is None:
+        return await _run(world, state, facts, _crashing(point))
+    await lives.end()
+
+    async def life() -> None:
+        await _run(await lives.begin(), state, facts, _dying(point))
+
+    await until_killed(life)
+    return await _go_on(await lives.begin(), facts, since=2 * BEGAN)
+
+
+async def _run(world: Any, state: Saga, facts: Callable[[Any], Awaitable[Facts]], reach: Reach = nothing,
                ends: Phase = Phase.DONE) -> Facts:
-    now = [1_000_000.0]
-    crashed = False
+    async with world.db.write() as tx:
+        await Engine(world.db, world, clock=lambda: BEGAN).start(tx, state, subject="subject")
+    return await _go_on(world, facts, reach, ends)
+
+
+async def _go_on(world: Any, facts: Callable[[Any], Awaitable[Facts]], reach: Reach = nothing,
+                 ends: Phase = Phase.DONE, since: float = BEGAN) -> Facts:
+    now = [since]
 
     def new_engine() -> Engine:
-        return Engine(world.db, world, clock=lambda: now[0], backoff=lambda attempt: 0.0)
-
-    def reach(point: str) -> None:
-        nonlocal crashed
-        if point == fail:
-            raise Abort("injected")
-        if point == crash and not crashed:
-            crashed = True
-            raise Crash(point)
-
-    engine = new_engine()
-    async with world.db.write() as tx:
-        await engine.start(tx, state, subject="subject")
-    phase = None
-    for _ in range(300):
+        engine = Engine(world.db, world, clock=lambda: now[0], backoff=lambda attempt: 0.0)
         engine.reach = reach
+        return engine
+
+    engine, phase = new_engine(), None
+    for _ in range(300):
         try:
             await engine.drain()
         except Crash:
@@ -79,3 +111,49 @@ async def _run(world: Any, state: Saga, facts: Callable[[Any], Awaitable[Facts]]
             break
     assert phase == ends, f"ended {phase}, not {ends}"
     return await facts(world)
+
+
+async def until_killed(life: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run it in a process of its own, which must end by SIGKILL."""
+    pid = os.fork()
+    if pid == 0:
+        _live(life)
+    alarm = asyncio.get_running_loop().call_later(DEATH_SECONDS, os.kill, pid, signal.SIGABRT)
+    _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+    alarm.cancel()
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, "it did not come by the point where it is killed"
+
+
+def _live(life: Callable[[], Coroutine[Any, Any, None]]) -> NoReturn:
+    try:
+        asyncio.run(life())
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(1)
+
+
+def _failing(point: str) -> Reach:
+    def reach(at: str) -> None:
+        if at == point:
+            raise Abort("injected")
+    return reach
+
+
+def _crashing(point: str) -> Reach:
+    """Once."""
+    points = {point}
+
+    def reach(at: str) -> None:
+        if at in points:
+            points.remove(at)
+            raise Crash(point)
+    return reach
+
+
+def _dying(point: str) -> Reach:
+    def reach(at: str) -> None:
+        if at == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return reach

@@ -60,6 +60,7 @@ class ContainerDriver(LibvirtDriver):
 
     async def _begin(self, domain: Domain, state: GuestState) -> None:
         """A container cannot be started frozen: it runs until it is."""
+        self._frozen(domain).unlink(missing_ok=True)
         link = self._link(domain.id)
         if len(str(link)) > LONGEST:
             raise BadSpec(f"{link} is longer than {LONGEST} characters, which is all that libvirt takes")
@@ -73,16 +74,27 @@ class ContainerDriver(LibvirtDriver):
 
     async def _copy(self, domain: Domain, state: GuestState, power: Power, into: Path) -> None:
         """Of the moment of the copying: it is frozen meanwhile, and what it wrote is written down."""
-        if power is Power.RUNNING:
-            await self.virsh.run("suspend", domain.id)
+        ran = power is Power.RUNNING or self._frozen(domain).exists()
         try:
+            if ran:
+                await asyncio.to_thread(self._frozen(domain).touch)
+                await self.virsh.run("suspend", domain.id)
             await asyncio.to_thread(os.sync)
             await asyncio.to_thread(into.unlink, missing_ok=True)
             await qemu_img("convert", "-q", "-U", "-f", "raw", "-O", "qcow2", raw_name(state.spec), str(into),
                            folder=domain.folder.path)  # fmt: skip
         finally:
-            if power is Power.RUNNING:
-                await self.virsh.run("resume", domain.id)
+            if ran:
+                await self._let_go_on(domain)
+
+    @staticmethod
+    def _frozen(domain: Domain) -> Path:
+        """There while it is frozen for a copy, so that one that a killed process left so is known."""
+        return domain.folder.path / "frozen"
+
+    async def _let_go_on(self, domain: Domain) -> None:
+        await self.virsh.run("resume", domain.id)
+        await asyncio.to_thread(self._frozen(domain).unlink, missing_ok=True)
 
     async def diagnostics(self, guest_id: str) -> Diagnostics:
         async with self._living(guest_id, "looked into") as (domain, state):
@@ -107,10 +119,20 @@ class ContainerDriver(LibvirtDriver):
 
     async def guests(self) -> list[GuestSeen]:
         found = await super().guests()
+        if any([await self._is_left_frozen(guest) for guest in found]):
+            found = await super().guests()
         for guest in found:
             if guest.power is not Power.OFF:
                 await self._keep_console(guest.id)
         return found
+
+    async def _is_left_frozen(self, guest: GuestSeen) -> bool:
+        """By a process that was killed while it copied; not any more."""
+        domain = self._domains[guest.id]
+        if guest.power is not Power.PAUSED or domain.lock.locked() or not self._frozen(domain).exists():
+            return False
+        await self._let_go_on(domain)
+        return True
 
     async def console_log(self, guest_id: str, lines: int | None = None) -> bytes:
         await self._keep_console(guest_id)

@@ -140,6 +140,11 @@ class FakeDriver:
             volume.away = mirror.alone
         return begun
 
+    def write(self, volume_id: str, number: int, block: bytes) -> None:
+        """As a guest does."""
+        self._get("written to", volume_id).blocks[number] = block
+        self._keep(volume_id)
+
     async def read(self, volume_id: str, snapshot_id: str | None = None) -> AsyncIterator[tuple[int, bytes]]:
         blocks = self._content("read", volume_id, snapshot_id)
         for number in sorted(blocks):
