@@ -35,6 +35,7 @@ async def whole(prepared_state, tmp_path) -> AsyncIterator[WholeCloud]:
     shutil.copytree(prepared_state, tmp_path / "cloud")
     whole = WholeCloud(tmp_path / "cloud", DatabaseConfig())
     await whole.start()
+    await whole.sign_of_life()
     yield whole
     await whole.close()
 

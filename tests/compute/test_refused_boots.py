@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from pileus.compute.messages import AGENT
-from pileus.compute.model import hosts
+from pileus.compute.model import hosts, servers
+from pileus.processes.databases import DatabaseConfig
 from tests.compute.test_versions_of_volumes import WithVolumes
-from tests.compute.whole_cloud import HOST, OTHER_HOST
+from tests.compute.whole_cloud import HOST, OTHER_HOST, WholeCloud
 
 
 @pytest.fixture
@@ -77,3 +78,21 @@ async def test_what_was_made_for_a_boot_goes_with_it(cloud):
     await cloud.settle()
     left = (await cloud.ask("GET", "/volume/v3/volumes/detail")).json()["volumes"]
     assert [(each["id"], each["status"]) for each in left] == [(kept, "available")]
+
+
+async def test_the_first_host_of_a_cloud_is_waited_for(tmp_path):
+    """For some time; who asks for a server when there is none in the end is told so."""
+    whole = WholeCloud(tmp_path, DatabaseConfig())
+    await whole.prepare(silent=True)
+    cloud = WithVolumes(whole)
+    await cloud.sign_in()
+    early, late = await cloud.server(), await cloud.server()
+    async with whole.compute.db.write() as tx:
+        await servers.change(tx, await servers.get(tx, early), 1.0, created_at=1.0)
+    await cloud.until(early, "ERROR")
+    assert "There are no hosts: none has reported yet." in (await cloud.row(early)).fault.message
+    assert (await cloud.row(late)).state == "building"
+    await whole.sign_of_life()
+    await cloud.until(late, "ACTIVE")
+    await cloud.http.aclose()
+    await whole.close()

@@ -82,11 +82,12 @@ class WholeCloud:
         self._tasks: list[asyncio.Task[Any]] = []
         self.other: Agent | None = None
 
-    async def prepare(self) -> None:
-        """What a fresh cloud holds, one host, and an image."""
+    async def prepare(self, *, silent: bool = False) -> None:
+        """What a fresh cloud holds, one host (if that is not silent as yet), and an image."""
         await self.services.prepare("http://127.0.0.1:5000", Passwords(admin="admin", demo="demo"))
         await self.start()
-        await self.sign_of_life()
+        if not silent:
+            await self.sign_of_life()
         path = self.services.state.folder / "disk"
         path.write_bytes(bytes(512))
         await self.services.client(ImageClient, "/image", "image").ensure_image("small", path)

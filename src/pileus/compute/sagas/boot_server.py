@@ -67,8 +67,10 @@ class BootServer(Saga, kw_only=True):
     @step
     async def find_candidates(self, turn: Turn) -> None:
         self.needs = await port_needs.of_ports(turn.services, [wish.port_id for wish in self.wishes if wish.given])
-        self.candidates = await scheduling.candidates(turn.services, await self._server(turn), self.asked_host,
-                                                      needs=self.needs)
+        server = await self._server(turn)
+        self.candidates = await scheduling.candidates(turn.services, server, self.asked_host, needs=self.needs)
+        if not self.candidates:
+            placing.await_first_host(turn, server)
 
     @find_candidates.undo
     async def remove_all(self, turn: Turn) -> None:

@@ -18,6 +18,8 @@ from pileus.kit.saga import Abort, Onward, Turn, Wait
 
 PORT_POLL_SECONDS = 5.0         # only the fallback: the network service tells us when a port came up
 CLAIM_TRIES = 5
+FIRST_HOST_SECONDS = 30.0       # that a new server waits for one
+FIRST_HOST_POLL_SECONDS = 0.5
 
 
 class Placed(Protocol):
@@ -28,6 +30,13 @@ class Placed(Protocol):
     host: str
     needs: list[PortNeed]
     share: Share | None
+
+
+def await_first_host(turn: Turn, server: Server) -> None:
+    """Raises Wait where the cloud has just been started and no host has reported yet: there may be one in a moment."""
+    asked_just_now = turn.services.clock() < server.created_at + FIRST_HOST_SECONDS
+    if asked_just_now and not turn.services.published:
+        raise Wait(FIRST_HOST_POLL_SECONDS)
 
 
 async def choose(turn: Turn, saga: Placed, server: Server, asked_host: str | None,
