@@ -25,7 +25,7 @@ from pileus.compute.faults import (
 )
 from pileus.compute.hardware import hardware_of
 from pileus.compute.model import servers
-from pileus.compute.model.servers import Seen, ServerAction
+from pileus.compute.model.servers import Seen, Server, ServerAction
 from pileus.kit import saga_history
 from pileus.kit.faults import BadRequest, NotFound
 from pileus.kit.policy import ADMIN, PROJECT_MEMBER, PROJECT_READER, Rule
@@ -271,7 +271,7 @@ class ActionView(msgspec.Struct, kw_only=True):
 
 
 def _any_server() -> Target:
-    return Target(servers.see_even_deleted, missing=ServerNotFound)
+    return Target(servers.get_even_deleted, missing=ServerNotFound)
 
 
 def _action_view(action: ServerAction, events: list[Event]) -> ActionView:
@@ -282,18 +282,18 @@ def _action_view(action: ServerAction, events: list[Event]) -> ActionView:
         updated_at=times.iso_micro(ended))
 
 
-def _must_live(ctx: Ctx, seen: Seen) -> None:
-    if seen.server.alive is None and ctx.version < versions.ACTIONS_OF_DELETED:
-        raise ServerNotFound(server_id=seen.id)
+def _must_live(ctx: Ctx, server: Server) -> None:
+    if server.alive is None and ctx.version < versions.ACTIONS_OF_DELETED:
+        raise ServerNotFound(server_id=server.id)
 
 
 @routes.get(f"{BASE}/os-instance-actions", envelope="instanceActions", target=_any_server(),
             policy=_rule("os-instance-actions:list", PROJECT_READER))
-async def list_actions(ctx: Ctx, seen: Seen, query: dict[str, list[str]]) -> Page[ActionView]:
-    _must_live(ctx, seen)
+async def list_actions(ctx: Ctx, server: Server, query: dict[str, list[str]]) -> Page[ActionView]:
+    _must_live(ctx, server)
     async with ctx.db.read() as reader:
-        found = await servers.actions_of(reader, seen.id)
-        events = await saga_history.trace(reader, seen.id)
+        found = await servers.actions_of(reader, server.id)
+        events = await saga_history.trace(reader, server.id)
     views = [_action_view(each, [e for e in events if e.request_id == each.request_id]) for each in found]
     return _action_page(ctx, query, views)
 
@@ -322,21 +322,21 @@ def _action_page(ctx: Ctx, query: dict[str, list[str]], views: list[ActionView])
 
 @routes.get(f"{BASE}/os-instance-actions/{{request_id}}", envelope="instanceAction", target=_any_server(),
             policy=_rule("os-instance-actions:show", PROJECT_READER))
-async def show_action(ctx: Ctx, seen: Seen, request_id: str) -> ActionView:
-    _must_live(ctx, seen)
+async def show_action(ctx: Ctx, server: Server, request_id: str) -> ActionView:
+    _must_live(ctx, server)
     async with ctx.db.read() as reader:
-        found = [each for each in await servers.actions_of(reader, seen.id) if each.request_id == request_id]
-        events = [e for e in await saga_history.trace(reader, seen.id) if e.request_id == request_id]
+        found = [each for each in await servers.actions_of(reader, server.id) if each.request_id == request_id]
+        events = [e for e in await saga_history.trace(reader, server.id) if e.request_id == request_id]
     if not found:
-        raise ActionNotFound(request_id=request_id, server_id=seen.id)
+        raise ActionNotFound(request_id=request_id, server_id=server.id)
     shown = _action_view(found[0], events)
     admin = ctx.allows(SEE_EVENTS.name)
     if admin or ctx.version >= versions.EVENTS_FOR_ALL:
-        shown.events = [_event_view(ctx, seen, event, admin) for event in events]
+        shown.events = [_event_view(ctx, server, event, admin) for event in events]
     return shown
 
 
-def _event_view(ctx: Ctx, seen: Seen, event: Event, admin: bool) -> dict[str, Any]:
+def _event_view(ctx: Ctx, server: Server, event: Event, admin: bool) -> dict[str, Any]:
     failed = event.outcome in ("failed", "stuck")
     shown: dict[str, Any] = {
         "event": f"compute_{event.step}" if event.outcome != "undone" else f"compute_undo_{event.step}",
@@ -345,9 +345,9 @@ def _event_view(ctx: Ctx, seen: Seen, event: Event, admin: bool) -> dict[str, An
     if admin or ctx.version < versions.EVENTS_FOR_ALL:
         shown["traceback"] = event.detail if failed else None
     if ctx.version >= versions.ACTION_HOSTS:
-        shown["hostId"] = host_id(seen.server)
+        shown["hostId"] = host_id(server)
         if admin:
-            shown["host"] = seen.server.host
+            shown["host"] = server.host
     if ctx.version >= versions.EVENT_DETAILS and ctx.allows(SEE_DETAILS.name):
         shown["details"] = event.detail
     return shown

@@ -189,8 +189,7 @@ _names = tuple(str(column.name) for column in _COLUMNS)      # SQLAlchemy's own 
 
 SEEN: sa.Select = sa.select(*_COLUMNS, *_SAGA).select_from(
     servers.outerjoin(sagas, sagas.c.active_subject == servers.c.id))
-_SEEN_BY_ID = SEEN.where(servers.c.id == sa.bindparam("wanted"))
-_LIVING_BY_ID = _SEEN_BY_ID.where(servers.c.alive)
+_LIVING_BY_ID = SEEN.where(servers.c.id == sa.bindparam("wanted"), servers.c.alive)
 _TAGS = sa.select(tags).where(tags.c.server_id.in_(sa.bindparam("wanted", expanding=True))).order_by(tags.c.tag)
 
 
@@ -226,13 +225,6 @@ async def see(conn: Connection, server_id: str) -> Seen:
     return found[0]
 
 
-async def see_even_deleted(conn: Connection, server_id: str) -> Seen:
-    found = await see_all(conn, _SEEN_BY_ID, wanted=server_id)
-    if not found:
-        raise ServerNotFound(server_id=server_id)
-    return found[0]
-
-
 async def get(conn: Connection, server_id: str) -> Server:
     """A living server. Raises ServerNotFound."""
     row = await find(conn, server_id)
@@ -241,7 +233,15 @@ async def get(conn: Connection, server_id: str) -> Server:
     return row
 
 
-_LIVING = sa.select(servers).where(servers.c.id == sa.bindparam("wanted"), servers.c.alive)
+_ANY = sa.select(servers).where(servers.c.id == sa.bindparam("wanted"))
+_LIVING = _ANY.where(servers.c.alive)
+
+
+async def get_even_deleted(conn: Connection, server_id: str) -> Server:
+    row = await db.one(conn, _ANY, Server, wanted=server_id)
+    if row is None:
+        raise ServerNotFound(server_id=server_id)
+    return row
 
 
 async def find(conn: Connection, server_id: str) -> Server | None:
