@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from pileus.compute.runtime import Compute
 from pileus.compute.sagas.boot_server import BootServer
 from pileus.compute.sagas.delete_server import DeleteServer
 from pileus.compute.sagas.power_server import PowerServer, Wanted
-from pileus.kit.saga_testing import prove
+from pileus.kit.saga_testing import prove, survives, unwinds
 from tests.compute.whole_cloud import HOST, PORT, SERVER, WholeCloud
 from tests.compute.worlds import Worlds, opened
 
@@ -44,10 +44,15 @@ class ServerWorlds(Worlds):
     async def facts(self, world: Compute) -> dict[str, Any]:
         return await self.cloud.facts()
 
-    async def facts_but_power(self, world: Compute) -> dict[str, Any]:
+    async def prove_power(self, make: Callable[[], Awaitable[Compute]], wanted: Wanted) -> None:
         """What a host did is not taken back where the rest fails: its next sign of life corrects what is written."""
-        facts = await self.facts(world)
-        return facts | {"guests": list(facts["guests"])}
+        async def facts_but_power(world: Compute) -> dict[str, Any]:
+            facts = await self.facts(world)
+            return facts | {"guests": list(facts["guests"])}
+
+        saga = PowerServer(server_id=SERVER, wanted=wanted)
+        await survives(make, saga, self.facts, self)
+        await unwinds(make, saga, facts_but_power)
 
 
 @pytest.fixture
@@ -67,7 +72,7 @@ async def test_boot_server(worlds: ServerWorlds):
 
 async def test_delete_server(worlds: ServerWorlds):
     await prove(worlds.active, DeleteServer(server_id=SERVER), worlds.facts, lives=worlds)
-    assert await worlds.cloud.facts() == {
+    assert await worlds.facts(await worlds.do(await worlds.active(), DeleteServer(server_id=SERVER))) == {
         "state": None, "power": None, "host": None, "nics": None, "fault": None, "claims": [], "ports": [],
         "guests": {}}
 
@@ -78,13 +83,12 @@ async def test_reboot_server(worlds: ServerWorlds, wanted: Wanted):
 
 
 async def test_stop_server(worlds: ServerWorlds):
-    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=Wanted.STOP), worlds.facts_but_power, lives=worlds)
+    await worlds.prove_power(worlds.active, Wanted.STOP)
     assert (await worlds.facts(await worlds.stopped()))["guests"] == {SERVER: GuestPower.OFF}
 
 
 async def test_start_server(worlds: ServerWorlds):
-    start = PowerServer(server_id=SERVER, wanted=Wanted.START)
-    await prove(worlds.stopped, start, worlds.facts_but_power, lives=worlds)
+    await worlds.prove_power(worlds.stopped, Wanted.START)
 
 
 @pytest.mark.parametrize(("there", "back", "state"), [
@@ -96,8 +100,8 @@ async def test_halting_a_server_and_letting_it_go_on(worlds: ServerWorlds, there
         assert (await worlds.facts(compute))["state"] == state
         return compute
 
-    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=there), worlds.facts_but_power, lives=worlds)
-    await prove(halted, PowerServer(server_id=SERVER, wanted=back), worlds.facts_but_power, lives=worlds)
+    await worlds.prove_power(worlds.active, there)
+    await worlds.prove_power(halted, back)
     assert (await worlds.facts(await worlds.active()))["guests"] == {SERVER: GuestPower.RUNNING}
 
 

@@ -15,14 +15,14 @@ from pileus.compute.model import servers
 from pileus.compute.model.states import State
 from pileus.compute.nics import NicWish
 from pileus.compute.runtime import Compute
-from pileus.compute.sagas.attach_volume import AttachVolume, DetachVolume
+from pileus.compute.sagas.attach_volume import AttachVolume, DetachVolume, GrowVolume
 from pileus.compute.sagas.boot_server import BootServer
 from pileus.compute.sagas.rebuild_server import Changes, RebuildServer
 from pileus.compute.sagas.shelve_server import ShelveServer, UnshelveServer
 from pileus.compute.volumes import VolumeWish
 from pileus.image.client import ImageClient
 from pileus.kit import db
-from pileus.kit.saga_testing import prove
+from pileus.kit.saga_testing import prove, survives, unwinds
 from pileus.volume.model.tables import volumes as volume_table
 from tests.compute.whole_cloud import HOST, PORT, SERVER, SETTLE_SECONDS, WholeCloud
 from tests.compute.worlds import ActiveWorlds, Worlds, opened
@@ -66,6 +66,29 @@ async def test_attach_and_detach(worlds: VolumeWorlds):
     assert len(found["in guests"][0]) == 1 and found["served"] == [True]
     await prove(attached, detach, worlds.facts, lives=worlds)
     assert await worlds.facts(await worlds.do(await attached(), detach)) == nothing
+
+
+async def test_a_volume_grows_in_its_guest(worlds: VolumeWorlds):
+    attach = await worlds.attach()
+
+    async def grown() -> Compute:
+        """The volume is larger than the guest knows."""
+        compute = await worlds.do(await worlds.make(), attach)
+        async with worlds.cloud.services.volume.db.write() as tx:
+            await tx.execute(volume_table.update().values(size_gb=7))
+        return compute
+
+    async def sizes(world: Compute) -> dict[str, Any]:
+        """In gibibytes; None where nobody said so."""
+        return {guest.id: [volume.size_gb for volume in guest.volumes]
+                for guest in worlds.cloud.driver.known.values()}
+
+    (held,) = await (await worlds.make()).volume.attachments(SERVER)
+    grow = GrowVolume(server_id=SERVER, volume_id=held.volume_id)
+    assert await sizes(await grown()) == {SERVER: [None]}
+    await survives(grown, grow, sizes, lives=worlds)
+    await unwinds(grown, grow, worlds.facts)                     # what a guest was told is not taken back
+    assert await sizes(await worlds.do(await grown(), grow)) == {SERVER: [7]}
 
 
 class RootedWorlds(Worlds):

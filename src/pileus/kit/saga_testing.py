@@ -16,6 +16,8 @@ from pileus.kit.saga import Abort, Phase, Saga, sagas
 from pileus.kit.saga_engine import Engine, Reach, nothing
 
 Facts = dict[str, Any]
+MakeWorld = Callable[[], Awaitable[Any]]
+TellFacts = Callable[[Any], Awaitable[Facts]]
 BEGAN = 1_000_000.0           # seconds since the epoch, of sagas
 DEATH_SECONDS = 120.0         # a process that is to die may take so long
 before_too = {"sqlite"}       # dialects of databases on which sagas are disturbed before steps as well
@@ -35,8 +37,8 @@ class Lives(Protocol):
         """Open it again: the world as another process finds it."""
 
 
-async def prove(make_world: Callable[[], Awaitable[Any]], state: Saga, facts: Callable[[Any], Awaitable[Facts]],
-                unwound: Facts | None = None, lives: Lives | None = None) -> None:
+async def prove(make_world: MakeWorld, state: Saga, facts: TellFacts, unwound: Facts | None = None,
+                lives: Lives | None = None) -> None:
     """Run `state` once undisturbed and once for every disturbance, each in a fresh world (an object with `db`).
 
     `facts(world)` is all the saga may touch, as comparable data. After a crash they must equal those of the
@@ -48,17 +50,26 @@ async def prove(make_world: Callable[[], Awaitable[Any]], state: Saga, facts: Ca
     Where databases are not in `before_too` it is disturbed after steps alone: before one, nothing of it was done, and
     what is read again is what the step before it left, whatever keeps it.
     """
+    await survives(make_world, state, facts, lives)
+    await unwinds(make_world, state, facts, unwound)
+
+
+async def survives(make_world: MakeWorld, state: Saga, facts: TellFacts, lives: Lives | None = None) -> None:
+    """The part of `prove` that is about crashes."""
     world = await make_world()
-    moments = ("before", "after") if world.db.dialect in before_too else ("after",)
-    wanted = await _run(world, state, facts)
-    steps = type(state).steps
-    for index, step in enumerate(steps):
+    moments, wanted = _moments(world), await _run(world, state, facts)
+    for step in type(state).steps:
         for moment in moments:
-            point = f"{state.name}:{step.name}:{moment}"
-            crashed = await _survive(make_world, state, facts, point, lives)
+            crashed = await _survive(make_world, state, facts, f"{state.name}:{step.name}:{moment}", lives)
             assert crashed == wanted, f"after a crash {moment} {step.name}: {crashed} != {wanted}"
+
+
+async def unwinds(make_world: MakeWorld, state: Saga, facts: TellFacts, unwound: Facts | None = None) -> None:
+    """The part of `prove` that is about failures."""
+    moments, steps = _moments(await make_world()), type(state).steps
+    for index, step in enumerate(steps):
         if any(s.pivot for s in steps[:index]):
-            continue
+            return
         for moment in ("before",) if step.pivot else moments:
             world = await make_world()
             empty = await facts(world)
@@ -66,8 +77,11 @@ async def prove(make_world: Callable[[], Awaitable[Any]], state: Saga, facts: Ca
             assert left == empty | (unwound or {}), f"after unwinding from {moment} {step.name}: {left}"
 
 
-async def _survive(make_world: Callable[[], Awaitable[Any]], state: Saga, facts: Callable[[Any], Awaitable[Facts]],
-                   point: str, lives: Lives | None) -> Facts:
+def _moments(world: Any) -> tuple[str, ...]:
+    return ("before", "after") if world.db.dialect in before_too else ("after",)
+
+
+async def _survive(make_world: MakeWorld, state: Saga, facts: TellFacts, point: str, lives: Lives | None) -> Facts:
     """What there is once a saga that was struck at that point has ended."""
     world = await make_world()
     if lives is None:
@@ -81,14 +95,14 @@ async def _survive(make_world: Callable[[], Awaitable[Any]], state: Saga, facts:
     return await _go_on(await lives.begin(), facts, since=2 * BEGAN)
 
 
-async def _run(world: Any, state: Saga, facts: Callable[[Any], Awaitable[Facts]], reach: Reach = nothing,
+async def _run(world: Any, state: Saga, facts: TellFacts, reach: Reach = nothing,
                ends: Phase = Phase.DONE) -> Facts:
     async with world.db.write() as tx:
         await Engine(world.db, world, clock=lambda: BEGAN).start(tx, state, subject="subject")
     return await _go_on(world, facts, reach, ends)
 
 
-async def _go_on(world: Any, facts: Callable[[Any], Awaitable[Facts]], reach: Reach = nothing,
+async def _go_on(world: Any, facts: TellFacts, reach: Reach = nothing,
                  ends: Phase = Phase.DONE, since: float = BEGAN) -> Facts:
     now = [since]
 
