@@ -91,6 +91,7 @@ async def test_start_server(worlds: ServerWorlds):
     await worlds.prove_power(worlds.stopped, Wanted.START)
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"])        # what databases differ in, the same saga shows above
 @pytest.mark.parametrize(("there", "back", "state"), [
     (Wanted.PAUSE, Wanted.UNPAUSE, State.PAUSED), (Wanted.SUSPEND, Wanted.RESUME, State.SUSPENDED),
     (Wanted.SOFT_DELETE, Wanted.RESTORE, State.SOFT_DELETED)])

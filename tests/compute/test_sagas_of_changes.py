@@ -28,6 +28,7 @@ from pileus.compute.sagas.snapshot_server import SnapshotServer
 from pileus.kit.saga_testing import prove
 from tests.compute.whole_cloud import HOST, OTHER_HOST, SERVER, SETTLE_SECONDS
 from tests.compute.worlds import ActiveWorlds, Worlds, opened
+from tests.databases import wanted_databases
 
 pytestmark = pytest.mark.whole_cloud
 
@@ -126,7 +127,8 @@ async def larger(worlds: Worlds, compute: Compute, *, elsewhere: bool) -> Resize
                         state=State.ACTIVE, elsewhere=elsewhere)
 
 
-@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize(("database_kind", "elsewhere"), [      # what databases differ in, moves to another host show
+    ("sqlite", False), *((kind, True) for kind in wanted_databases())])
 async def test_resize_confirm_and_revert(worlds: ActiveWorlds, elsewhere: bool):
     sagas: list[ResizeServer] = []
 
