@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,6 +19,8 @@ from pileus.compute.drivers.libvirt_domain import Place
 from pileus.compute.drivers.qemu_disks import raw_name
 from pileus.compute.drivers.qemu_launch import BadSpec
 from pileus.compute.drivers.virsh import LibvirtFailed
+
+log = logging.getLogger(__name__)
 
 PIECE = 65536
 LONGEST = 63  # of the path of a file that becomes a loop device
@@ -93,7 +96,7 @@ class ContainerDriver(LibvirtDriver):
         return domain.folder.path / "frozen"
 
     async def _let_go_on(self, domain: Domain) -> None:
-        await self.virsh.run("resume", domain.id)
+        await self._resume(domain)
         await asyncio.to_thread(self._frozen(domain).unlink, missing_ok=True)
 
     async def diagnostics(self, guest_id: str) -> Diagnostics:
@@ -127,11 +130,16 @@ class ContainerDriver(LibvirtDriver):
         return found
 
     async def _is_left_frozen(self, guest: GuestSeen) -> bool:
-        """By a process that was killed while it copied; not any more."""
-        domain = self._domains[guest.id]
-        if guest.power is not Power.PAUSED or domain.lock.locked() or not self._frozen(domain).exists():
+        """By a process that was killed while it copied; not any more, unless libvirt refuses."""
+        domain = self._domains.get(guest.id)
+        if domain is None or domain.lock.locked() or not self._frozen(domain).exists():
             return False
-        await self._let_go_on(domain)
+        async with domain.lock:
+            try:
+                await self._let_go_on(domain)
+            except LibvirtFailed as error:
+                log.warning("container %s stays frozen: %s", guest.id, error)
+                return False
         return True
 
     async def console_log(self, guest_id: str, lines: int | None = None) -> bytes:
