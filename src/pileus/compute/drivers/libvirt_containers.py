@@ -63,7 +63,7 @@ class ContainerDriver(LibvirtDriver):
 
     async def _begin(self, domain: Domain, state: GuestState) -> None:
         """A container cannot be started frozen: it runs until it is."""
-        self._frozen(domain).unlink(missing_ok=True)
+        await asyncio.to_thread(self._frozen(domain).unlink, missing_ok=True)
         link = self._link(domain.id)
         if len(str(link)) > LONGEST:
             raise BadSpec(f"{link} is longer than {LONGEST} characters, which is all that libvirt takes")
