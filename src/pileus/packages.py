@@ -75,6 +75,7 @@ TESTS = (
     Need("libvirt-clients", "virsh", "speaks to libvirt"),
     Need("libxml2-utils", "xmllint", "holds domains against libvirt's schema"),
     Need("novnc", "/usr/share/novnc/core/rfb.js", "shows guests' screens in browsers"),
+    Need("xfsprogs", "mkfs.xfs", "makes a file system whose files can share what they hold"),
     Need("swtpm", "swtpm", "a TPM for each guest that wants one"),
 )
 TASKS: dict[str, tuple[Need, ...]] = {"run": RUN, "image": IMAGE, "demo": RUN + IMAGE, "load-balancers": BALANCERS,

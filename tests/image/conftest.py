@@ -26,7 +26,7 @@ async def authenticate_members(token):
         return Caller(user_id="u", system=True, roles=("admin", "manager", "member", "reader"))
     caller = await authenticate(token.replace("both@", "member@"))
     return caller if not token.startswith("both@") else type(caller)(
-        user_id="u", project_id=caller.project_id, roles=("member", "reader"))
+        user_id="u", project_id=caller.project_id, roles=("member", "reader"), token=token)
 
 
 class World(Images):

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.kit.ids import new_uuid
+from pileus.kit.sealing import Box
 from pileus.volume import versions
 from pileus.volume.drivers.fake import BLOCK
 from pileus.volume.model import keys, tables, volumes
@@ -73,7 +74,7 @@ async def test_what_would_be_read_without_the_key_is_refused(world):
     for source, kind in ((volume, "__DEFAULT__"), (plain, "luks")):
         body = {"source_volid": source, "volume_type": kind}
         assert await world.refused("POST", "/volumes", {"volume": body}) == 400
-    world.box = keys.Box(b"another secret")
+    world.box = Box(b"another secret")
     with pytest.raises(keys.KeyUnusable):
         await keys_of(world, volume)
 

@@ -30,6 +30,10 @@ class IdentityClient(Client):
         found = await self.call("GET", "/identity/v3/pileus/changes", query={"after": after})
         return found["subjects"], found["position"]
 
+    async def catalog(self) -> list[dict[str, Any]]:
+        """The services there are, as the client's own token has them."""
+        return (await self.call("GET", "/identity/v3/auth/catalog"))["catalog"]
+
     async def project(self, project_id: str) -> dict[str, Any] | None:
         found = await self.call("GET", f"/identity/v3/projects/{project_id}", expect=(404,))
         return found["project"] if found else None

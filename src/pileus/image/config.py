@@ -22,7 +22,8 @@ class ImageConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         "Whether what is added as an image's location is read whole, to hash and inspect it.")] = True
     store_weights: Annotated[dict[str, int], doc(
         "Stores with a higher weight are read from first. Those not named weigh nothing.")] = {}
-    region: Annotated[str, doc("The region of this service, whose images glance-download can fetch.")] = "RegionOne"
+    region: Annotated[str, doc(
+        "The region of this service. glance-download fetches from it, and from others in the catalog.")] = "RegionOne"
     import_hosts: Annotated[list[str], doc("web-download fetches from these hosts only; none named: from any.")] = []
     import_refused_hosts: Annotated[list[str], doc("web-download fetches from none of these hosts.")] = []
     import_ports: Annotated[list[int], doc("Ports web-download may connect to.")] = msgspec.field(

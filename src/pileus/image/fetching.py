@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -22,6 +22,7 @@ from pileus.kit.numbers import digits
 
 PORTS = {"http": 80, "https": 443}
 REDIRECTS, MOST_REDIRECTS = (301, 302, 303, 307, 308), 5
+MOST_BREAKS = 5                 # of a connection, with nothing new between them
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -99,26 +100,50 @@ def new_client() -> httpx.AsyncClient:
 
 @asynccontextmanager
 async def fetch(url: str, config: ImageConfig) -> AsyncIterator[tuple[AsyncIterator[bytes], int | None]]:
-    """The body in pieces as it was sent, and how long the server says it is. Raises NotAllowed, FetchFailed."""
+    """The body in pieces as it was sent, and how long the server says it is. Where a connection breaks, the rest is
+    asked for, if the server can tell that it still has the same (RFC 9110, If-Range). Raises NotAllowed, FetchFailed.
+    """
     async with new_client() as client:
         answer = await ask(client, url, config)
+        async with aclosing(_to_the_end(client, answer, url, config)) as body:
+            yield body, length_of(answer)
+
+
+async def _to_the_end(client: httpx.AsyncClient, answer: httpx.Response, url: str,
+                      config: ImageConfig) -> AsyncIterator[bytes]:
+    same, had, breaks = answer.headers.get("etag", ""), 0, 0
+    resumable = same.startswith('"') and length_of(answer) is not None           # a weak one says too little
+    while True:
         try:
-            yield pieces(answer, url), length_of(answer)
+            async for piece in pieces(answer, url):
+                had, breaks = had + len(piece), 0
+                yield piece
+            return
+        except FetchFailed:
+            breaks += 1
+            if not (resumable and had) or breaks > MOST_BREAKS:
+                raise
         finally:
             await answer.aclose()
+        answer = await ask(client, url, config, had, same)
+        if answer.status_code != 206:
+            await answer.aclose()
+            raise FetchFailed(f"{url:.200} cannot be read to its end: it has changed meanwhile")
 
 
 def length_of(answer: httpx.Response) -> int | None:
     return digits(answer.headers.get("content-length", ""))
 
 
-async def ask(client: httpx.AsyncClient, url: str, config: ImageConfig, first: int = 0) -> httpx.Response:
-    """An open answer with the body from byte `first` on (206), or the whole of it (200); whoever asks closes it.
+async def ask(client: httpx.AsyncClient, url: str, config: ImageConfig, first: int = 0,
+              same: str = "") -> httpx.Response:
+    """An open answer with the body from byte `first` on (206), or the whole of it (200), which it is as well where the
+    server has no longer the `same` (an ETag); whoever asks closes it.
 
     Raises NotAllowed, FetchFailed.
     """
     for _ in range(MOST_REDIRECTS + 1):
-        answer = await _ask(client, url, config, first)
+        answer = await _ask(client, url, config, first, same)
         if answer.status_code == 200 or (answer.status_code == 206 and first and _begins_at(answer, first)):
             return answer
         await answer.aclose()
@@ -132,7 +157,7 @@ def _begins_at(answer: httpx.Response, first: int) -> bool:
     return answer.headers.get("content-range", "").startswith(f"bytes {first}-")
 
 
-async def _ask(client: httpx.AsyncClient, url: str, config: ImageConfig, first: int) -> httpx.Response:
+async def _ask(client: httpx.AsyncClient, url: str, config: ImageConfig, first: int, same: str) -> httpx.Response:
     where = place(url, config)
     address = await resolve(where, url, config)
     connect_to = f"[{address}]" if ":" in address else address
@@ -140,7 +165,8 @@ async def _ask(client: httpx.AsyncClient, url: str, config: ImageConfig, first: 
     request = client.build_request(
         "GET", f"{where.scheme}://{connect_to}:{where.port}{where.target}", extensions={"sni_hostname": where.host},
         headers={"host": f"{named}:{where.port}" if where.port != PORTS[where.scheme] else named,
-                 "accept-encoding": "identity", **({"range": f"bytes={first}-"} if first else {})})
+                 "accept-encoding": "identity", **({"range": f"bytes={first}-"} if first else {}),
+                 **({"if-range": same} if same else {})})
     try:
         return await client.send(request, stream=True)
     except httpx.HTTPError as error:

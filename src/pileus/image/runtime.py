@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,29 @@ from pileus.image.config import ImageConfig
 from pileus.image.conversion import convert
 from pileus.image.model import cached
 from pileus.image.model.images import Image
+from pileus.image.regions import CatalogOf
 from pileus.image.stores.base import NoSuchData, Reading, Store
 from pileus.image.stores.file import FileStore
 from pileus.image.stores.web import WebStore
+from pileus.kit.sealing import Box
 from pileus.kit.service import Runtime
 
 Converter = Callable[[Path, str, Path, str], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
+async def no_catalog(token: str) -> list[dict[str, Any]]:
+    return []
+
+
 class Images(Runtime):
     def __init__(self, *args: Any, config: ImageConfig | None = None, store: Store | None = None,
-                 convert: Converter = convert, unified_limits: UnifiedLimits | None = None, **more: Any):
+                 convert: Converter = convert, unified_limits: UnifiedLimits | None = None,
+                 catalog_of: CatalogOf = no_catalog, secret: bytes | None = None, **more: Any):
+        """`secret` seals what imports have to remember of tokens; without one, until this process ends."""
         super().__init__(*args, **more)
-        self.convert, self.unified_limits = convert, unified_limits
+        self.convert, self.unified_limits, self.catalog_of = convert, unified_limits, catalog_of
+        self.box = Box(secret or secrets.token_bytes())
         self.config = config or ImageConfig()
         self.store: Store = store or FileStore(Path(self.config.directory))
         found = [self.store, *(FileStore(Path(folder), name=name) for name, folder in self.config.more_stores.items())]

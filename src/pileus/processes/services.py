@@ -69,7 +69,8 @@ class Services:
         self.placement = Placement(PLACEMENT, db=self._db("placement"), bus=bus, config=settings.placement)
         images = self._db("image")
         self.image = Images(IMAGE, db=images, bus=bus, config=settings.image, engine=self._engine(images),
-                            unified_limits=self._unified_limits("image"))
+                            unified_limits=self._unified_limits("image"), catalog_of=self._catalog_of,
+                            secret=state.secret("image-secret"))
         self.network = self._network()
         self.compute = self._compute()
         self.volume = self._volume()
@@ -114,6 +115,10 @@ class Services:
         """How a service asks for the limits that identity keeps for it."""
         identity = self.client(IdentityClient, "", service)
         return functools.partial(identity.limits, fixed_id("service", service), REGION)
+
+    async def _catalog_of(self, token: str) -> list[dict[str, Any]]:
+        client: IdentityClient = self.client(IdentityClient, "", "image").as_caller(token)
+        return await client.catalog()
 
     def _network(self) -> Network:
         database = self._db("network")

@@ -6,9 +6,9 @@ from typing import Any
 
 from pileus.compute.client import ComputeClient
 from pileus.image.client import ImageClient
+from pileus.kit.sealing import Box
 from pileus.kit.service import Runtime
 from pileus.volume.config import VolumeConfig
-from pileus.volume.model.keys import Box
 
 
 class Volumes(Runtime):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from starlette.responses import Response
 
-from pileus.image import access, answers, faults, fetching, transforming
+from pileus.image import access, answers, faults, fetching, regions, transforming
 from pileus.image.model import images, tasks, usage
 from pileus.image.model.images import ACTIVE, IMPORTING, QUEUED, UPLOADING, Image
 from pileus.image.model.tasks import Task
 from pileus.image.sagas.import_image import COPY, DIRECT, REGION, WEB, ImportImage
 from pileus.kit import db
+from pileus.kit.faults import Forbidden, NotFound
 from pileus.kit.ids import is_uuid, new_uuid
 from pileus.kit.routes import Routes
 from pileus.kit.web import Ctx
 
 routes = Routes()
+INTERFACES = ("public", "internal", "admin")
 Url = Annotated[str, msgspec.Meta(max_length=4096)]
 
 
@@ -26,7 +28,7 @@ class Method(msgspec.Struct, kw_only=True):
     uri: Url = ""
     glance_image_id: str = ""
     glance_region: str = ""
-    glance_service_interface: Literal["public", "internal", "admin"] | str = "public"
+    glance_service_interface: str = "public"
 
 
 class ImportBody(msgspec.Struct, kw_only=True):
@@ -41,8 +43,6 @@ async def import_image(ctx: Ctx, image_id: str, body: ImportBody) -> None:
     copies = body.method.name == COPY
     image = await access.image_for(ctx, image_id, access.COPY_IMAGE if copies else access.MODIFY_IMAGE)
     _must_make_sense(ctx, image, body.method)
-    if body.method.name == REGION:
-        await _must_see_source(ctx, body.method)
     told = {"image_id": image_id, "import_req": msgspec.to_builtins(body)}
     await begin(ctx, image, Wish(method=body.method, stores=wanted_stores(ctx, body, image), told=told,
                                  all_must_succeed=body.all_stores_must_succeed))
@@ -63,15 +63,21 @@ def _must_make_sense(ctx: Ctx, image: Image, method: Method) -> None:
         raise faults.BadRequest(reason="Remote image id does not look like a UUID")
 
 
-async def _must_see_source(ctx: Ctx, method: Method) -> None:
-    """An image the caller may not download fails the import, as one that is not there does."""
-    async with ctx.db.read() as reader:
-        source = await images.find(reader, method.glance_image_id)
-    if source is None:
-        return
-    if not (images.sees_all(ctx.caller) or source.visibility in ("public", "community")
-            or source.owner == ctx.caller.project_id):
-        method.glance_image_id = ""
+async def _source_of(ctx: Ctx, method: Method) -> dict[str, str]:
+    """What the saga has to know of the image to download. One that the caller may not see is not there."""
+    source, app = method.glance_image_id, ctx.app
+    region, interface = method.glance_region or app.config.region, method.glance_service_interface
+    if region == app.config.region and interface in INTERFACES:
+        try:
+            await access.image_for(ctx, source, access.DOWNLOAD_IMAGE)
+        except (NotFound, Forbidden):
+            return {"missing": f"There is no image {source} with data to download."}
+        return {"source_id": source}
+    try:
+        url = await regions.image_service(app.catalog_of, ctx.caller.token, region, interface)
+    except regions.NoImage as error:
+        return {"missing": str(error)}
+    return {"source_id": source, "url": url, "sealed_token": app.box.seal(ctx.caller.token)}
 
 
 def must_be_allowed(ctx: Ctx, url: str) -> None:
@@ -116,11 +122,11 @@ async def begin(ctx: Ctx, image: Image, wish: Wish, *, new: bool = False) -> Tas
     task = Task(id=new_uuid(), type=wish.kind, owner=ctx.caller.project_id, user_id=ctx.caller.user_id,
                 request_id=ctx.request_id, image_id=image.id, input=wish.told, created_at=now, updated_at=now)
     made_id = new_uuid() if not copies and transforming.may(ctx.app) else ""
+    source = await _source_of(ctx, method) if method.name == REGION else {"url": method.uri}
     work = ImportImage(
-        image_id=image.id, task_id=task.id, data_id=data_id, method=method.name, url=method.uri, made_id=made_id,
-        injected={} if copies else _injected(ctx),
-        source_id=_source(ctx, method), stores=wish.stores, had=image.kept_in if copies else [],
-        all_must_succeed=wish.all_must_succeed)
+        image_id=image.id, task_id=task.id, data_id=data_id, method=method.name, made_id=made_id,
+        injected={} if copies else _injected(ctx), stores=wish.stores, had=image.kept_in if copies else [],
+        all_must_succeed=wish.all_must_succeed, **source)
     changes: dict[str, Any] = {"importing_to": wish.stores, "failed_import": []}
     if not copies:
         changes |= {"status": IMPORTING, "data_id": data_id, "made_id": made_id or None,
@@ -145,13 +151,6 @@ def _injected(ctx: Ctx) -> dict[str, str]:
     if transforming.INJECT not in config.import_plugins or set(config.import_properties_not_by) & set(ctx.caller.roles):
         return {}
     return config.import_properties
-
-
-def _source(ctx: Ctx, method: Method) -> str:
-    """Of other regions we know nothing: what they hold is not there."""
-    here = method.glance_region in ("", ctx.app.config.region)
-    return method.glance_image_id if here and method.glance_service_interface in (
-        "public", "internal", "admin") else ""
 
 
 @routes.get("/v2/images/{image_id}/tasks", policy=access.GET_IMAGE, check=False)

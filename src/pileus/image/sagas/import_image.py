@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pileus.image import copying, fetching, signatures
+from pileus.image import copying, fetching, regions, signatures
 from pileus.image.conversion import NotConvertible
 from pileus.image.decompression import NotDecompressible
 from pileus.image.faults import BadFormat, BadRequest, TooBig
@@ -19,6 +19,7 @@ from pileus.image.stores.base import NoSuchData, Reading, Store, StoreFull
 from pileus.image.transforming import Transforming, clear, transform
 from pileus.image.uploads import Taken, take
 from pileus.kit.saga import Abort, Saga, Turn, saga, step
+from pileus.kit.sealing import BrokenSeal
 
 DIRECT, WEB, COPY, REGION = "glance-direct", "web-download", "copy-image", "glance-download"
 LONGEST = 24 * 3600.0           # seconds for the bytes of one image
@@ -32,8 +33,10 @@ class ImportImage(Saga, kw_only=True):
     task_id: str
     data_id: str
     method: str = DIRECT
-    url: str = ""
+    url: str = ""                                # of what is fetched, or of another region's image service
     source_id: str = ""
+    sealed_token: str = ""                       # that opens the source in another region
+    missing: str = ""                            # why there is nothing to fetch
     stores: list[str] = []                       # where the image shall be
     had: list[str] = []                          # where it was, and stays
     all_must_succeed: bool = True
@@ -86,7 +89,8 @@ class ImportImage(Saga, kw_only=True):
                     self.taken = await self._take(app, image, pieces, length)
             elif self.method == REGION:
                 self.taken = await self._take_over(app, image)
-        except (fetching.NotAllowed, fetching.FetchFailed, BadFormat, BadRequest, TooBig) as error:
+        except (fetching.NotAllowed, fetching.FetchFailed, regions.NoImage, BrokenSeal, BadFormat, BadRequest,
+                TooBig) as error:
             raise Abort(str(error)) from error
         except StoreFull as error:
             raise Abort(NO_ROOM) from error
@@ -106,13 +110,22 @@ class ImportImage(Saga, kw_only=True):
         await self._image(app)
 
     async def _take_over(self, app: Images, image: Image) -> Taken:
+        """The content of another image, and those of its properties that say how it runs."""
+        if self.missing:
+            raise Abort(self.missing)
+        if self.sealed_token:
+            async with regions.image_of(self.url, app.box.open(self.sealed_token), self.source_id) as (found, pieces):
+                self._become(found)
+                wanted = msgspec.structs.replace(image, **self.columns)
+                taken = await self._take(app, wanted, pieces, found.size)
+                if found.sha512 not in ("", taken.os_hash_value):
+                    raise Abort(f"What came of image {self.source_id} is not what its hash says.")
+                return taken
         async with app.db.read() as reader:
             source = await images.find(reader, self.source_id)
         if source is None or not source.has_data:
             raise Abort(f"There is no image {self.source_id} with data to download.")
-        copied = {name: value for name, value in source.properties.items() if name.startswith(COPIED_PROPERTIES)}
-        self.columns = {"disk_format": source.disk_format, "container_format": source.container_format}
-        self.injected = copied | self.injected
+        self._become(source)
         try:
             reading = await app.read(source)
         except NoSuchData as error:
@@ -121,6 +134,11 @@ class ImportImage(Saga, kw_only=True):
             return await self._take(app, source, copying.bytes_of(reading), source.size)
         finally:
             await reading.close()
+
+    def _become(self, source: Image | regions.Image) -> None:
+        copied = {name: value for name, value in source.properties.items() if name.startswith(COPIED_PROPERTIES)}
+        self.columns = {"disk_format": source.disk_format, "container_format": source.container_format}
+        self.injected = copied | self.injected
 
     @fetch.undo
     async def drop(self, turn: Turn) -> None:

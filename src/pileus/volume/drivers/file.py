@@ -1,6 +1,7 @@
 """Volumes as QCOW2 files, one folder each; snapshots inside the file; served over NBD by a qemu-storage-daemon each.
 
-A clone is a copy of its own, so nothing depends on another volume's file and no chain has to be flattened.
+A clone is a file of its own, so nothing depends on another volume's and no chain has to be flattened; where the file
+system can, they share what they have in common.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class FileDriver:
         try:
             if origin.snapshot_id is None:
                 await self.ensure_snapshot(origin.volume_id, moment)
-            await qcow2.convert(str(source), "qcow2", target, snapshot=moment)
+            await qcow2.clone(source, target, snapshot=moment)
         finally:
             if origin.snapshot_id is None:
                 await self.remove_snapshot(origin.volume_id, moment)

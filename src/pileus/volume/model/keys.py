@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import secrets
 
 import sqlalchemy as sa
-from cryptography.fernet import Fernet, InvalidToken
 
 from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
+from pileus.kit.sealing import Box, BrokenSeal
 from pileus.volume.model.tables import encryption_keys as table
 
 
 class KeyUnusable(Exception):
     """A key is not there, or was sealed with another secret."""
-
-
-class Box:
-    """Seals keys; `secret` is any text that nobody else knows."""
-
-    def __init__(self, secret: bytes):
-        self._fernet = Fernet(base64.urlsafe_b64encode(hashlib.sha256(secret).digest()))
-
-    def seal(self, key: str) -> str:
-        return self._fernet.encrypt(key.encode()).decode()
-
-    def open(self, sealed: str) -> str:
-        return self._fernet.decrypt(sealed.encode()).decode()
 
 
 async def make(tx: Connection, box: Box, like: str | None = None) -> str:
@@ -46,7 +31,7 @@ async def get(conn: Connection, box: Box, key_id: str) -> str:
         raise KeyUnusable(f"Key {key_id} is not there.")
     try:
         return box.open(sealed)
-    except InvalidToken as error:
+    except BrokenSeal as error:
         raise KeyUnusable(f"Key {key_id} was sealed with another secret.") from error
 
 

@@ -8,9 +8,10 @@ from pileus.kit.bus import Failed, Message, NobodyThere
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.kit.saga import Abort, Turn
+from pileus.kit.sealing import Box
 from pileus.volume.drivers.base import Key
 from pileus.volume.model import keys, notices, types
-from pileus.volume.model.keys import Box, KeyUnusable
+from pileus.volume.model.keys import KeyUnusable
 from pileus.volume.model.notices import Notice
 from pileus.volume.model.volumes import Volume
 from pileus.volume.runtime import Volumes
