@@ -10,6 +10,7 @@ import socket
 import struct
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from pileus.volume.drivers import qcow2
 from pileus.volume.drivers.base import Export, ExportOptions, Key, Origin, VolumeFailed
@@ -291,21 +292,22 @@ async def test_content_as_an_image_of_any_format(tmp_path, disk_format):
     assert back.read_bytes() == raw.read_bytes()
 
 
-async def test_an_encrypted_volume_is_plain_only_where_it_is_served(file_driver, tmp_path):
+@pytest.mark.parametrize(("version", "header"), [(1, 4 << 20), (2, 16 << 20)])
+async def test_an_encrypted_volume_is_plain_only_where_it_is_served(file_driver, tmp_path, version, header):
     """Snapshots, growth and copies need no key; the volume and its copy are read with the same one."""
-    key, image = Key(secret="correct horse", algorithm="aes-128"), tmp_path / "image"
+    key, image = Key(secret="correct horse", algorithm="aes-128", luks=version), tmp_path / "image"
     image.write_bytes(b"of the image".ljust(BLOCK, b"."))
     await file_driver.ensure("v", 1, key=key)
     await file_driver.fill("v", str(image), "raw", key)
     options = ExportOptions(encrypted=True, limits={"write_iops_sec": 5000})
     client = Nbd(await file_driver.export("v", options, key))
-    assert client.read(0, BLOCK) == image.read_bytes() and GIB - (4 << 20) <= client.size < GIB
+    assert client.read(0, BLOCK) == image.read_bytes() and GIB - header <= client.size < GIB
     assert client.write(BLOCK, FIRST) == 0
     client.close()
     await file_driver.ensure_snapshot("v", "s")
     await file_driver.resize("v", 2)
     client = Nbd(await file_driver.export("v", options, key))
-    assert client.read(BLOCK, BLOCK) == FIRST and client.size > 2 * GIB - (4 << 20)
+    assert client.read(BLOCK, BLOCK) == FIRST and client.size >= 2 * GIB - header
     assert client.write(BLOCK, SECOND) == 0
     client.close()
     await file_driver.ensure("copy", 2, Origin(volume_id="v", snapshot_id="s"))
@@ -313,10 +315,36 @@ async def test_an_encrypted_volume_is_plain_only_where_it_is_served(file_driver,
     assert client.read(BLOCK, BLOCK) == FIRST
     client.close()
     stored = b"".join([piece async for _, piece in file_driver.read("v")])
-    assert stored.startswith(b"LUKS\xba\xbe") and image.read_bytes() not in stored and SECOND not in stored
+    assert stored.startswith(b"LUKS\xba\xbe\0" + bytes([version]))
+    assert image.read_bytes() not in stored and SECOND not in stored
     await file_driver.export("v", None)
     with pytest.raises(VolumeFailed):
         await file_driver.export("v", options, Key(secret="wrong"))
+
+
+async def test_others_open_a_device_of_version_2(file_driver, tmp_path):
+    """By its own header, which QEMU does not look at; what it protects is what is read by the one QEMU uses."""
+    key, stored, opened, secret = Key(secret="correct horse", luks=2), *(tmp_path / name for name in (
+        "stored", "opened", "secret"))
+    secret.write_text(key.secret)
+    await file_driver.ensure("v", 1, key=key)
+    client = Nbd(await file_driver.export("v", ExportOptions(encrypted=True), key))
+    assert client.write(0, FIRST) == 0
+    client.close()
+    await file_driver.export("v", None)
+    with stored.open("wb") as file:
+        file.truncate(GIB)
+        async for offset, piece in file_driver.read("v"):
+            file.seek(offset)
+            file.write(piece)
+    told = await qcow2.run("cryptsetup", "luksDump", str(stored))
+    assert b"offset: 16777216" in told and b"cipher: aes-xts-plain64" in told and b"Area length:258048" in told
+    await qcow2.run("cryptsetup", "luksDump", "--batch-mode", "--dump-volume-key", "--volume-key-file", str(opened),
+                    "--key-file", str(secret), str(stored))
+    content = stored.read_bytes()[16 << 20:]
+    for sector in (0, BLOCK // 512 - 1):
+        cipher = Cipher(algorithms.AES(opened.read_bytes()), modes.XTS(sector.to_bytes(16, "little"))).decryptor()
+        assert cipher.update(content[sector * 512:sector * 512 + 512]) == FIRST[:512]
 
 
 async def test_what_is_stored_encrypted_is_brought_back_as_it_was(file_driver, tmp_path):

@@ -131,11 +131,12 @@ def read_all(export):
     return {number: block for number, block in found.items() if block != bytes(BLOCK)}
 
 
-@pytest.mark.parametrize("options", [PLAIN, LIMITED, ExportOptions(encrypted=True)],
-                         ids=["plain", "limited", "encrypted"])
-async def test_no_write_is_lost_when_a_volume_moves_under_its_user(files, options):
+@pytest.mark.parametrize(("options", "luks"), [
+    (PLAIN, None), (LIMITED, None), (ExportOptions(encrypted=True), 1), (ExportOptions(encrypted=True), 2)],
+    ids=["plain", "limited", "encrypted", "luks2"])
+async def test_no_write_is_lost_when_a_volume_moves_under_its_user(files, options, luks):
     one, two = files
-    key = Key(secret="correct horse") if options.encrypted else None
+    key = Key(secret="correct horse", luks=luks) if luks else None
     await one.ensure("v", 1, key=key)
     await two.ensure("v", 1)
     export = await one.export("v", options, key)

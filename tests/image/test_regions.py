@@ -70,7 +70,8 @@ async def test_from_another_region(make_world, tmp_path):
         image = await world.image(disk_format="iso", container_format="ovf", hw_cpu_cores="1")
         for wrong, reason in (({"glance_region": "Three"}, "no public image service in region Three"),
                               ({"glance_service_interface": "admin"}, "no admin image service in region Two"),
-                              ({"glance_image_id": ELSEWHERE}, "No image found"), ({"glance_image_id": empty}, "queued")):
+                              ({"glance_image_id": ELSEWHERE}, "No image found"),
+                              ({"glance_image_id": empty}, "queued")):
             assert (await imported(world, image, method | wrong)).status_code == 202
             failed = await task_of(world, image)
             assert failed["status"] == "failure" and reason in failed["message"]

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from pileus.volume.drivers.daemon import MONITOR, Daemon, DaemonFailed
+from pileus.volume.drivers.daemon import MONITOR, Daemon
+from pileus.volume.drivers.processes import DaemonFailed
 
 EVENT = {"event": "JOB_STATUS_CHANGE", "data": {"id": "mirror", "status": "ready"},
          "timestamp": {"seconds": 1, "microseconds": 0}}

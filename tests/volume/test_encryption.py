@@ -60,7 +60,7 @@ async def test_a_volume_of_an_encrypted_type(world):
     assert len(await sealed(world)) == 2
 
 
-@pytest.mark.parametrize("how", [{"provider": "plain"}, {"cipher": "aes-cbc-essiv"}, {"key_size": 128}])
+@pytest.mark.parametrize("how", [{"provider": "rot13"}, {"cipher": "aes-cbc-essiv"}, {"key_size": 128}])
 async def test_what_cannot_be_had_is_refused(world, how):
     await encrypted_type(world, **how)
     assert await world.refused("POST", "/volumes", {"volume": {"size": 1, "volume_type": "luks"}}) == 400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pileus.volume.drivers.fake import FAR, PORT
 from pileus.volume.sagas.move_volume import POLL_SECONDS
 
 ADMIN = {"token": "admin@p1"}
@@ -20,12 +21,12 @@ async def world(make_world):
     return made
 
 
-async def attached(world, volume_id):
+async def attached(world, volume_id, host="h"):
     """Its attachment, as compute makes it."""
     service = {"token": "service@p1"}
     row = (await world.ok("POST", "/attachments", {"attachment": {
         "volume_uuid": volume_id, "instance_uuid": SERVER}}, **service))["attachment"]
-    await world.ok("PUT", f"/attachments/{row['id']}", {"attachment": {"connector": {"host": "h"}}}, **service)
+    await world.ok("PUT", f"/attachments/{row['id']}", {"attachment": {"connector": {"host": host}}}, **service)
     await world.ok("POST", f"/attachments/{row['id']}/action", {"os-complete": None}, **service)
     return row["id"]
 
@@ -134,3 +135,20 @@ async def test_a_move_under_guests_that_do_not_come_back(make_world):
     found = await shown(world, volume_id)
     assert (found["status"], found["migration_status"]) == ("in-use", "error")
     assert [name for name, _ in world.held(volume_id)] == ["one"]
+
+
+async def test_servers_of_other_hosts_have_it_over_the_network_and_no_move_follows(make_world):
+    world = await make_world(between_hosts="tls")
+    volume_id, here = await world.volume(), await world.volume()
+    row = await attached(world, volume_id)
+    told = (await world.ok("GET", f"/attachments/{row}", token="service@p1"))["attachment"]["connection_info"]
+    assert (told["address"], told["port"], told["tls"], told["export"]) == (FAR, PORT, True, volume_id)
+    assert "socket" not in told
+    own = await attached(world, here, host="node")
+    assert "address" not in (await world.ok("GET", f"/attachments/{own}", token="service@p1"))["attachment"][
+        "connection_info"] and await socket_of(world, own)
+    for each, status in ((volume_id, "error"), (here, "success")):
+        now = (await shown(world, each))["os-vol-host-attr:host"]
+        (to,) = {"node@one#one", "node@two#two"} - {now}
+        await world.action(f"/volumes/{each}", "os-migrate_volume", {"host": to}, **ADMIN)
+        assert (await shown(world, each))["migration_status"] == status

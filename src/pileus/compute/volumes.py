@@ -48,10 +48,16 @@ class TaggedVolume(msgspec.Struct, frozen=True, kw_only=True):
 def guest_volume(attachment: Attachment) -> GuestVolume | None:
     """What the host has to know of an attachment; None for one that is only reserved."""
     info = attachment.connection_info
-    if not info.get("socket"):
+    if not is_served(attachment):
         return None
-    return GuestVolume(volume_id=attachment.volume_id, socket=info["socket"], export=info["export"],
+    return GuestVolume(volume_id=attachment.volume_id, socket=info.get("socket", ""), export=info["export"],
+                       address=info.get("address", ""), port=info.get("port", 0),
                        read_only=attachment.attach_mode == "ro", boot_order=1 if is_root(attachment) else None)
+
+
+def is_served(attachment: Attachment) -> bool:
+    info = attachment.connection_info
+    return bool(info.get("socket") or info.get("address"))
 
 
 def is_root(attachment: Attachment) -> bool:
@@ -171,7 +177,7 @@ async def join_anew(compute: Compute, server: Server, host: str) -> None:
 
 
 def _is_at(attachment: Attachment, host: str) -> bool:
-    return attachment.connector.get("host") == host and bool(attachment.connection_info.get("socket"))
+    return attachment.connector.get("host") == host and is_served(attachment)
 
 
 async def _serve(compute: Compute, attachment: Attachment, connector: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -74,7 +74,7 @@ class ImageClient(Client):
         found = (await self.call("GET", "/v2/images", query=query))["images"]
         return _image(found[0]) if found else None
 
-    async def download(self, image_id: str) -> AsyncIterator[bytes]:
+    async def download(self, image_id: str) -> AsyncGenerator[bytes, None]:
         """The content in pieces. Raises Refused before the first one; compare the hash when all is there."""
         headers = await self._all_headers(b"") | {"accept": "application/json, application/octet-stream"}
         async for piece in self.transport.download(f"/v2/images/{image_id}/file", headers):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from urllib.parse import urljoin, urlsplit
 
@@ -110,7 +110,7 @@ async def fetch(url: str, config: ImageConfig) -> AsyncIterator[tuple[AsyncItera
 
 
 async def _to_the_end(client: httpx.AsyncClient, answer: httpx.Response, url: str,
-                      config: ImageConfig) -> AsyncIterator[bytes]:
+                      config: ImageConfig) -> AsyncGenerator[bytes, None]:
     same, had, breaks = answer.headers.get("etag", ""), 0, 0
     resumable = same.startswith('"') and length_of(answer) is not None           # a weak one says too little
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Coroutine
 from pathlib import Path
@@ -27,6 +28,7 @@ from pileus.compute.guest_topology import cpu_numbers
 from pileus.compute.messages import AGENT
 from pileus.compute.metadata import signed_headers
 from pileus.image.client import ImageClient
+from pileus.kit.authority import ensure_authority, ensure_host
 from pileus.kit.client import AsgiTransport
 from pileus.load_balancer.agent.agent import Agent as BalancerAgent
 from pileus.load_balancer.agent.agent import handlers as balancer_handlers
@@ -50,6 +52,7 @@ from pileus.volume.agent.agent import Place
 from pileus.volume.agent.backup_store import BackupStore
 from pileus.volume.agent.handlers import handlers as volume_handlers
 from pileus.volume.drivers.base import VolumeDriver
+from pileus.volume.drivers.doors import Street
 from pileus.volume.drivers.fake import FakeDriver as FakeVolumes
 from pileus.volume.drivers.file import FileDriver
 from pileus.volume.drivers.nfs import NfsDriver, Share
@@ -120,8 +123,17 @@ class Nodes:
         model, *flags = config.cpu_model.split(",")
         return QemuDriver(QemuSettings(
             instances=folder, hostname=host.name, namespace=hosts.path_of(host), cpu_model=model,
-            cpu_flags=tuple(flags), raw_disks=config.root_disks == "raw",
+            cpu_flags=tuple(flags), raw_disks=config.root_disks == "raw", certificates=self._certificates(host),
             dedicated_cpus=dedicated, pci_devices=config.pci_devices))
+
+    def _certificates(self, host: EmbeddedHost) -> Path | None:
+        """The host's, where hosts need them; made as far as they are not there, or not good for long."""
+        if self.services.settings.volume.between_hosts != "tls":
+            return None
+        authority = self.services.state.host_certificates
+        ensure_authority(authority)
+        ensure_host(authority, authority / host.name, host.name, host.address)
+        return authority / host.name
 
     async def _libvirt(self, host: EmbeddedHost, folder: Path, dedicated: frozenset[int]) -> LibvirtDriver:
         config = self.services.settings.guests
@@ -129,7 +141,8 @@ class Nodes:
         kind: Kind = config.libvirt_type if config.libvirt_type != "auto" else (
             "kvm" if host_facts.acceleration() == "kvm" else "qemu")
         uri = config.libvirt_uri or await asyncio.to_thread(
-            ensure_daemon, own, namespace, "lxc" if kind == "lxc" else "qemu")
+            functools.partial(ensure_daemon, own, namespace, "lxc" if kind == "lxc" else "qemu",
+                              certificates=self._certificates(host)))
         return (ContainerDriver if kind == "lxc" else LibvirtDriver)(LibvirtSettings(
             instances=folder, sockets=own / "sockets", hostname=host.name, namespace=namespace, uri=uri,
             daemon=None if config.libvirt_uri else own, kind=kind, raw_disks=config.root_disks == "raw",
@@ -160,18 +173,23 @@ class Nodes:
         return agent.run()
 
     async def _volumes(self, host: EmbeddedHost) -> list[Coroutine[Any, Any, None]]:
-        """The back ends: all on one node, for their sockets are within reach of all hosts of this machine."""
+        """The back ends, all on one node: other hosts of this machine reach their sockets, or their doors."""
         config, bus = self.services.settings.volume, self.services.bus
         folder, drivers = Path(config.directory), list[VolumeDriver]()
+        certificates = self._certificates(host)
+        street = Street(host.address, certificates, hosts.path_of(host)) if certificates else None
         for number in range(1, config.back_ends + 1):
             name = f"{config.driver}-{number}"
-            drivers.append((FakeVolumes if config.driver == "fake" else FileDriver)(
-                name, folder / name, sockets=folder / "sockets", over_subscription=config.over_subscription))
+            drivers.append(FakeVolumes(
+                name, folder / name, sockets=folder / "sockets", over_subscription=config.over_subscription)
+                if config.driver == "fake" else FileDriver(
+                    name, folder / name, sockets=folder / "sockets", over_subscription=config.over_subscription,
+                    street=street))
         for number, share in enumerate(config.nfs_shares if config.driver != "fake" else (), start=1):
             name = f"nfs-{number}"
             drivers.append(NfsDriver(
                 name, folder / name, Share(source=share, options=config.nfs_options), folder / "run" / name,
-                sockets=folder / "sockets", over_subscription=config.over_subscription))
+                sockets=folder / "sockets", over_subscription=config.over_subscription, street=street))
         found = []
         for driver in drivers:
             agent = VolumeAgent(

@@ -40,6 +40,7 @@ class StateFolder:
         self.images, self.instances, self.cache = (self.folder / name for name in ("images", "instances", "cache"))
         self.volumes = self.folder / "volumes"
         self.balancers = self.folder / "balancers"
+        self.host_certificates = self.folder / "host-certificates"     # with the key of their authority
         self.guest_image = self.folder / "guest-image"
         self.guest_image_failed = self.run / "guest-image-failed"
         self.guest_image_process = self.run / "guest-image.process"      # which builds it

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from pileus.kit import db
 from pileus.kit.bus import Failed, NobodyThere
 from pileus.kit.db import Connection
@@ -88,17 +90,25 @@ async def serving(app: Volumes, volume: Volume, type_id: str) -> Serving:
 
 async def connect(app: Volumes, volume: Volume, connector: dict[str, Any], mode: str | None) -> dict[str, Any]:
     """Have the volume served; how to reach it, in the words of os-brick. Outside of any transaction. What is encrypted
-    is served in plain text, on a socket of the host."""
+    is served in plain text, on a socket of the host; to other hosts, where they do not reach that, with TLS."""
     options, key, told = await serving(app, volume, volume.type_id)
+    node, host = volume.back_end.partition("@")[0], connector.get("host")
+    beyond = app.config.between_hosts == "tls" and host not in (None, node)
+    options = msgspec.structs.replace(options, beyond=beyond)
     try:
         export: Export = await app.bus.call(ExportVolume(
             volume_id=volume.id, options=options, key=key), host=volume.back_end)
     except (Failed, NobodyThere) as error:
         raise Unavailable(reason=f"Volume {volume.id} cannot be served: {error}") from error
     return {"driver_volume_type": "nbd", "data": {
-        "socket": export.socket, "export": export.name, "uri": export.uri, "volume_id": volume.id,
+        **_place(export), "export": export.name, "uri": export.uri, "volume_id": volume.id,
         "access_mode": mode or "rw", "encrypted": False, "discard": True, "cacheable": False,
         "qos_specs": told, "device_path": None, "size_gb": volume.size_gb}}
+
+
+def _place(export: Export) -> dict[str, Any]:
+    return {"address": export.address, "port": export.port, "tls": True} if export.address else {
+        "socket": export.socket}
 
 
 async def release(app: Volumes, volume_id: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pileus.compute.drivers.disks import qemu_img
 from pileus.compute.drivers.image_cache import ImageCache, ImageUnusable, Write
 
 CONTENT = [b"pileus" * 1000, b"image" * 3000]
@@ -180,3 +181,38 @@ async def test_qcow2_images(cache: ImageCache, folder: Path, tmp_path: Path) -> 
     assert names(folder) == ["id-sound"]
     with pytest.raises(ImageUnusable, match="vmdk"):
         await cache.ensure("other", "", Source().fetch, disk_format="vmdk")
+
+
+def made(path: Path, kind: str, *options: str) -> bytes:
+    """8 MiB that begin with what tells them apart."""
+    raw = path.with_name("raw")
+    raw.write_bytes(b"content".ljust(8 << 20, b"\0"))
+    subprocess.run(["qemu-img", "convert", "-q", "-f", "raw", "-O", kind, *options, str(raw), str(path)], check=True)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("disk_format", "kind", "options"), [
+    ("vmdk", "vmdk", ()), ("vmdk", "vmdk", ("-o", "subformat=streamOptimized")), ("vdi", "vdi", ()),
+    ("vhd", "vpc", ("-o", "force_size=on")), ("vhdx", "vhdx", ())])
+async def test_foreign_formats_are_brought_to_qcow2(cache: ImageCache, folder: Path, tmp_path: Path, disk_format: str,
+                                                    kind: str, options: tuple[str, ...]) -> None:
+    image = made(tmp_path / "image", kind, *options)
+    path = await cache.ensure("image", "", Source(image).fetch, disk_format=disk_format)
+    assert names(folder) == [f"id-image-of-{disk_format}"] and contents(path).startswith(b"QFI\xfb")
+    await qemu_img("convert", "-f", "qcow2", "-O", "raw", str(path), str(tmp_path / "back"))
+    assert contents(tmp_path / "back").rstrip(b"\0") == b"content"
+    for lie, reason in (("qcow2", "no qcow2"), ("vdi" if disk_format != "vdi" else "vhdx", "though it is said to be")):
+        with pytest.raises(ImageUnusable, match=reason):
+            await cache.ensure("lie", "", Source(image).fetch, disk_format=lie)
+    with pytest.raises(ImageUnusable):
+        await cache.ensure("torn", "", Source(image[:300]).fetch, disk_format=disk_format)
+    assert names(folder) == [f"id-image-of-{disk_format}"]
+
+
+async def test_a_foreign_image_that_names_other_files_is_refused(cache: ImageCache, folder: Path,
+                                                                 tmp_path: Path) -> None:
+    (tmp_path / "image-flat.vmdk").write_bytes(b"secret")
+    image = made(tmp_path / "image.vmdk", "vmdk", "-o", "subformat=monolithicFlat")
+    with pytest.raises(ImageUnusable):
+        await cache.ensure("image", "", Source(image).fetch, disk_format="vmdk")
+    assert names(folder) == []

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from pileus.compute.drivers.base import GuestDriver, GuestSpec, HostFailed, Image
-from pileus.compute.drivers.image_cache import ImageCache, Write
+from pileus.compute.drivers.image_cache import ImageCache, Write, kept_as
 from pileus.compute.messages import HostSeen
 from pileus.image.client import ImageClient, pieces_of
 from pileus.kit import context
@@ -52,7 +52,8 @@ class Agent:
         path = await self._cached(image.id, image.sha512, image.disk_format)
         kernel = await self._by_id(image.kernel_id)
         ramdisk = await self._by_id(image.ramdisk_id)
-        return msgspec.structs.replace(image, path=path, kernel_path=kernel, ramdisk_path=ramdisk)
+        return msgspec.structs.replace(image, path=path, disk_format=kept_as(image.disk_format), kernel_path=kernel,
+                                       ramdisk_path=ramdisk)
 
     async def with_image(self, spec: GuestSpec) -> GuestSpec:
         return msgspec.structs.replace(spec, image=await self._fetched(spec.image),

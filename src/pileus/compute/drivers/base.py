@@ -82,12 +82,14 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GuestVolume(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume the guest is to have: an NBD export on a unix socket of the host. The guest sees its id as serial.
-    `size_gb` is given where it has grown since the guest got it."""
+    """A volume the guest is to have: an NBD export on a unix socket of the host, or with TLS at a port of another one.
+    The guest sees its id as serial. `size_gb` is given where it has grown since the guest got it."""
 
     volume_id: str
-    socket: str
+    socket: str = ""
     export: str
+    address: str = ""
+    port: int = 0
     read_only: bool = False
     boot_order: int | None = None
     size_gb: int | None = None

@@ -2,16 +2,20 @@
 
 import asyncio
 import os
+import resource
 import shutil
 import struct
 from pathlib import Path
 
 import msgspec
-from oslo_utils.imageutils.format_inspector import ImageFormatError, detect_file_format
+from oslo_utils.imageutils.format_inspector import ImageFormatError, SafetyCheckFailed, detect_file_format
 
 from pileus.kit.child import child
 
 QEMU_IMG_SECONDS = 120
+CONVERT_SECONDS = 3600
+MEMORY = 4 << 30  # of address space, for what reads images of strangers in formats of others
+FOREIGN = {"vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}  # brought to qcow2, by QEMU's names of them
 RAW_FORMATS = frozenset({"raw", "iso", "ami", "aki", "ari"})
 CONTAINERS = frozenset({"qcow2", "vmdk", "vdi", "vhd", "vhdx", "qed"})  # of disks; no disk or kernel begins like one
 QCOW2_MAGIC = b"QFI\xfb"
@@ -35,7 +39,8 @@ class Size(msgspec.Struct, frozen=True):
 def inspect(path: Path, disk_format: str) -> Size:
     """The size of an image file. Raises BadDisk if it is missing, no such format, or refers to any other file."""
     if disk_format not in RAW_FORMATS and disk_format != "qcow2":
-        raise BadDisk(f"disk format {disk_format} is not supported by this host; qcow2 and raw are")
+        others = ", ".join(FOREIGN)
+        raise BadDisk(f"disk format {disk_format} is not supported by this host; qcow2, raw, {others} are")
     try:
         with open(path, "rb") as file:
             header = file.read(104)
@@ -71,6 +76,25 @@ async def verify(path: Path, disk_format: str) -> Size:
         if told.get("backing-filename") or details.get("data-file") or details.get("corrupt"):
             raise BadDisk("image file refers to another file or is marked corrupt")
     return size
+
+
+async def to_qcow2(path: Path, disk_format: str) -> None:
+    """Make a qcow2 of an image file in one of the foreign formats. Raises BadDisk, also if it refers to other files."""
+    await asyncio.to_thread(_must_be_whole, path, disk_format)
+    fresh = path.with_name(f"{path.name}.qcow2")
+    await qemu_img("convert", "-q", "-f", FOREIGN[disk_format], "-O", "qcow2", str(path), str(fresh),
+                   seconds=CONVERT_SECONDS, memory=MEMORY)
+    fresh.replace(path)
+
+
+def _must_be_whole(path: Path, disk_format: str) -> None:
+    try:
+        found = detect_file_format(str(path))
+        if found is None or str(found) != disk_format:
+            raise BadDisk(f"image file is {found}, though it is said to be {disk_format}")
+        found.safety_check()
+    except (ImageFormatError, SafetyCheckFailed) as error:
+        raise BadDisk(f"image file is not to be trusted: {error}") from error
 
 
 def detected(path: Path) -> str:
@@ -171,22 +195,26 @@ async def qemu_img(
     keep: tuple[int, ...] = (),
     fine: tuple[int, ...] = (0,),
     failure: str = "",
+    seconds: float = QEMU_IMG_SECONDS,
+    memory: int | None = None,
 ) -> bytes:
-    """What qemu-img printed; `keep` are descriptors it inherits.
+    """What qemu-img printed; `keep` are descriptors it inherits, `memory` is what it may have, in bytes.
 
     Raises BadDisk, with `failure` or else its own words, when it ends in no fine way.
     """
     pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     try:
         async with (
-            asyncio.timeout(QEMU_IMG_SECONDS),
+            asyncio.timeout(seconds),
             child("qemu-img", *arguments, cwd=folder, pass_fds=keep, stdin=none, stdout=pipe, stderr=pipe) as process,
         ):
+            if memory is not None:
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (memory, memory))
             printed, complaint = await process.communicate()
     except FileNotFoundError as error:
         raise BadDisk("qemu-img is not on this host (Debian package qemu-utils)") from error
     except TimeoutError as error:
-        raise BadDisk(f"qemu-img {arguments[0]} took longer than {QEMU_IMG_SECONDS} s") from error
+        raise BadDisk(f"qemu-img {arguments[0]} took longer than {seconds:.0f} s") from error
     if process.returncode not in fine:
         raise BadDisk(
             failure or complaint.decode(errors="replace").strip()[-500:] or f"qemu-img ended with {process.returncode}"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pileus.compute.drivers.base import GuestVolume
+from pileus.compute.drivers.qemu_launch import BadSpec
 
 RECONNECT_SECONDS = 60               # for which a guest waits for a server that went away, before it sees an error
+TLS = "volumes-tls"
 JsonObject = dict[str, object]
 # Of a guest's volumes: their requests do not wait for the lock of QEMU's main thread, which emulated processors hold.
 IO_THREAD: JsonObject = {"qom-type": "iothread", "id": "volumes"}
@@ -20,9 +24,19 @@ def node_name(volume_id: str) -> str:
 
 
 def node(volume: GuestVolume) -> JsonObject:
-    return {"driver": "nbd", "node-name": node_name(volume.volume_id), "export": volume.export, "discard": "unmap",
-            "server": {"type": "unix", "path": volume.socket}, "reconnect-delay": RECONNECT_SECONDS,
-            "read-only": volume.read_only}
+    found: JsonObject = {"driver": "nbd", "node-name": node_name(volume.volume_id), "export": volume.export,
+                         "discard": "unmap", "reconnect-delay": RECONNECT_SECONDS, "read-only": volume.read_only}
+    if volume.address:
+        return found | {"server": {"type": "inet", "host": volume.address, "port": str(volume.port)}, "tls-creds": TLS}
+    return found | {"server": {"type": "unix", "path": volume.socket}}
+
+
+def tls_object(certificates: Path | None) -> JsonObject:
+    """By which a guest shows who its host is, and knows the other one. Raises BadSpec where the host has none."""
+    if certificates is None:
+        raise BadSpec("volumes of other hosts are out of reach: this host has no certificate")
+    return {"qom-type": "tls-creds-x509", "id": TLS, "dir": str(certificates), "endpoint": "client",
+            "verify-peer": True}
 
 
 def device(volume: GuestVolume) -> JsonObject:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from pileus.compute.drivers.disks import BadDisk, verify
+from pileus.compute.drivers.disks import FOREIGN, BadDisk, to_qcow2, verify
 
 Write = Callable[[bytes], Awaitable[None]]
 Fetch = Callable[[Write], Awaitable[None]]
@@ -25,6 +25,11 @@ class ImageUnusable(Exception):
         self.reason = reason
 
 
+def kept_as(disk_format: str) -> str:
+    """The format that images of `disk_format` have on hosts."""
+    return "qcow2" if disk_format in FOREIGN else disk_format
+
+
 class ImageCache:
     """A folder of image files. Guests have hard links to theirs, so a file with one link is in nobody's use."""
 
@@ -37,12 +42,13 @@ class ImageCache:
             left.unlink()
 
     async def ensure(self, image_id: str, checksum: str, fetch: Fetch, *, disk_format: str = "raw") -> Path:
-        """The image's file. Already here: at once. Else `fetch` is called with where to write its chunks to.
+        """The image's file, in the format `kept_as` tells. Already here: at once. Else `fetch` is called with where to
+        write its chunks to.
 
         `checksum` is a SHA-512 in hex, or empty where none is known. Callers who ask for the same share one fetch.
         Raises ImageUnusable; what `fetch` raises comes through as it is.
         """
-        path = self.path(image_id, checksum)
+        path = self.path(image_id, checksum, disk_format)
         if path.exists():
             os.utime(path)
             return path
@@ -55,15 +61,16 @@ class ImageCache:
         await asyncio.shield(task)
         return path
 
-    def path(self, image_id: str, checksum: str) -> Path:
+    def path(self, image_id: str, checksum: str, disk_format: str = "raw") -> Path:
         """Where the image is, or would be."""
+        end = f"-of-{disk_format}" if disk_format in FOREIGN else ""
         if checksum:
             if not SHA512.fullmatch(checksum):
                 raise ImageUnusable(image_id, "its checksum is no SHA-512 in hex")
-            return self.folder / f"sha512-{checksum}"
+            return self.folder / f"sha512-{checksum}{end}"
         if not SAFE.fullmatch(image_id):
             raise ImageUnusable(image_id, "its id is no plain name")
-        return self.folder / f"id-{image_id}"
+        return self.folder / f"id-{image_id}{end}"
 
     def prune(self, older_than_seconds: float) -> list[Path]:
         """Delete files that no guest has and nobody asked for lately; which they were."""
@@ -95,12 +102,15 @@ class ImageCache:
             with Download(image_id, fresh) as download:
                 await fetch(download.write)
                 await download.finish(checksum)
-            await verify(fresh, disk_format)
+            if disk_format in FOREIGN:
+                await to_qcow2(fresh, disk_format)
+            await verify(fresh, kept_as(disk_format))
             fresh.replace(path)
         except BadDisk as error:
             raise ImageUnusable(image_id, str(error)) from error
         finally:
-            fresh.unlink(missing_ok=True)
+            for left in (fresh, fresh.with_name(f"{fresh.name}.qcow2")):
+                left.unlink(missing_ok=True)
 
 
 class Download:

@@ -44,9 +44,10 @@ def uri_of(folder: Path, scheme: str = "qemu") -> str:
     return f"{scheme}:///{'system' if os.geteuid() == 0 else 'session'}?socket={socket_of(folder)}"
 
 
-def ensure_daemon(folder: Path, namespace: Path | None, scheme: str = "qemu") -> str:
+def ensure_daemon(folder: Path, namespace: Path | None, scheme: str = "qemu", *,
+                  certificates: Path | None = None) -> str:
     """The URI of the folder's libvirtd, which lives on when we do not. Already there: nothing more. `scheme`: which of
-    its hypervisors is meant.
+    its hypervisors is meant. `certificates`: of the host, by which guests get at volumes of others.
 
     The folder's path has to be short: sockets are in it. Raises DaemonFailed.
     """
@@ -54,7 +55,8 @@ def ensure_daemon(folder: Path, namespace: Path | None, scheme: str = "qemu") ->
         raise DaemonFailed(f"the path of {folder} is too long: sockets are in it")
     for name in (*PLACES, "config", "data"):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "etc/qemu.conf").write_text(QEMU_CONFIG)
+    (folder / "etc/qemu.conf").write_text(QEMU_CONFIG + (
+        f'nbd_tls_x509_cert_dir = "{certificates}"\n' if certificates else ""))
     (folder / "etc/libvirtd.conf").write_text('auth_unix_rw = "none"\n')
     if not is_running(folder):
         inside = ["nsenter", f"--net={namespace}", "--"] if namespace is not None else []

@@ -319,8 +319,12 @@ def disk_element(spec: GuestSpec, disk: DiskFile, bus: str, target: str, place: 
 def volume_element(spec: GuestSpec, volume: GuestVolume, target: str, place: Place) -> xml.Element:
     found = xml.Element("disk", {"type": "network", "device": "disk"})
     add(found, "driver", name="qemu", type="raw", discard="unmap", iothread=VOLUMES_THREAD)
-    source = add(found, "source", protocol="nbd", name=volume.export)
-    add(source, "host", transport="unix", socket=volume.socket)
+    if volume.address:
+        source = add(found, "source", protocol="nbd", name=volume.export, tls="yes")
+        add(source, "host", name=volume.address, port=volume.port)
+    else:
+        source = add(found, "source", protocol="nbd", name=volume.export)
+        add(source, "host", transport="unix", socket=volume.socket)
     add(found, "target", dev=target, bus="virtio")
     if volume.read_only:
         add(found, "readonly")

@@ -192,7 +192,7 @@ class QemuDriver:
                 state = self._state(guest)
                 await self._adopt(guest)
                 await adjust_nics(guest, state, spec, self.settings.namespace)
-                await adjust_volumes(guest, self._state(guest), spec)
+                await adjust_volumes(guest, self._state(guest), spec, self.settings.certificates)
                 return await self._seen(guest)
 
     async def snapshot(self, guest_id: str, into: Path) -> str:

@@ -2,7 +2,7 @@
 
 from pileus.compute.drivers.base import GuestSpec
 from pileus.compute.drivers.guest_folder import SCREEN
-from pileus.compute.drivers.guest_volumes import IO_THREAD, node
+from pileus.compute.drivers.guest_volumes import IO_THREAD, node, tls_object
 from pileus.compute.drivers.hardware import Hardware
 from pileus.compute.drivers.qemu_devices import devices, more_serial_ports, nic_backend
 from pileus.compute.drivers.qemu_launch import DiskFile, JsonObject, Launch, hardware_of
@@ -32,6 +32,8 @@ def command(spec: GuestSpec, launch: Launch) -> list[str]:
             arguments += ["-blockdev", text(filter)]
     if spec.volumes:
         arguments += ["-object", text(IO_THREAD)]
+    if any(volume.address for volume in spec.volumes):
+        arguments += ["-object", text(tls_object(launch.certificates))]
     for volume in spec.volumes:
         arguments += ["-blockdev", text(node(volume))]
     for nic in spec.nics:

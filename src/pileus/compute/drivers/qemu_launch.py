@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -57,6 +58,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     tpm: int | None = None  # descriptor of the connection to its TPM
     cpu_model: str = ""  # the accelerator's best if empty
     cpu_flags: tuple[str, ...] = ()
+    certificates: Path | None = None  # of the host, for volumes of others
 
 
 def hardware_of(spec: GuestSpec) -> Hardware:

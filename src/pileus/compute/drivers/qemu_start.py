@@ -43,6 +43,7 @@ class QemuSettings(msgspec.Struct, frozen=True, kw_only=True):
     dedicated_cpus: frozenset[int] = frozenset()  # of the host, for guests that want processors of their own
     nodes: Path = host_facts.NODES
     pci_devices: dict[str, list[str]] = {}  # by alias: addresses or kinds of what can be passed through
+    certificates: Path | None = None  # of the host, by which servers get at volumes of others
     raw_disks: bool = False  # root disks are raw copies of their images, not qcow2 files over them
 
 
@@ -93,7 +94,8 @@ class Start:
                 return command(spec, Launch(
                     program=settings.program, accel=self.accel, sockets=sockets, disks=disks, slots=slots,
                     devices=tuple(latest.devices), memory=memory, tpm=tpm, cells=share.cells,
-                    cpu_model=settings.cpu_model, cpu_flags=settings.cpu_flags))  # fmt: skip
+                    cpu_model=settings.cpu_model, cpu_flags=settings.cpu_flags,
+                    certificates=settings.certificates))  # fmt: skip
 
             process = await QemuProcess.start(folder, keep, arguments, settings.namespace)
         if share.pins or share.floating:

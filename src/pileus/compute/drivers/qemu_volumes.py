@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import msgspec
 
 from pileus.compute.drivers.base import GuestSpec, GuestVolume
 from pileus.compute.drivers.guest_folder import GuestState
-from pileus.compute.drivers.guest_volumes import IO_THREAD, JsonObject, device, device_id, node, node_name
+from pileus.compute.drivers.guest_volumes import (
+    IO_THREAD,
+    TLS,
+    JsonObject,
+    device,
+    device_id,
+    node,
+    node_name,
+    tls_object,
+)
 from pileus.compute.drivers.qemu_devices import assign_slots, place
 from pileus.compute.drivers.qemu_guest import Guest
 from pileus.compute.drivers.qemu_process import QemuFailed, QemuProcess
 
 UNPLUG_SECONDS, GROW_SECONDS, ASK_AGAIN_SECONDS, POLL_SECONDS = 60.0, 30.0, 5.0, 0.1
+HEADER = 16 << 20                    # bytes that volumes which are encrypted keep for themselves, at most
 LISTS: tuple[tuple[str, JsonObject, str], ...] = (          # by which command, and under which name
     ("query-named-block-nodes", {"flat": True}, "node-name"), ("qom-list", {"path": "/machine/peripheral"}, "name"),
     ("qom-list", {"path": "/objects"}, "name"))
 
 
-async def adjust_volumes(guest: Guest, before: GuestState, spec: GuestSpec) -> None:
+async def adjust_volumes(guest: Guest, before: GuestState, spec: GuestSpec, certificates: Path | None) -> None:
     """Give the guest the volumes of `spec` and no other, at once if it runs; what is written of it goes before."""
     kept = {volume.volume_id for volume in spec.volumes}
     gone = [each for each in before.spec.volumes if each.volume_id not in kept]
@@ -32,7 +43,8 @@ async def adjust_volumes(guest: Guest, before: GuestState, spec: GuestSpec) -> N
         guest.folder.write(state)
     if guest.process is not None:
         for volume in spec.volumes:
-            await plug(guest.process, volume, place(changed, state.slots[device_id(volume.volume_id)]))
+            seat = place(changed, state.slots[device_id(volume.volume_id)])
+            await plug(guest.process, volume, seat, certificates)
         for volume in gone:
             await unplug(guest.process, volume.volume_id)
     if gone:
@@ -49,28 +61,30 @@ async def present(process: QemuProcess) -> set[str]:
     return names
 
 
-async def plug(process: QemuProcess, volume: GuestVolume, place: JsonObject) -> None:
+async def plug(process: QemuProcess, volume: GuestVolume, seat: JsonObject, certificates: Path | None) -> None:
     """Already there, whole or half: what is missing is added."""
     there = await present(process)
+    if volume.address and TLS not in there:
+        await process.execute("object-add", tls_object(certificates))
     if node_name(volume.volume_id) not in there:
         await process.execute("blockdev-add", node(volume))
     elif volume.size_gb is not None:
-        await grow(process, volume, volume.size_gb << 30)
+        await grow(process, volume, (volume.size_gb << 30) - HEADER)
     if IO_THREAD["id"] not in there:
         await process.execute("object-add", IO_THREAD)
     if device_id(volume.volume_id) not in there:
-        await process.execute("device_add", device(volume) | {"id": device_id(volume.volume_id)} | place)
+        await process.execute("device_add", device(volume) | {"id": device_id(volume.volume_id)} | seat)
 
 
-async def grow(process: QemuProcess, volume: GuestVolume, size: int) -> None:
+async def grow(process: QemuProcess, volume: GuestVolume, least: int) -> None:
     """Whoever serves the volume had to cut the connection to make it larger; QEMU takes the size that it hears of when
-    it is connected again, which it is when something is read."""
+    it is connected again, which it is when something is read: if that is the `least` or more."""
     give_up = time.monotonic() + GROW_SECONDS
     read = f'qemu-io {node_name(volume.volume_id)} "read 0 512"'
     while True:
         await process.execute("human-monitor-command", {"command-line": read})
         try:
-            await process.execute("block_resize", {"node-name": node_name(volume.volume_id), "size": size})
+            await process.execute("block_resize", {"node-name": node_name(volume.volume_id), "size": least})
             return
         except QemuFailed:
             if time.monotonic() > give_up:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from starlette.responses import Response
@@ -63,7 +63,16 @@ def _must_make_sense(ctx: Ctx, image: Image, method: Method) -> None:
         raise faults.BadRequest(reason="Remote image id does not look like a UUID")
 
 
-async def _source_of(ctx: Ctx, method: Method) -> dict[str, str]:
+class Source(NamedTuple):
+    """What is fetched, from where and by which token, or why there is nothing."""
+
+    source_id: str = ""
+    url: str = ""
+    sealed_token: str = ""
+    missing: str = ""
+
+
+async def _source_of(ctx: Ctx, method: Method) -> Source:
     """What the saga has to know of the image to download. One that the caller may not see is not there."""
     source, app = method.glance_image_id, ctx.app
     region, interface = method.glance_region or app.config.region, method.glance_service_interface
@@ -71,13 +80,13 @@ async def _source_of(ctx: Ctx, method: Method) -> dict[str, str]:
         try:
             await access.image_for(ctx, source, access.DOWNLOAD_IMAGE)
         except (NotFound, Forbidden):
-            return {"missing": f"There is no image {source} with data to download."}
-        return {"source_id": source}
+            return Source(missing=f"There is no image {source} with data to download.")
+        return Source(source)
     try:
         url = await regions.image_service(app.catalog_of, ctx.caller.token, region, interface)
     except regions.NoImage as error:
-        return {"missing": str(error)}
-    return {"source_id": source, "url": url, "sealed_token": app.box.seal(ctx.caller.token)}
+        return Source(missing=str(error))
+    return Source(source, url, app.box.seal(ctx.caller.token))
 
 
 def must_be_allowed(ctx: Ctx, url: str) -> None:
@@ -122,11 +131,12 @@ async def begin(ctx: Ctx, image: Image, wish: Wish, *, new: bool = False) -> Tas
     task = Task(id=new_uuid(), type=wish.kind, owner=ctx.caller.project_id, user_id=ctx.caller.user_id,
                 request_id=ctx.request_id, image_id=image.id, input=wish.told, created_at=now, updated_at=now)
     made_id = new_uuid() if not copies and transforming.may(ctx.app) else ""
-    source = await _source_of(ctx, method) if method.name == REGION else {"url": method.uri}
+    source = await _source_of(ctx, method) if method.name == REGION else Source(url=method.uri)
     work = ImportImage(
         image_id=image.id, task_id=task.id, data_id=data_id, method=method.name, made_id=made_id,
         injected={} if copies else _injected(ctx), stores=wish.stores, had=image.kept_in if copies else [],
-        all_must_succeed=wish.all_must_succeed, **source)
+        all_must_succeed=wish.all_must_succeed, source_id=source.source_id, url=source.url,
+        sealed_token=source.sealed_token, missing=source.missing)
     changes: dict[str, Any] = {"importing_to": wish.stores, "failed_import": []}
     if not copies:
         changes |= {"status": IMPORTING, "data_id": data_id, "made_id": made_id or None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -28,21 +28,28 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
     secret: str
     algorithm: str = "aes-256"
+    luks: Literal[1, 2] = 1              # of the device that is made; later its header tells
 
     def __repr__(self) -> str:
         return "Key(…)"
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a volume is to be had: an NBD server's socket, and the export's name there."""
+    """Where a volume is to be had: an NBD server's socket, and the export's name there; for servers of other hosts an
+    address and a port, with TLS."""
 
     socket: str
     name: str
     in_step: bool = False                # what it is mirrored to has all of it
+    address: str = ""
+    port: int = 0
 
     @property
     def uri(self) -> str:
-        return f"nbd+unix:///{self.name}?socket={self.socket}"
+        if not self.address:
+            return f"nbd+unix:///{self.name}?socket={self.socket}"
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"nbds://{host}:{self.port}/{self.name}"
 
 
 class Mirror(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +62,9 @@ class Mirror(msgspec.Struct, frozen=True, kw_only=True):
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     encrypted: bool = False              # inside: what is served is plain
+    header_at: int = 0                   # in what is encrypted; the driver finds out
     limits: dict[str, int] = {}          # total_iops_sec, write_bytes_sec_max …: what `qos.limits_of` makes
+    beyond: bool = False                 # for servers of other hosts as well
     aside: bool = False                  # for another back end, not at the socket where servers look for the volume
     mirror: Mirror | None = None
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +11,17 @@ import msgspec
 from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
 from qemu.qmp.qmp_client import GreetingError, NegotiationError
 
+from pileus.volume.drivers import processes
 from pileus.volume.drivers.base import Export, ExportOptions, Key
 from pileus.volume.drivers.layers import LIMITS, Command, bare, layers, let_in, nbd_export
-from pileus.volume.drivers.qcow2 import secret_object
+from pileus.volume.drivers.luks import secret_object
+from pileus.volume.drivers.processes import DaemonFailed, launch, living
 
 DISK, SOCKET, MONITOR, STATE, PID, AWAY = "disk.qcow2", "nbd", "qmp", "export.json", "pid", "away"
 GREETINGS = 5                          # tries to be greeted
-START_SECONDS, ANSWER_SECONDS, QUIT_SECONDS, LOOK_SECONDS = 30.0, 60.0, 10.0, 0.01
+ANSWER_SECONDS, LOOK_SECONDS = 60.0, 0.01
 SOCKET_PATH_MOST = 107                 # what a unix socket's address has room for
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
-
-
-class DaemonFailed(Exception):
-    """The daemon did not start, does not answer or refused; the message says why. `unsettled`: it may have done it."""
-
-    def __init__(self, reason: str, *, unsettled: bool = False) -> None:
-        super().__init__(reason)
-        self.unsettled = unsettled
 
 
 class Daemon:
@@ -52,13 +43,7 @@ class Daemon:
             return None
 
     def pid(self) -> int | None:
-        """Of the daemon that lives. The pid file alone says nothing: the number may be somebody else's by now."""
-        try:
-            pid = int((self.run / PID).read_text())
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError, ValueError):
-            return None
-        return pid if str(self.run / PID).encode() in command.split(b"\0") else None
+        return living(self.run / PID)
 
     @property
     def is_away(self) -> bool:
@@ -68,9 +53,12 @@ class Daemon:
     def set_away(self, away: bool) -> None:
         (self.folder / AWAY).touch() if away else (self.folder / AWAY).unlink(missing_ok=True)
 
+    def export(self, export_name: str, *, aside: bool = False) -> Export:
+        return Export(socket=str(self.socket if aside or self.public is None else self.public), name=export_name)
+
     async def ensure(self, options: ExportOptions, export_name: str, key: Key | None = None) -> Export:
         public = None if options.aside else self.public
-        export = Export(socket=str(public or self.socket), name=export_name)
+        export = self.export(export_name, aside=options.aside)
         if self.is_away:
             if options.mirror is None:
                 raise DaemonFailed("another back end has it by now")
@@ -95,17 +83,8 @@ class Daemon:
         self.note(msgspec.structs.replace(options, mirror=None))
         for name in (SOCKET, MONITOR, PID):
             (self.run / name).unlink(missing_ok=True)
-        # Not by the loop's own way of starting programs: the daemon would inherit the pipe and never end it.
-        try:
-            with secret_object(key if options.encrypted else None) as (secret, inherit):
-                done = await asyncio.to_thread(
-                    subprocess.run, self._command(options, export_name, secret), stdin=subprocess.DEVNULL, check=False,
-                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=START_SECONDS, start_new_session=True,
-                    pass_fds=inherit)
-        except subprocess.TimeoutExpired as error:
-            raise DaemonFailed(f"qemu-storage-daemon did not start within {START_SECONDS:.0f} s") from error
-        if done.returncode:
-            raise DaemonFailed(" ".join(done.stderr.decode(errors="replace").split())[-500:])
+        with secret_object(key if options.encrypted else None) as (secret, inherit):
+            await launch(self._command(options, export_name, secret), inherit)
 
     def _command(self, options: ExportOptions, export_name: str, secret: list[str]) -> list[str]:
         file = {"driver": "qcow2", "node-name": "disk", "read-only": options.read_only, "discard": "unmap",
@@ -172,34 +151,8 @@ class Daemon:
             self.public.unlink()
 
     async def _end_process(self) -> None:
-        pid = self.pid()
-        if pid is not None:
-            try:
-                descriptor = os.pidfd_open(pid)
-            except ProcessLookupError:
-                descriptor = -1
-            if descriptor >= 0:
-                await self._end(descriptor)
+        await processes.end(self.run / PID)
         (self.run / STATE).unlink(missing_ok=True)
-
-    @staticmethod
-    async def _end(descriptor: int) -> None:
-        gone = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(descriptor, gone.set)
-        try:
-            for number, seconds in ((signal.SIGTERM, QUIT_SECONDS), (signal.SIGKILL, QUIT_SECONDS)):
-                signal.pidfd_send_signal(descriptor, number)
-                try:
-                    async with asyncio.timeout(seconds):
-                        await gone.wait()
-                    return
-                except TimeoutError:
-                    logging.getLogger(__name__).warning("a qemu-storage-daemon does not end by %s", number.name)
-            raise DaemonFailed("it does not end")
-        finally:
-            loop.remove_reader(descriptor)
-            os.close(descriptor)
 
 
 def _same(now: ExportOptions | None, wanted: ExportOptions) -> bool:

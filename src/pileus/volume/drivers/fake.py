@@ -26,6 +26,7 @@ from pileus.volume.drivers.base import (
 BLOCK = 1 << 16
 GIB = 1 << 30
 SUFFIX = ".volume"
+FAR, PORT = "192.0.2.1", 10809        # where servers of other hosts are told to look
 Blocks = dict[int, bytes]               # number of a block -> what is in it, if that is not all zeros
 
 _DRIVERS: weakref.WeakValueDictionary[Path, FakeDriver] = weakref.WeakValueDictionary()      # whom mirrors write to
@@ -127,7 +128,10 @@ class FakeDriver:
         volume.export = options
         self._keep(volume_id)
         place = self.folder if options is not None and options.aside else self.sockets
-        return Export(socket=f"{place}/{volume_id}.nbd", name=volume_id, in_step=in_step) if options else None
+        if options is None:
+            return None
+        found = Export(socket=f"{place}/{volume_id}.nbd", name=volume_id, in_step=in_step)
+        return msgspec.structs.replace(found, address=FAR, port=PORT) if options.beyond else found
 
     @staticmethod
     def _mirror(volume: FakeVolume, volume_id: str, mirror: Mirror) -> bool:

@@ -14,9 +14,13 @@ from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from pileus.volume.drivers import mirroring, qcow2
+import msgspec
+
+from pileus.volume.drivers import luks, mirroring, qcow2
 from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Key, Origin, VolumeFailed
-from pileus.volume.drivers.daemon import DISK, Daemon, DaemonFailed
+from pileus.volume.drivers.daemon import DISK, Daemon
+from pileus.volume.drivers.doors import Door, Street
+from pileus.volume.drivers.processes import DaemonFailed
 from pileus.volume.drivers.qcow2 import QemuImageFailed
 
 T = TypeVar("T")
@@ -29,9 +33,12 @@ FORMATS = qcow2.IMAGE_FORMATS | dict.fromkeys(("iso", "ami", "ari", "aki", "luks
 class FileDriver:
     kind: ClassVar[str] = "file"
 
-    def __init__(self, name: str, folder: Path, *, sockets: Path | None = None, over_subscription: float = 1.0):
-        """`sockets`: a folder that the back ends of a node share, where servers find whoever serves a volume."""
+    def __init__(self, name: str, folder: Path, *, sockets: Path | None = None, over_subscription: float = 1.0,
+                 street: Street | None = None):
+        """`sockets`: a folder that the back ends of a node share, where servers find whoever serves a volume; `street`:
+        where servers of other hosts do, if they can."""
         self.name, self.folder, self.over_subscription = name, folder.absolute(), over_subscription
+        self.street = street
         self.sockets = (sockets or folder / ".sockets").absolute()
         self._prepare()
 
@@ -57,6 +64,9 @@ class FileDriver:
     def _daemon(self, volume_id: str) -> Daemon:
         return Daemon(self._place(volume_id), self.sockets / volume_id)
 
+    def _door(self, volume_id: str) -> Door | None:
+        return Door(self._daemon(volume_id).run, self.street) if self.street else None
+
     async def _do(self, volume_id: str, wanted: str, work: Awaitable[T]) -> T:
         try:
             return await work
@@ -76,7 +86,7 @@ class FileDriver:
         half.mkdir(mode=0o700)
         try:
             if origin is None and key is not None:
-                await qcow2.create_encrypted(half / DISK, size, key)
+                await luks.create(half / DISK, size, key)
             elif origin is None:
                 await qcow2.create(half / DISK, size)
             else:
@@ -102,7 +112,7 @@ class FileDriver:
     async def remove(self, volume_id: str) -> None:
         place = self._place(volume_id)
         if place.exists():
-            await self._do(volume_id, "removed", self._daemon(volume_id).end())
+            await self._do(volume_id, "removed", self._end(volume_id))
             await self._do(volume_id, "removed", asyncio.to_thread(shutil.rmtree, place))
 
     async def resize(self, volume_id: str, size_gb: int) -> None:
@@ -111,11 +121,16 @@ class FileDriver:
             return
         daemon = self._daemon(volume_id)
         if daemon.pid() is not None:
-            await self._do(volume_id, "extended", daemon.change(
-                ("block_resize", {"node-name": "disk", "size": size}), volume_id, unserved=True))
+            await self._do(volume_id, "extended", self._grow(volume_id, daemon, size))
         else:
             await self._do(volume_id, "extended",
                            qcow2.run("qemu-img", "resize", "-q", "-f", "qcow2", str(disk), str(size)))
+
+    async def _grow(self, volume_id: str, daemon: Daemon, size: int) -> None:
+        await daemon.change(("block_resize", {"node-name": "disk", "size": size}), volume_id, unserved=True)
+        door = self._door(volume_id)
+        if door is not None:
+            await door.open_again(daemon.export(volume_id))
 
     async def ensure_snapshot(self, volume_id: str, snapshot_id: str) -> None:
         disk, daemon = self._disk(volume_id, "snapshot"), self._daemon(volume_id)
@@ -148,15 +163,31 @@ class FileDriver:
 
     async def export(self, volume_id: str, options: ExportOptions | None, key: Key | None = None) -> Export | None:
         if options is None:
-            await self._do(volume_id, "served no longer", self._daemon(volume_id).end())
+            await self._do(volume_id, "served no longer", self._end(volume_id))
             return None
         self._disk(volume_id, "exported")
         return await self._do(volume_id, "exported", self._export(volume_id, options, key))
 
     async def _export(self, volume_id: str, options: ExportOptions, key: Key | None) -> Export:
         daemon = self._daemon(volume_id)
+        if options.encrypted:
+            options = msgspec.structs.replace(options, header_at=luks.header_at(self._disk(volume_id, "exported")))
+        options, beyond = msgspec.structs.replace(options, beyond=False), options.beyond
         export = await daemon.ensure(options, volume_id, key)
-        return export if options.mirror is None else await mirroring.follow(daemon, export, options, key)
+        if options.mirror is not None:
+            return await mirroring.follow(daemon, export, options, key)
+        if not beyond:
+            return export
+        door = self._door(volume_id)
+        if door is None:
+            raise DaemonFailed("other hosts do not reach it")
+        return await door.open(export, read_only=options.read_only)
+
+    async def _end(self, volume_id: str) -> None:
+        door = self._door(volume_id)
+        if door is not None:
+            await door.close()
+        await self._daemon(volume_id).end()
 
     async def read(self, volume_id: str, snapshot_id: str | None = None) -> AsyncIterator[tuple[int, bytes]]:
         disk = self._disk(volume_id, "read")
@@ -190,12 +221,12 @@ class FileDriver:
         found = await qcow2.info(source, disk_format)
         if qcow2.refers_elsewhere(found):
             raise VolumeFailed(volume_id, "filled", "the image refers to other files")
-        room = now.size - (qcow2.MOST_HEADER if key else 0)
+        room = luks.room_in(disk, now.size) if key else now.size
         if found["virtual-size"] > room:
             raise VolumeFailed(volume_id, "filled", f"the image of {found['virtual-size']} bytes is larger than the "
                                                     f"volume")
         if key is not None:
-            await qcow2.fill_encrypted(source, disk_format, disk, key)
+            await luks.fill(source, disk_format, disk, key)
             return
         if now.snapshots:
             await qcow2.overwrite(source, disk_format, disk, now.size)

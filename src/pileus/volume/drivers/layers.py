@@ -28,8 +28,9 @@ def layers(options: ExportOptions, disk: str = "disk") -> list[dict[str, Any]]:
     """What lies over the disk, the lowest first."""
     found: list[dict[str, Any]] = []
     if options.encrypted:
-        found.append({"driver": "luks", "node-name": "plain", "file": disk, "key-secret": "key",
-                      "read-only": options.read_only})
+        at = options.header_at
+        found.append({"driver": "luks", "node-name": "plain", "key-secret": "key", "read-only": options.read_only,
+                      "file": {"driver": "raw", "offset": at, "file": disk} if at else disk})
     if any(options.limits.get(name) for name in LIMITS):
         found.append({"driver": "throttle", "node-name": "limited", "throttle-group": "limits",
                       "file": found[-1]["node-name"] if found else disk, "read-only": options.read_only})

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from pileus.volume.drivers.base import Export, ExportOptions, Key, Mirror
-from pileus.volume.drivers.daemon import Daemon, DaemonFailed
+from pileus.volume.drivers.daemon import Daemon
 from pileus.volume.drivers.layers import bare, layers, let_in
+from pileus.volume.drivers.processes import DaemonFailed
 
 JOB, FILTER, THERE = "mirror", "mirroring", "there"
 RECONNECT_SECONDS = 1                   # for which guests wait for a target that went away before they go on without it

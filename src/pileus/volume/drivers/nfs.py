@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -37,11 +37,11 @@ class NfsDriver(FileDriver):
 
     kind: ClassVar[str] = "nfs"
 
-    def __init__(self, name: str, folder: Path, share: Share, run: Path, *, sockets: Path | None = None,
-                 over_subscription: float = 1.0):
+    def __init__(self, name: str, folder: Path, share: Share, run: Path, **more: Any):
+        """`run`: a folder of this node; `more`: what the file driver takes beside its folder."""
         self.share, self.run, self._tidied = share, run.absolute(), False
         self._point = str(folder.parent.resolve() / folder.name)
-        super().__init__(name, folder, sockets=sockets, over_subscription=over_subscription)
+        super().__init__(name, folder, **more)
 
     def _prepare(self) -> None:
         """A share that is there already is not touched yet: it may hang, and nobody is to wait for that now."""

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pileus.kit.child import child
-from pileus.volume.drivers.base import Key
 
 # Of images, by the names that clients and QEMU have for them.
 IMAGE_FORMATS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
 WHOLE_VMDK = ("monolithicSparse", "streamOptimized")          # types that are one file
-MOST_HEADER = 4 << 20                 # bytes that LUKS takes of a device
-UNMEASURED = "Unable to get accurate CPU usage"      # which a busy machine tells coarsely: none in a short while
-MOST_TRIES = 8
 MAGIC = b"QFI\xfb"
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")          # up to and with the offset of the snapshot table
+_OFFSET = 0x00FF_FFFF_FFFF_FE00                       # of entries in tables of clusters
 _SNAPSHOT = struct.Struct(">QIHHIIQII")
 
 
@@ -53,20 +48,18 @@ def header(path: Path) -> Header:
     return Header(size, tuple(names))
 
 
-@contextlib.contextmanager
-def secret_object(key: Key | None) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-    """Arguments that give a program of QEMU's the key under the name `key`, and what it has to inherit: the key is read
-    from a pipe, so that no list of processes and no file shows it."""
-    if key is None:
-        yield [], ()
-        return
-    readable, writable = os.pipe()
-    try:
-        with os.fdopen(writable, "wb") as pipe:
-            pipe.write(key.secret.encode())
-        yield ["--object", f"secret,id=key,file=/dev/fd/{readable}"], (readable,)
-    finally:
-        os.close(readable)
+def beginning(path: Path, length: int) -> bytes:
+    """Of what the disk inside holds, up to its first cluster; it is all zeros where nothing was written."""
+    with path.open("rb") as file:
+        fields = _HEADER.unpack(file.read(_HEADER.size))
+        place = fields[8]                                  # of the first table, of which each entry leads to a second
+        for _ in range(2):
+            file.seek(place)
+            place = int.from_bytes(file.read(8)) & _OFFSET
+            if not place:
+                return bytes(length)
+        file.seek(place)
+        return file.read(min(length, 1 << fields[4]))
 
 
 async def run(*arguments: str, inherit: tuple[int, ...] = ()) -> bytes:
@@ -92,36 +85,6 @@ def refers_elsewhere(found: dict[str, Any]) -> bool:
 
 async def create(path: Path, size: int) -> None:
     await run("qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size))
-
-
-async def create_encrypted(path: Path, size: int, key: Key) -> None:
-    """A file with an empty LUKS device of `size` bytes in it, header and all. The key is random, so that making guesses
-    at it slow, which is slow for us too, is of no use."""
-    device = path.with_suffix(".luks")
-    how = f"key-secret=key,cipher-alg={key.algorithm},cipher-mode=xts,ivgen-alg=plain64,iter-time=10"
-    try:
-        for tries_left in reversed(range(MOST_TRIES)):
-            try:
-                with secret_object(key) as (arguments, inherit):
-                    await run("qemu-img", "create", "-q", "-f", "luks", *arguments, "-o", how, str(device),
-                              str(size - MOST_HEADER), inherit=inherit)
-                break
-            except QemuImageFailed as error:
-                if UNMEASURED not in str(error) or not tries_left:
-                    raise
-        await convert(str(device), "raw", path)
-    finally:
-        device.unlink(missing_ok=True)
-    await run("qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(size))
-
-
-async def fill_encrypted(source: str, disk_format: str, target: Path, key: Key) -> None:
-    """The content of `source` into the LUKS device in a file. Raises QemuImageFailed, also where it does not fit."""
-    inside = f"driver=luks,key-secret=key,file.driver=qcow2,file.file.driver=file,file.file.filename={target}"
-    with secret_object(key) as (arguments, inherit):
-        await run("qemu-img", "convert", "-q", "-n", "-f", disk_format, *arguments, "--target-image-opts", source,
-                  inside, inherit=inherit)
-    await asyncio.to_thread(flush, target)
 
 
 async def convert(source: str, disk_format: str, target: Path, *, snapshot: str | None = None,

@@ -56,6 +56,12 @@ async def of_volume(conn: Connection, volume_id: str) -> list[Attachment]:
                          .order_by(attachments.c.created_at, attachments.c.id), Attachment)
 
 
+async def is_used_beyond(conn: Connection, volume_id: str) -> bool:
+    """Whether servers of other hosts have it over the network."""
+    rows = await of_volume(conn, volume_id)
+    return any((each.connection or {}).get("data", {}).get("address") for each in rows)
+
+
 async def change(tx: Connection, row: Attachment, now: float, **values: Any) -> Attachment:
     return await db.change(tx, attachments, row, updated_at=now, **values)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -13,7 +13,9 @@ from pileus.kit.db import Connection
 from pileus.volume.faults import QosNotFound, TypeNotFound
 from pileus.volume.model.tables import default_types, qos, type_access, types, volumes
 
-LUKS = ("luks", "nova.volume.encryptors.luks.LuksEncryptor", "LuksEncryptor")
+_PLAIN, _LUKS = (("plain", "CryptsetupEncryptor", "nova.volume.encryptors.cryptsetup.CryptsetupEncryptor"),
+                 ("luks", "LuksEncryptor", "nova.volume.encryptors.luks.LuksEncryptor"))
+LUKS: dict[str, Literal[1, 2]] = {**dict.fromkeys(_PLAIN + _LUKS, 1), "luks2": 2}       # the version, by the provider
 CIPHER = "aes-xts-plain64"
 AES = {256: "aes-128", 512: "aes-256"}        # by the size of the key in bits
 
@@ -30,10 +32,15 @@ class Encryption(msgspec.Struct, frozen=True, kw_only=True):
     def why_not(self) -> str | None:
         """What of it cannot be had; None where all can."""
         if self.provider not in LUKS:
-            return f"provider {self.provider}, only luks"
+            return f"provider {self.provider}, only plain, luks and luks2"
         if self.cipher not in (None, "", CIPHER):
             return f"cipher {self.cipher}, only {CIPHER}"
         return None if self.key_size in (None, *AES) else f"key_size {self.key_size}, only {' or '.join(map(str, AES))}"
+
+    @property
+    def luks(self) -> Literal[1, 2]:
+        """What lies behind a header of version 1 is what `plain` would have, too."""
+        return LUKS.get(self.provider, 1)
 
     @property
     def algorithm(self) -> str:

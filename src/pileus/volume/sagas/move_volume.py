@@ -77,6 +77,8 @@ class Move(Saga, kw_only=True):
                 raise Abort("A volume that has snapshots cannot move to another back end.")
             if self.used and not turn.services.config.move_attached:
                 raise Abort("It can move when it is detached: the guests here do not come back to a volume that moved.")
+            if self.used and await attachments.is_used_beyond(turn.tx, volume.id):
+                raise Abort("It can move when no server of another host uses it.")
             within = [pool for pool in verdict.pools if not self.used or _node(pool) == _node(self.old_pool)]
             if not within:
                 raise Abort("A volume that is attached can move only to another back end of its node.")

@@ -50,9 +50,10 @@ async def key_of(volume: Volumes, row: Volume) -> Key | None:
 
 async def open_key(conn: Connection, box: Box, row: Volume) -> Key | None:
     secret = await keys.find(conn, box, row.encryption_key_id)
-    kind = await types.get(conn, row.type_id)
-    algorithm = kind.encryption.algorithm if kind.encryption else Key(secret="").algorithm
-    return Key(secret=secret, algorithm=algorithm) if secret is not None else None
+    if secret is None:
+        return None
+    how = (await types.get(conn, row.type_id)).encryption
+    return Key(secret=secret, algorithm=how.algorithm, luks=how.luks) if how else Key(secret=secret)
 
 
 async def tell_why(turn: Turn, kind: str, row: Any, *, action: str, detail: str = "001") -> None:
