@@ -76,6 +76,7 @@ TESTS = (
     Need("libxml2-utils", "xmllint", "holds domains against libvirt's schema"),
     Need("novnc", "/usr/share/novnc/core/rfb.js", "shows guests' screens in browsers"),
     Need("cryptsetup-bin", "cryptsetup", "makes encrypted volumes that are LUKS 2 devices"),
+    Need("lvm2", "lvm", "keeps volumes in LVM groups"),
     Need("xfsprogs", "mkfs.xfs", "makes a file system whose files can share what they hold"),
     Need("swtpm", "swtpm", "a TPM for each guest that wants one"),
 )

@@ -17,13 +17,15 @@ from pileus.volume.drivers.base import Export, ExportOptions, Key, Origin, Volum
 from pileus.volume.drivers.daemon import Daemon
 from pileus.volume.drivers.fake import FakeDriver
 from pileus.volume.drivers.file import FileDriver
+from pileus.volume.drivers.lvm import LvmDriver
 from pileus.volume.drivers.nfs import NfsDriver, Share
 
 GIB, BLOCK = 1 << 30, 1 << 16
 FIRST, SECOND = b"a" * BLOCK, b"b" * BLOCK
 
 
-# Another process of the tests has a share, mounted where only it sees that: test_nfs_driver.py.
+# Another process of the tests has a share, mounted where only it sees that, or an LVM group: test_nfs_driver.py and
+# test_lvm_driver.py.
 KINDS = os.environ.get("PILEUS_TEST_VOLUME_DRIVERS", "fake,file").split(",")
 
 
@@ -34,6 +36,8 @@ def make(kind, name, folder):
         share.mkdir(exist_ok=True)
         return NfsDriver(name, folder / name, Share(source=str(share), command=("mount", "--bind")),
                          folder / "run" / name, sockets=folder / "sockets")
+    if kind == "lvm":
+        return LvmDriver(name, folder / name, os.environ["PILEUS_TEST_LVM_GROUP"], sockets=folder / "sockets")
     return {"fake": FakeDriver, "file": FileDriver}[kind](name, folder / name, sockets=folder / "sockets")
 
 
@@ -195,70 +199,77 @@ class Nbd:
         self.socket.close()
 
 
-@pytest.fixture
-async def file_driver(tmp_path):
-    made = make("file", "here", tmp_path)
+def pid_of(driver):
+    """Of the daemon that serves its volume v."""
+    return Daemon(driver.folder / "v", run=getattr(driver, "run", driver.folder) / "v").pid()
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind != "fake"])
+async def served(request, tmp_path):
+    """Of those drivers that a qemu-storage-daemon serves."""
+    made = make(request.param, "here", tmp_path)
+    assert (await made.facts()).total_gb > 0
     yield made
     for held in await made.held():
         await made.remove(held.id)
 
 
-async def test_a_write_that_was_acknowledged_survives_the_servers_death(file_driver):
-    await file_driver.ensure("v", 1)
-    client = Nbd(await file_driver.export("v", ExportOptions()))
+async def test_a_write_that_was_acknowledged_survives_the_servers_death(served):
+    await served.ensure("v", 1)
+    client = Nbd(await served.export("v", ExportOptions()))
     assert client.size == GIB
     assert client.write(0, FIRST) == 0
-    daemon = os.pidfd_open(Daemon(file_driver.folder / "v").pid())
+    daemon = os.pidfd_open(pid_of(served))
     signal.pidfd_send_signal(daemon, signal.SIGKILL)
     assert select.select([daemon], [], [], 10)[0]
     os.close(daemon)
     client.close()
-    again = Nbd(await afresh(file_driver).export("v", ExportOptions()))
+    again = Nbd(await afresh(served).export("v", ExportOptions()))
     assert again.read(0, BLOCK) == FIRST
     again.close()
 
 
-async def test_a_served_volume_is_snapshot_copied_and_extended(file_driver):
-    await file_driver.ensure("v", 1)
-    export = await file_driver.export("v", ExportOptions())
+async def test_a_served_volume_is_snapshot_copied_and_extended(served):
+    await served.ensure("v", 1)
+    export = await served.export("v", ExportOptions())
     client = Nbd(export)
     client.write(0, FIRST)
-    await file_driver.ensure_snapshot("v", "s")
+    await served.ensure_snapshot("v", "s")
     client.write(0, SECOND)
-    await file_driver.ensure("copy", 1, Origin(volume_id="v"))
-    assert await content(file_driver, "v", "s") == {0: FIRST}
-    assert await content(file_driver, "copy") == {0: SECOND}
+    await served.ensure("copy", 1, Origin(volume_id="v"))
+    assert await content(served, "v", "s") == {0: FIRST}
+    assert await content(served, "copy") == {0: SECOND}
     client.close()
-    await file_driver.resize("v", 2)
+    await served.resize("v", 2)
     larger = Nbd(export)
     assert (larger.size, larger.read(0, BLOCK)) == (2 * GIB, SECOND)
     larger.close()
-    await file_driver.remove_snapshot("v", "s")
-    assert (await file_driver.held())[1].snapshots == ()
+    await served.remove_snapshot("v", "s")
+    assert (await served.held())[1].snapshots == ()
 
 
-async def test_the_server_outlives_the_driver_and_is_found_again(file_driver):
-    await file_driver.ensure("v", 1)
-    await file_driver.export("v", ExportOptions())
-    before = Daemon(file_driver.folder / "v").pid()
-    other = afresh(file_driver)
+async def test_the_server_outlives_the_driver_and_is_found_again(served):
+    await served.ensure("v", 1)
+    await served.export("v", ExportOptions())
+    before = pid_of(served)
+    other = afresh(served)
     assert os.getsid(before) != os.getsid(0)
     await other.export("v", ExportOptions())
-    assert Daemon(other.folder / "v").pid() == before
+    assert pid_of(other) == before
     await other.export("v", None)
-    assert Daemon(other.folder / "v").pid() is None
+    assert pid_of(other) is None
 
 
-async def test_a_read_only_export_takes_no_writes(file_driver):
-    await file_driver.ensure("v", 1)
-    client = Nbd(await file_driver.export("v", ExportOptions(read_only=True)))
+async def test_a_read_only_export_takes_no_writes(served):
+    await served.ensure("v", 1)
+    client = Nbd(await served.export("v", ExportOptions(read_only=True)))
     assert client.write(0, FIRST) != 0
     client.close()
 
 
-async def test_limits_hold(file_driver):
-    await file_driver.ensure("v", 1)
-    client = Nbd(await file_driver.export("v", ExportOptions(limits={"write_iops_sec": 20})))
+async def test_limits_hold(served):
+    await served.ensure("v", 1)
+    client = Nbd(await served.export("v", ExportOptions(limits={"write_iops_sec": 20})))
     loop = asyncio.get_running_loop()
     began = loop.time()
     for number in range(40):
@@ -270,17 +281,17 @@ async def test_limits_hold(file_driver):
 @pytest.mark.parametrize(("disk_format", "how"), [
     ("qcow2", ["-b", "{secret}", "-F", "raw"]), ("qcow2", ["-o", "data_file={secret},data_file_raw=on"]),
     ("vmdk", ["-o", "subformat=monolithicFlat"])])
-async def test_images_that_name_other_files_are_refused(file_driver, tmp_path, disk_format, how):
+async def test_images_that_name_other_files_are_refused(served, tmp_path, disk_format, how):
     (tmp_path / "secret").write_bytes(b"secret" * 100_000)
     image = tmp_path / "image"
     words = [word.format(secret=tmp_path / "secret") for word in how]
     process = await asyncio.create_subprocess_exec(
         "qemu-img", "create", "-q", "-f", disk_format, *words, str(image), "600K")
     assert await process.wait() == 0
-    await file_driver.ensure("v", 1)
+    await served.ensure("v", 1)
     with pytest.raises(VolumeFailed, match="other files"):
-        await file_driver.fill("v", str(image), disk_format)
-    assert await content(file_driver, "v") == {}
+        await served.fill("v", str(image), disk_format)
+    assert await content(served, "v") == {}
 
 
 @pytest.mark.parametrize("disk_format", qcow2.IMAGE_FORMATS)
@@ -293,48 +304,48 @@ async def test_content_as_an_image_of_any_format(tmp_path, disk_format):
 
 
 @pytest.mark.parametrize(("version", "header"), [(1, 4 << 20), (2, 16 << 20)])
-async def test_an_encrypted_volume_is_plain_only_where_it_is_served(file_driver, tmp_path, version, header):
+async def test_an_encrypted_volume_is_plain_only_where_it_is_served(served, tmp_path, version, header):
     """Snapshots, growth and copies need no key; the volume and its copy are read with the same one."""
     key, image = Key(secret="correct horse", algorithm="aes-128", luks=version), tmp_path / "image"
     image.write_bytes(b"of the image".ljust(BLOCK, b"."))
-    await file_driver.ensure("v", 1, key=key)
-    await file_driver.fill("v", str(image), "raw", key)
+    await served.ensure("v", 1, key=key)
+    await served.fill("v", str(image), "raw", key)
     options = ExportOptions(encrypted=True, limits={"write_iops_sec": 5000})
-    client = Nbd(await file_driver.export("v", options, key))
+    client = Nbd(await served.export("v", options, key))
     assert client.read(0, BLOCK) == image.read_bytes() and GIB - header <= client.size < GIB
     assert client.write(BLOCK, FIRST) == 0
     client.close()
-    await file_driver.ensure_snapshot("v", "s")
-    await file_driver.resize("v", 2)
-    client = Nbd(await file_driver.export("v", options, key))
+    await served.ensure_snapshot("v", "s")
+    await served.resize("v", 2)
+    client = Nbd(await served.export("v", options, key))
     assert client.read(BLOCK, BLOCK) == FIRST and client.size >= 2 * GIB - header
     assert client.write(BLOCK, SECOND) == 0
     client.close()
-    await file_driver.ensure("copy", 2, Origin(volume_id="v", snapshot_id="s"))
-    client = Nbd(await file_driver.export("copy", options, key))
+    await served.ensure("copy", 2, Origin(volume_id="v", snapshot_id="s"))
+    client = Nbd(await served.export("copy", options, key))
     assert client.read(BLOCK, BLOCK) == FIRST
     client.close()
-    stored = b"".join([piece async for _, piece in file_driver.read("v")])
+    stored = b"".join([piece async for _, piece in served.read("v")])
     assert stored.startswith(b"LUKS\xba\xbe\0" + bytes([version]))
     assert image.read_bytes() not in stored and SECOND not in stored
-    await file_driver.export("v", None)
+    await served.export("v", None)
     with pytest.raises(VolumeFailed):
-        await file_driver.export("v", options, Key(secret="wrong"))
+        await served.export("v", options, Key(secret="wrong"))
 
 
-async def test_others_open_a_device_of_version_2(file_driver, tmp_path):
+async def test_others_open_a_device_of_version_2(served, tmp_path):
     """By its own header, which QEMU does not look at; what it protects is what is read by the one QEMU uses."""
     key, stored, opened, secret = Key(secret="correct horse", luks=2), *(tmp_path / name for name in (
         "stored", "opened", "secret"))
     secret.write_text(key.secret)
-    await file_driver.ensure("v", 1, key=key)
-    client = Nbd(await file_driver.export("v", ExportOptions(encrypted=True), key))
+    await served.ensure("v", 1, key=key)
+    client = Nbd(await served.export("v", ExportOptions(encrypted=True), key))
     assert client.write(0, FIRST) == 0
     client.close()
-    await file_driver.export("v", None)
+    await served.export("v", None)
     with stored.open("wb") as file:
         file.truncate(GIB)
-        async for offset, piece in file_driver.read("v"):
+        async for offset, piece in served.read("v"):
             file.seek(offset)
             file.write(piece)
     told = await qcow2.run("cryptsetup", "luksDump", str(stored))
@@ -347,22 +358,22 @@ async def test_others_open_a_device_of_version_2(file_driver, tmp_path):
         assert cipher.update(content[sector * 512:sector * 512 + 512]) == FIRST[:512]
 
 
-async def test_what_is_stored_encrypted_is_brought_back_as_it_was(file_driver, tmp_path):
+async def test_what_is_stored_encrypted_is_brought_back_as_it_was(served, tmp_path):
     """As backups do: into a volume that was encrypted with another key, and is larger."""
     key, stored = Key(secret="correct horse"), tmp_path / "stored"
-    await file_driver.ensure("v", 1, key=key)
-    client = Nbd(await file_driver.export("v", ExportOptions(encrypted=True), key))
+    await served.ensure("v", 1, key=key)
+    client = Nbd(await served.export("v", ExportOptions(encrypted=True), key))
     assert client.write(BLOCK, FIRST) == 0
     client.close()
     with stored.open("wb") as file:
         file.truncate(GIB)
-        async for offset, piece in file_driver.read("v"):
+        async for offset, piece in served.read("v"):
             file.seek(offset)
             file.write(piece)
-    await file_driver.ensure("other", 2, key=Key(secret="another"))
-    await file_driver.fill("other", str(stored), "raw")
-    client = Nbd(await file_driver.export("other", ExportOptions(encrypted=True), key))
+    await served.ensure("other", 2, key=Key(secret="another"))
+    await served.fill("other", str(stored), "raw")
+    client = Nbd(await served.export("other", ExportOptions(encrypted=True), key))
     assert client.read(BLOCK, BLOCK) == FIRST
     client.close()
-    await file_driver.export("other", None)
-    await file_driver.export("v", None)
+    await served.export("other", None)
+    await served.export("v", None)

@@ -55,6 +55,7 @@ from pileus.volume.drivers.base import VolumeDriver
 from pileus.volume.drivers.doors import Street
 from pileus.volume.drivers.fake import FakeDriver as FakeVolumes
 from pileus.volume.drivers.file import FileDriver
+from pileus.volume.drivers.lvm import LvmDriver
 from pileus.volume.drivers.nfs import NfsDriver, Share
 from pileus.volume.messages import NODE as VOLUME_NODE
 
@@ -190,6 +191,10 @@ class Nodes:
             drivers.append(NfsDriver(
                 name, folder / name, Share(source=share, options=config.nfs_options), folder / "run" / name,
                 sockets=folder / "sockets", over_subscription=config.over_subscription, street=street))
+        for number, group in enumerate(config.lvm_groups if config.driver != "fake" else (), start=1):
+            name = f"lvm-{number}"
+            drivers.append(LvmDriver(name, folder / name, group, sockets=folder / "sockets",
+                                     over_subscription=config.over_subscription, street=street))
         found = []
         for driver in drivers:
             agent = VolumeAgent(

@@ -22,6 +22,9 @@ class VolumeConfig(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         "NFS shares, SERVER:/FOLDER, each of which is one more back end, whatever the driver of the others. They are\n"
         "mounted by the cloud where it may, or beforehand by the operator, at nfs-1, nfs-2 … in the directory.")] = []
     nfs_options: Annotated[str, doc("How NFS shares are mounted.")] = "vers=4.2,noresvport"
+    lvm_groups: Annotated[list[str], doc(
+        "LVM volume groups, each of which is one more back end, of thin volumes in a pool called pileus. That is made\n"
+        "of what is free in the group, if it is not there. It takes root.")] = []
     between_hosts: Annotated[Literal["socket", "tls"], doc(
         "How servers get at volumes of another host: by the unix sockets, which hosts that are one machine share, or\n"
         "by NBD over TCP with TLS, for which the cloud gives each host a certificate.")] = "socket"

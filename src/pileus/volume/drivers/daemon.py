@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,14 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 class Daemon:
     """The daemon of the volume in `folder`; every call finds it anew, so there is nothing to lose. `public` is the
-    socket where servers look for the volume; `run` a folder of this node, where that of the volume is shared."""
+    socket where servers look for the volume; `run` a folder of this node, where that of the volume is shared; `disk`
+    what it serves, in QEMU's words, which is else a QCOW2 file in the folder."""
 
-    def __init__(self, folder: Path, public: Path | None = None, run: Path | None = None):
+    def __init__(self, folder: Path, public: Path | None = None, run: Path | None = None,
+                 disk: Mapping[str, Any] | None = None):
         self.folder, self.public, self.run = folder, public, run or folder
+        self.disk = disk or {"driver": "qcow2", "file": {
+            "driver": "file", "filename": str(folder / DISK), "discard": "unmap", "cache": {"direct": False}}}
 
     @property
     def socket(self) -> Path:
@@ -87,9 +92,7 @@ class Daemon:
             await launch(self._command(options, export_name, secret), inherit)
 
     def _command(self, options: ExportOptions, export_name: str, secret: list[str]) -> list[str]:
-        file = {"driver": "qcow2", "node-name": "disk", "read-only": options.read_only, "discard": "unmap",
-                "file": {"driver": "file", "filename": str(self.folder / DISK), "discard": "unmap",
-                         "cache": {"direct": False}}}
+        file = {"node-name": "disk", "read-only": options.read_only, "discard": "unmap", **self.disk}
         limits = {LIMITS[name]: value for name, value in options.limits.items() if name in LIMITS and value > 0}
         command = ["qemu-storage-daemon", "--daemonize", "--pidfile", str(self.run / PID), *secret,
                    "--blockdev", msgspec.json.encode(file).decode()]

@@ -86,7 +86,9 @@ class FileDriver:
         half.mkdir(mode=0o700)
         try:
             if origin is None and key is not None:
-                await luks.create(half / DISK, size, key)
+                async with luks.created(half / "luks", size, key):
+                    await qcow2.convert(str(half / "luks"), "raw", half / DISK)
+                await qcow2.run("qemu-img", "resize", "-q", "-f", "qcow2", str(half / DISK), str(size))
             elif origin is None:
                 await qcow2.create(half / DISK, size)
             else:
@@ -171,7 +173,7 @@ class FileDriver:
     async def _export(self, volume_id: str, options: ExportOptions, key: Key | None) -> Export:
         daemon = self._daemon(volume_id)
         if options.encrypted:
-            options = msgspec.structs.replace(options, header_at=luks.header_at(self._disk(volume_id, "exported")))
+            options = msgspec.structs.replace(options, header_at=self._header_at(volume_id))
         options, beyond = msgspec.structs.replace(options, beyond=False), options.beyond
         export = await daemon.ensure(options, volume_id, key)
         if options.mirror is not None:
@@ -182,6 +184,9 @@ class FileDriver:
         if door is None:
             raise DaemonFailed("other hosts do not reach it")
         return await door.open(export, read_only=options.read_only)
+
+    def _header_at(self, volume_id: str) -> int:
+        return luks.header_at(qcow2.beginning(self._disk(volume_id, "exported"), luks.BEGINNING))
 
     async def _end(self, volume_id: str) -> None:
         door = self._door(volume_id)
@@ -217,16 +222,12 @@ class FileDriver:
         await self._do(volume_id, "filled", self._fill(volume_id, disk, source, FORMATS[disk_format], key))
 
     async def _fill(self, volume_id: str, disk: Path, source: str, disk_format: str, key: Key | None) -> None:
-        now = qcow2.header(disk)
-        found = await qcow2.info(source, disk_format)
-        if qcow2.refers_elsewhere(found):
-            raise VolumeFailed(volume_id, "filled", "the image refers to other files")
-        room = luks.room_in(disk, now.size) if key else now.size
-        if found["virtual-size"] > room:
-            raise VolumeFailed(volume_id, "filled", f"the image of {found['virtual-size']} bytes is larger than the "
-                                                    f"volume")
+        now, beginning = qcow2.header(disk), qcow2.beginning(disk, luks.BEGINNING)
+        await self._must_fit(volume_id, source, disk_format, luks.room_in(beginning, now.size) if key else now.size)
         if key is not None:
-            await luks.fill(source, disk_format, disk, key)
+            device = {"driver": "qcow2", "file.driver": "file", "file.filename": str(disk)}
+            await luks.fill(source, disk_format, device, luks.header_at(beginning), key)
+            await asyncio.to_thread(qcow2.flush, disk)
             return
         if now.snapshots:
             await qcow2.overwrite(source, disk_format, disk, now.size)
@@ -238,6 +239,15 @@ class FileDriver:
             fresh.replace(disk)
         finally:
             fresh.unlink(missing_ok=True)
+
+    @staticmethod
+    async def _must_fit(volume_id: str, source: str, disk_format: str, room: int) -> None:
+        found = await qcow2.info(source, disk_format)
+        if qcow2.refers_elsewhere(found):
+            raise VolumeFailed(volume_id, "filled", "the image refers to other files")
+        if found["virtual-size"] > room:
+            raise VolumeFailed(volume_id, "filled", f"the image of {found['virtual-size']} bytes is larger than the "
+                                                    f"volume")
 
     async def rename(self, volume_id: str, new_id: str) -> int:
         if not (self._place(new_id) / DISK).exists():

@@ -1,4 +1,4 @@
-"""Encrypted volumes: LUKS devices inside QCOW2 files, of version 1 or 2, read and written by QEMU.
+"""Encrypted volumes: LUKS devices of version 1 or 2, read and written by QEMU.
 
 QEMU reads version 1 alone. A device of version 2 is made by cryptsetup, and has between its own headers and its data a
 header of version 1 with the same volume key: QEMU is shown the device from there on. For others it is a whole LUKS 2
@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 from pileus.volume.drivers import qcow2
@@ -19,6 +19,7 @@ from pileus.volume.drivers.base import Key
 from pileus.volume.drivers.qcow2 import QemuImageFailed
 
 MAGIC = b"LUKS\xba\xbe"                  # and two bytes of the version
+BEGINNING = len(MAGIC) + 2
 MIB, SECTOR = 1 << 20, 512
 MOST_HEADER = {1: 4 * MIB, 2: 16 * MIB}                     # bytes that a header takes of a device
 WINDOW = 8 * MIB                                            # where devices of version 2 have their second header
@@ -53,30 +54,29 @@ def secret_object(key: Key | None) -> Iterator[tuple[list[str], tuple[int, ...]]
         yield ["--object", f"secret,id=key,file=/dev/fd/{readable}"], (readable,)
 
 
-def header_at(disk: Path) -> int:
-    """Where in an encrypted volume QEMU finds the header it reads."""
-    return WINDOW if _version(disk) == 2 else 0
+def header_at(beginning: bytes) -> int:
+    """Where in an encrypted volume that begins like this QEMU finds the header it reads."""
+    return WINDOW if _version(beginning) == 2 else 0
 
 
-def room_in(disk: Path, size: int) -> int:
+def room_in(beginning: bytes, size: int) -> int:
     """Bytes that are left of `size`."""
-    return size - MOST_HEADER[_version(disk)]
+    return size - MOST_HEADER[_version(beginning)]
 
 
-def _version(disk: Path) -> int:
-    found = qcow2.beginning(disk, len(MAGIC) + 2)
-    return 2 if found == MAGIC + b"\0\2" else 1
+def _version(beginning: bytes) -> int:
+    return 2 if beginning == MAGIC + b"\0\2" else 1
 
 
-async def create(path: Path, size: int, key: Key) -> None:
-    """A file with an empty LUKS device of `size` bytes in it, headers and all. Raises QemuImageFailed."""
-    device = path.with_suffix(".luks")
+@contextlib.asynccontextmanager
+async def created(scratch: Path, size: int, key: Key) -> AsyncIterator[None]:
+    """An empty LUKS device of `size` bytes, headers and all, is in the file `scratch` meanwhile. Raises
+    QemuImageFailed."""
     try:
-        await (_create_2 if key.luks == 2 else _create_1)(device, size, key)
-        await qcow2.convert(str(device), "raw", path)
+        await (_create_2 if key.luks == 2 else _create_1)(scratch, size, key)
+        yield
     finally:
-        device.unlink(missing_ok=True)
-    await qcow2.run("qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(size))
+        await asyncio.to_thread(scratch.unlink, missing_ok=True)
 
 
 async def _create_1(device: Path, size: int, key: Key) -> None:
@@ -127,11 +127,11 @@ def _put_at(device: Path, place: int, source: Path, length: int) -> None:
         file.write(from_file.read(length))
 
 
-async def fill(source: str, disk_format: str, target: Path, key: Key) -> None:
-    """The content of `source` into the LUKS device in a file. Raises QemuImageFailed, also where it does not fit."""
-    inside = (f"driver=luks,key-secret=key,file.driver=raw,file.offset={header_at(target)},file.file.driver=qcow2,"
-              f"file.file.file.driver=file,file.file.file.filename={target}")
+async def fill(source: str, disk_format: str, device: Mapping[str, str], header: int, key: Key) -> None:
+    """The content of `source` into an encrypted `device`, which QEMU is told of in these words, and whose header is at
+    `header`. Raises QemuImageFailed, also where it does not fit."""
+    inside = ",".join([f"driver=luks,key-secret=key,file.driver=raw,file.offset={header}",
+                       *(f"file.file.{name}={value}" for name, value in device.items())])
     with secret_object(key) as (arguments, inherit):
         await qcow2.run("qemu-img", "convert", "-q", "-n", "-f", disk_format, *arguments, "--target-image-opts", source,
                         inside, inherit=inherit)
-    await asyncio.to_thread(qcow2.flush, target)
