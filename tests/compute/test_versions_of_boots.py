@@ -100,6 +100,19 @@ async def test_what_may_be_asked_for(cloud):
         assert (await cloud.boot("2.96", **wrong)).status_code == 400, wrong
 
 
+async def test_an_image_of_an_encrypted_volume_starts_no_server(cloud):
+    """Its content can be read by a volume of it alone."""
+    made = (await cloud.ask("POST", "/image/v2/images", {
+        "name": "x", "disk_format": "raw", "container_format": "bare", "cinder_encryption_key_id": NOWHERE})).json()["id"]
+    put = await cloud.http.put(f"/image/v2/images/{made}/file", content=b"LUKS", headers={
+        "x-auth-token": cloud.tokens["demo"], "content-type": "application/octet-stream"})
+    answer = await cloud.boot(imageRef=made)
+    assert (put.status_code, answer.status_code) == (204, 400) and "encrypted volume is unsupported" in answer.text
+    disk = {"uuid": made, "source_type": "image", "destination_type": "volume", "boot_index": 0, "volume_size": 1}
+    answer = await cloud.boot(imageRef="", block_device_mapping_v2=[disk])
+    assert answer.status_code == 400 and "a key that is not here" in answer.text
+
+
 async def test_a_network_is_made_for_a_project_that_has_none(cloud):
     """Once, for all who ask, of what a fresh cloud has."""
     found = []

@@ -24,8 +24,8 @@ HAS_DEVICE_MAPPER = "device-mapper" in Path("/proc/devices").read_text()
 @pytest.mark.skipif(os.getuid() != 0 or not HAS_DEVICE_MAPPER,
                     reason="LVM wants root and the kernel's device mapper; tools/kernel has them")
 def test_the_contract_holds_on_an_lvm_group():
-    done = subprocess.run([HERE / "on-lvm"], env=dict(os.environ, PYTHON=sys.executable), capture_output=True, text=True,
-                          check=False)
+    environment = dict(os.environ, PYTHON=sys.executable)
+    done = subprocess.run([HERE / "on-lvm"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
 
 

@@ -27,10 +27,14 @@ FIRST, SECOND = b"a" * BLOCK, b"b" * BLOCK
 # Another process of the tests has a share, mounted where only it sees that, or an LVM group: test_nfs_driver.py and
 # test_lvm_driver.py.
 KINDS = os.environ.get("PILEUS_TEST_VOLUME_DRIVERS", "fake,file").split(",")
+SHARE = os.environ.get("PILEUS_TEST_NFS_SHARE")
 
 
 def make(kind, name, folder):
     """A driver of that kind; all in a folder are back ends of one node."""
+    if kind == "nfs" and SHARE:
+        return NfsDriver(name, folder / name, Share(source=SHARE, options="vers=4.2,noresvport"),
+                         folder / "run" / name, sockets=folder / "sockets")
     if kind == "nfs":
         share = folder / f"share-of-{name}"
         share.mkdir(exist_ok=True)

@@ -49,6 +49,7 @@ class Pictures:
     def __init__(self, folder):
         self.contents: dict[str, bytes | None] = Lasting(folder / "pictures")
         self.formats: dict[str, str] = {}
+        self.properties: dict[str, dict[str, str]] = {}
         self.sizes: dict[str, int] = {}
 
     def as_caller(self, token):
@@ -62,12 +63,17 @@ class Pictures:
                      visibility="private", owner="p1", disk_format=self.formats.get(image_id, "raw"),
                      container_format="bare", size=len(content or b""), virtual_size=None, checksum="c",
                      os_hash_algo="sha512", os_hash_value="h", min_disk=0, min_ram=0, protected=False, os_hidden=False,
-                     tags=[], created_at="", updated_at="", properties={"os_distro": "debian"})
+                     tags=[], created_at="", updated_at="",
+                     properties={"os_distro": "debian"} | self.properties.get(image_id, {}))
 
     async def create(self, name, **facts):
         image_id = f"11111111-0000-4000-8000-{len(self.contents):012d}"
-        self.contents[image_id] = None
+        self.contents[image_id], self.properties[image_id] = None, facts.get("properties", {})
         return await self.get(image_id)
+
+    async def images(self, *, visibility, os_hidden, **wanted):
+        found = [await self.get(image_id) for image_id in self.contents]
+        return [each for each in found if os_hidden == "false" and wanted.items() <= each.properties.items()], False
 
     async def download(self, image_id):
         yield self.contents[image_id]

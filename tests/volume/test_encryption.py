@@ -10,6 +10,7 @@ from pileus.kit.sealing import Box
 from pileus.volume import versions
 from pileus.volume.drivers.fake import BLOCK
 from pileus.volume.model import keys, tables, volumes
+from pileus.volume.reconcilers.keys_of_images import keys_of_images
 from tests.covers import covers
 
 ADMIN = "admin@p1"
@@ -69,8 +70,6 @@ async def test_what_cannot_be_had_is_refused(world, how):
 async def test_what_would_be_read_without_the_key_is_refused(world):
     await encrypted_type(world)
     volume, plain = await world.volume(1, volume_type="luks"), await world.volume(1)
-    upload = {"os-volume_upload_image": {"image_name": "i"}}
-    assert await world.refused("POST", f"/volumes/{volume}/action", upload) == 400
     for source, kind in ((volume, "__DEFAULT__"), (plain, "luks")):
         body = {"source_volid": source, "volume_type": kind}
         assert await world.refused("POST", "/volumes", {"volume": body}) == 400
@@ -115,3 +114,41 @@ async def test_backups_of_encrypted_volumes_keep_their_key(world):
     await world.ok("DELETE", backup)
     await world.sagas.drain()
     assert len(await sealed(world)) == 3
+
+
+async def test_an_image_of_an_encrypted_volume_has_a_key_of_its_own(world):
+    await encrypted_type(world)
+    volume = await world.volume(1, volume_type="luks")
+    ((_, held),) = world.held(volume)
+    held.blocks[3] = b"c" * BLOCK
+    upload = {"image_name": "i"}
+    body = {"os-volume_upload_image": upload | {"disk_format": "qcow2"}}
+    assert await world.refused("POST", f"/volumes/{volume}/action", body) == 400
+    made = await world.action(f"/volumes/{volume}", "os-volume_upload_image", upload)
+    image_id = made["os-volume_upload_image"]["image_id"]
+    told = world.image.properties[image_id]
+    assert told["cinder_encryption_key_deletion_policy"] == "on_image_deletion" and len(set(await sealed(world))) == 2
+    assert await world.refused("POST", "/volumes", {"volume": {"size": 1, "imageRef": image_id}}) == 400
+    copy = await world.volume(1, imageRef=image_id, volume_type="luks")
+    assert (await world.show("volumes", copy))["status"] == "available"
+    assert await keys_of(world, copy) == await keys_of(world, volume)
+    ((_, there),) = world.held(copy)
+    assert there.blocks == held.blocks and there.encrypted
+    again = await world.action(f"/volumes/{copy}", "os-volume_upload_image", upload)
+    another = world.image.properties[again["os-volume_upload_image"]["image_id"]]
+    assert another["cinder_encryption_key_id"] != told["cinder_encryption_key_id"] and len(await sealed(world)) == 4
+    await world.image.remove(image_id)
+    for left in (4, 3, 3):                       # an image may come after its key, but not an hour
+        await keys_of_images.run(world)
+        assert len(await sealed(world)) == left
+
+
+async def test_an_image_cannot_name_the_key_of_a_volume(world):
+    await encrypted_type(world)
+    volume = await world.volume(1, volume_type="luks")
+    key_id = (await world.show("volumes", volume))["encryption_key_id"]
+    world.image.contents["22222222-0000-4000-8000-000000000000"] = b"x"
+    for named in (key_id, new_uuid()):
+        world.image.properties["22222222-0000-4000-8000-000000000000"] = {"cinder_encryption_key_id": named}
+        body = {"size": 1, "imageRef": "22222222-0000-4000-8000-000000000000", "volume_type": "luks"}
+        assert await world.refused("POST", "/volumes", {"volume": body}) == 400

@@ -16,3 +16,4 @@ class Volumes(Runtime):
                  secret: bytes, **more: Any):
         super().__init__(*args, **more)
         self.config, self.image, self.compute, self.box = config, image, compute, Box(secret)
+        self.unused_keys = frozenset[str]()                   # when they were looked for last

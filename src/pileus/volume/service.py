@@ -36,6 +36,7 @@ from pileus.volume.messages import CONDUCTOR
 from pileus.volume.model import tables
 from pileus.volume.paths import must_match, page_links, without_project
 from pileus.volume.reconcilers.forgotten import old_messages
+from pileus.volume.reconcilers.keys_of_images import keys_of_images
 from pileus.volume.reconcilers.orphaned_exports import orphaned_exports
 from pileus.volume.sagas.backups import CreateBackup, DeleteBackup, Restore
 from pileus.volume.sagas.change_volume import ExtendVolume, Manage, Reimage, Revert, Upload
@@ -58,5 +59,5 @@ SERVICE = Service(
     sagas=(CreateVolume, DeleteVolume, ExtendVolume, Revert, Upload, Reimage, Move, Manage, CreateSnapshot,
            DeleteSnapshot, CreateBackup, Restore, DeleteBackup, CreateGroup, DeleteGroup, CreateGroupSnapshot,
            DeleteGroupSnapshot),
-    reconcilers=(old_messages, orphaned_exports, operations.forgotten_sagas), handlers=conductor.handlers,
-    topic=CONDUCTOR)
+    reconcilers=(old_messages, keys_of_images, orphaned_exports, operations.forgotten_sagas),
+    handlers=conductor.handlers, topic=CONDUCTOR)

@@ -54,6 +54,7 @@ from pileus.kit.web import Ctx
 routes = Routes()
 USER_DATA_BYTES = 65535
 MOST_AT_ONCE = 1000
+OF_ENCRYPTED_VOLUME = "cinder_encryption_key_id"      # property of such images
 FORCE_HOST = Rule("os_compute_api:servers:create:forced_host", ADMIN)
 CHOOSE_HOST = Rule("compute:servers:create:requested_destination", ADMIN)
 RULES = (FORCE_HOST, CHOOSE_HOST)
@@ -304,6 +305,9 @@ async def _image_and_volumes(ctx: Ctx, asked: ServerCreate,
     if of_image:
         others = [each for each in asked.block_devices if block_devices.is_volume(each)]
         return None, block_devices.wishes([*of_image, *others], asked.old_devices, has_image=True)
+    if OF_ENCRYPTED_VOLUME in image.properties:
+        raise BadRequest(reason=f"Image {image.id} is unacceptable: Direct booting of an image uploaded from an "
+                                "encrypted volume is unsupported.")
     return image, wishes
 
 

@@ -17,7 +17,7 @@ from pileus.volume.api.values import Metadata, Name, start, truth, whole
 from pileus.volume.api.volume_create import of_image
 from pileus.volume.api.volumes import VOLUME
 from pileus.volume.faults import Invalid, MetadataNotFound
-from pileus.volume.model import quotas, snapshots, types, volumes
+from pileus.volume.model import keys, quotas, snapshots, types, volumes
 from pileus.volume.model.volumes import Seen, Status
 from pileus.volume.sagas.change_volume import ExtendVolume, Reimage, Revert, Upload
 from pileus.volume.sagas.move_volume import Move
@@ -86,11 +86,14 @@ async def upload_image(ctx: Ctx, seen: Seen, body: UploadImage) -> dict[str, Any
     """The image is made before the volume's row says so: one that nobody fills is the user's to delete."""
     volume = seen.volume
     volume.must_allow("upload")
-    if volume.encrypted:
-        raise Invalid(reason="Invalid volume: encrypted volumes cannot be uploaded as images.")
+    if volume.encrypted and (body.disk_format, body.container_format) != ("raw", "bare"):
+        raise Invalid(reason="Invalid volume: an encrypted volume can be uploaded as raw and bare only.")
     if volume.status == Status.IN_USE and not truth(body.force, "force"):
         raise Invalid(reason="Invalid volume: Volume status is in-use.")
     properties = {name: value for name, value in (volume.image_metadata or {}).items() if name not in _OF_THE_IMAGE}
+    if volume.encryption_key_id is not None:
+        async with ctx.db.write() as tx:
+            properties |= keys.told_of_image(await keys.make(tx, ctx.app.box, like=volume.encryption_key_id))
     try:
         image = await ctx.app.image.as_caller(ctx.caller.token).create(
             body.image_name, disk_format=body.disk_format, container_format=body.container_format,

@@ -90,8 +90,14 @@ async def _from_image(ctx: Ctx, image_id: str) -> Plan:
     if not image.size and "block_device_mapping" in image.properties:
         return await _from_image_of_snapshots(ctx, image)
     size = max(image.size or 0, image.virtual_size or 0)
-    return Plan(source=Source(image_id=image.id, image_format=image.disk_format or "raw"), bootable=True,
-                least_gb=max(image.min_disk, -(-size // GIB)), image_metadata=facts)
+    key_id = image.properties.get(keys.OF_IMAGE)
+    if key_id is not None:
+        async with ctx.db.read() as reader:
+            if not await keys.is_of_image(reader, key_id):
+                raise ImageRefused(reason=f"Image {image.id} is encrypted with a key that is not here.")
+    return Plan(source=Source(image_id=image.id, image_format=image.disk_format or "raw", encrypted=key_id is not None),
+                bootable=True, least_gb=max(image.min_disk, -(-size // GIB)), image_metadata=facts,
+                encryption_key_id=key_id)
 
 
 async def _from_image_of_snapshots(ctx: Ctx, image: Image) -> Plan:
@@ -233,7 +239,7 @@ def _must_be_possible(kind: VolumeType, plan: Plan) -> None:
     """What is stored encrypted is copied as it is, so a copy is of a type that is encrypted as well, or is not."""
     if kind.encryption is not None and (why_not := kind.encryption.why_not):
         raise Invalid(reason=f"Invalid volume: volumes cannot be encrypted as type {kind.name} wants: no {why_not}.")
-    copies = plan.source.volume_id or plan.source.backup_id
+    copies = plan.source.volume_id or plan.source.backup_id or plan.source.encrypted
     if copies and (plan.encryption_key_id is None) != (kind.encryption is None):
         raise Invalid(reason="Invalid input received: a copy of a volume has to be encrypted as that is.")
 

@@ -10,7 +10,10 @@ from pileus.kit import db
 from pileus.kit.db import Connection
 from pileus.kit.ids import new_uuid
 from pileus.kit.sealing import Box, BrokenSeal
+from pileus.volume.model.tables import backups, volumes
 from pileus.volume.model.tables import encryption_keys as table
+
+OF_IMAGE = "cinder_encryption_key_id"    # property of an image, by upstream's name
 
 
 class KeyUnusable(Exception):
@@ -38,6 +41,26 @@ async def get(conn: Connection, box: Box, key_id: str) -> str:
 async def find(conn: Connection, box: Box, key_id: str | None) -> str | None:
     """None for a volume that is not encrypted."""
     return await get(conn, box, key_id) if key_id is not None else None
+
+
+def told_of_image(key_id: str) -> dict[str, str]:
+    """Properties of an image that holds what is encrypted with it, as upstream's clients know them."""
+    return {OF_IMAGE: key_id, "cinder_encryption_key_deletion_policy": "on_image_deletion"}
+
+
+async def is_of_image(conn: Connection, key_id: str) -> bool:
+    """Whether it is there, and no volume's or backup's: with those an image has nothing to do."""
+    return bool(await db.scalars(conn, _of_images().where(table.c.id == key_id)))
+
+
+async def of_images(conn: Connection) -> list[str]:
+    """Keys that no volume and no backup has."""
+    return await db.scalars(conn, _of_images())
+
+
+def _of_images() -> sa.Select:
+    used = [sa.exists().where(each.c.encryption_key_id == table.c.id) for each in (volumes, backups)]
+    return sa.select(table.c.id).where(~sa.or_(*used))
 
 
 async def remove(tx: Connection, key_id: str | None) -> None:

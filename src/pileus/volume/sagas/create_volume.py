@@ -21,6 +21,7 @@ class Source(msgspec.Struct, kw_only=True, frozen=True):
 
     image_id: str | None = None
     image_format: str = "raw"
+    encrypted: bool = False               # what is in the image is as a volume stores it
     volume_id: str | None = None          # alone: a clone of it
     snapshot_id: str | None = None        # what the back end knows the snapshot of volume_id by
     backup_id: str | None = None
@@ -100,9 +101,10 @@ class CreateVolume(Saga, kw_only=True):
         """From an image or a backup; saying so twice is filling it twice."""
         volume, source = await self._volume(turn), self.source
         if source.image_id:
+            key = None if source.encrypted else await key_of(turn.services, volume)
             await ask(turn.services, FillFromImage(
-                volume_id=volume.id, image_id=source.image_id, disk_format=source.image_format,
-                key=await key_of(turn.services, volume)), host=volume.back_end, seconds=LONG)
+                volume_id=volume.id, image_id=source.image_id, disk_format=source.image_format, key=key),
+                host=volume.back_end, seconds=LONG)
         elif source.backup_id:
             async with turn.services.db.read() as reader:
                 backup = await backups.get(reader, source.backup_id)
