@@ -102,8 +102,8 @@ async def test_what_may_be_asked_for(cloud):
 
 async def test_an_image_of_an_encrypted_volume_starts_no_server(cloud):
     """Its content can be read by a volume of it alone."""
-    made = (await cloud.ask("POST", "/image/v2/images", {
-        "name": "x", "disk_format": "raw", "container_format": "bare", "cinder_encryption_key_id": NOWHERE})).json()["id"]
+    image = {"name": "x", "disk_format": "raw", "container_format": "bare", "cinder_encryption_key_id": NOWHERE}
+    made = (await cloud.ask("POST", "/image/v2/images", image)).json()["id"]
     put = await cloud.http.put(f"/image/v2/images/{made}/file", content=b"LUKS", headers={
         "x-auth-token": cloud.tokens["demo"], "content-type": "application/octet-stream"})
     answer = await cloud.boot(imageRef=made)

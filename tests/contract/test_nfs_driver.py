@@ -1,7 +1,7 @@
 """The contract of volume drivers over a share, in a mount namespace of its own; and a share that is not there.
 
-No NFS server and no kernel that speaks NFS takes part: the share is a folder that is bound to where it is mounted. What
-is asked of `mount` for a real one is compared with what is written here.
+Kernels without NFS take part: the share is a folder that is bound to where it is mounted; over a server the contract is
+run by `on-nfs`. What is asked of `mount` for a real one is compared with what is written here.
 """
 
 from __future__ import annotations
