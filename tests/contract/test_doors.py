@@ -104,7 +104,9 @@ async def test_it_stays_where_it_is(driver, tmp_path):
     afresh = FileDriver("here", driver.folder, street=driver.street)
     assert await afresh.export("v", BEYOND) == there and processes.living(driver.folder / "v" / PID) == pid
     kill(pid)
+    assert (await afresh.facts()).lost == ("v",)
     assert await afresh.export("v", BEYOND) == there
+    assert (await afresh.facts()).lost == ()
     await driver.resize("v", 2)
     await asked(there, other, "write -P 9 1500M 64k", "read -P 9 1500M 64k")
 

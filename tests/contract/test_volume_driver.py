@@ -208,6 +208,13 @@ def pid_of(driver):
     return Daemon(driver.folder / "v", run=getattr(driver, "run", driver.folder) / "v").pid()
 
 
+def kill(pid):
+    descriptor = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert select.select([descriptor], [], [], 10)[0]
+    os.close(descriptor)
+
+
 @pytest.fixture(params=[kind for kind in KINDS if kind != "fake"])
 async def served(request, tmp_path):
     """Of those drivers that a qemu-storage-daemon serves."""
@@ -223,10 +230,7 @@ async def test_a_write_that_was_acknowledged_survives_the_servers_death(served):
     client = Nbd(await served.export("v", ExportOptions()))
     assert client.size == GIB
     assert client.write(0, FIRST) == 0
-    daemon = os.pidfd_open(pid_of(served))
-    signal.pidfd_send_signal(daemon, signal.SIGKILL)
-    assert select.select([daemon], [], [], 10)[0]
-    os.close(daemon)
+    kill(pid_of(served))
     client.close()
     again = Nbd(await afresh(served).export("v", ExportOptions()))
     assert again.read(0, BLOCK) == FIRST
@@ -262,6 +266,20 @@ async def test_the_server_outlives_the_driver_and_is_found_again(served):
     assert pid_of(other) == before
     await other.export("v", None)
     assert pid_of(other) is None
+
+
+async def test_a_server_that_died_is_told_of_until_the_volume_is_served_again(served):
+    for volume_id in ("v", "w"):
+        await served.ensure(volume_id, 1)
+        await served.export(volume_id, ExportOptions())
+    assert (await served.facts()).lost == ()
+    kill(pid_of(served))
+    assert (await served.facts()).lost == ("v",) == (await afresh(served).facts()).lost
+    await served.export("v", ExportOptions())
+    assert (await served.facts()).lost == ()
+    kill(pid_of(served))
+    await served.export("v", None)
+    assert (await served.facts()).lost == ()
 
 
 async def test_a_read_only_export_takes_no_writes(served):

@@ -54,7 +54,7 @@ def _volumes(cloud: Cloud, servers: dict[str, dict[str, Any]]) -> Iterator[str]:
         if server_id not in servers or status != "attached":
             yield f"the attachment of volume {volume_id} to server {server_id} is {status}"
     attached = {volume_id for volume_id, _, _ in held}
-    if cloud.driver != "fake" and (served := cloud.served()) != attached:
+    if cloud.driver != "fake" and (served := set(cloud.served())) != attached:
         yield f"volumes served are {served}, those attached {attached}"
     for volume_id, status in cloud.rows("volume", "select id, status from volume"):
         if status != SETTLED[volume_id in attached]:

@@ -240,9 +240,10 @@ class Cloud:
         return [pid for pid, folder, words in self._residents() if words.startswith(b"haproxy")
                 and folder.is_relative_to(self.state.balancers) and folder.name == balancer_id]
 
-    def served(self) -> set[str]:
-        """Volumes that storage daemons serve."""
-        return {named[1].decode() for _, _, words in self._residents() if (named := SERVED_VOLUME.search(words))}
+    def served(self) -> dict[str, int]:
+        """Volumes that storage daemons serve, and these."""
+        return {named[1].decode(): pid for pid, _, words in self._residents()
+                if (named := SERVED_VOLUME.search(words))}
 
     def strangers(self) -> list[str]:
         """Processes in the sandbox that are neither the cloud, nor its hypervisor, nor serve volumes."""

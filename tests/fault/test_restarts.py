@@ -49,6 +49,39 @@ def test_down_and_up(cloud: Cloud, empty: Links, reachable: tuple[str, str]):
     give_back(cloud, address)
 
 
+def test_who_serves_a_volume_dies(cloud: Cloud, empty: Links, reachable: tuple[str, str]):
+    """A guest goes on with its volume as soon as it is served again: after a kill, and after all was down."""
+    server_id, address = reachable
+    api = cloud.api()
+    volume_id = api.post("block-storage", "/volumes", {"volume": {"size": 1}})["volume"]["id"]
+
+    def becomes(status: str) -> None:
+        wait(f"the volume becoming {status}", lambda: api.get(
+            "block-storage", f"/volumes/{volume_id}")["volume"]["status"] == status)
+
+    becomes("available")
+    api.post("compute", f"/servers/{server_id}/os-volume_attachments", {"volumeAttachment": {"volumeId": volume_id}})
+    becomes("in-use")
+
+    def write(text: str, place: int) -> str | None:
+        return log_in(cloud, address, f"echo {text} | sudo dd of=/dev/vdb conv=fsync,notrunc seek={place} && echo done")
+
+    wait("the first login", lambda: write("one", 0), 120.0)
+    os.kill(cloud.served()[volume_id], signal.SIGKILL)
+    assert wait("a write", lambda: write("two", 1), 60.0) == "done\n"
+    cloud.down()
+    assert cloud.served() == {}
+    cloud.up()
+    cloud.status(server_id, "ACTIVE")
+    read = "sudo dd if=/dev/vdb count=2 | tr -d '\\000'"
+    assert wait("the second login", lambda: log_in(cloud, address, read), 120.0) == "one\ntwo\n"
+    audit(cloud, empty)
+    api.call("DELETE", "compute", f"/servers/{server_id}/os-volume_attachments/{volume_id}")
+    becomes("available")
+    api.call("DELETE", "block-storage", f"/volumes/{volume_id}")
+    give_back(cloud, address)
+
+
 @pytest.mark.parametrize("step", ["await_ports", "run_guest"])
 def test_down_while_a_guest_waits_for_its_network(cloud: Cloud, empty: Links, step: str):
     """The host loses the paused guest; the boot goes on with a new one."""

@@ -7,6 +7,8 @@ import asyncio
 from pileus.kit.ids import new_uuid
 from pileus.volume.drivers.base import ExportOptions
 from pileus.volume.messages import BackEndSeen
+from pileus.volume.model import volumes
+from pileus.volume.model.volumes import Status
 from pileus.volume.reconcilers import orphaned_exports
 
 SERVER, OTHER = new_uuid(), new_uuid()
@@ -170,3 +172,25 @@ async def test_compute_has_swapped_one_volume_for_another(world):
         assert await world.refused("POST", f"/volumes/{one}/action", body, token="admin@p1") == 400
     body = {"os-migrate_volume_completion": {"new_volume": new_uuid()}}
     assert await world.refused("POST", action, body, token="admin@p1") == 404
+
+
+async def test_a_volume_is_served_again_when_whoever_served_it_has_died(world):
+    used, unused, moving = [await world.volume(1) for _ in range(3)]
+    for volume in (used, moving):
+        made = await attachment(world, volume)
+        await world.ok("PUT", f"/attachments/{made['id']}", {"attachment": {"connector": CONNECTOR}},
+                       token="service@services")
+        await world.action(f"/attachments/{made['id']}", "os-complete", {})
+    async with world.db.write() as tx:
+        await volumes.change(tx, await volumes.get(tx, moving), 1.0, status=Status.RETYPING)
+    held = {volume: world.held(volume)[0] for volume in (used, unused, moving)}
+    for name, each in held.values():
+        each.lost = True
+        await world.bus.call(BackEndSeen(host=f"node@{name}", zone="nova", facts=await world.drivers[name].facts(),
+                                         lost=(new_uuid(), *(await world.drivers[name].facts()).lost)))
+    assert {volume: each.lost for volume, (_, each) in held.items()} == {used: False, unused: True, moving: True}
+    other = "two" if held[used][0] == "one" else "one"
+    held[used][1].lost = True
+    await world.bus.call(BackEndSeen(host=f"node@{other}", zone="nova", facts=await world.drivers[other].facts(),
+                                     lost=(used,)))
+    assert held[used][1].lost                    # another back end, which had it once, says nothing of it

@@ -106,6 +106,21 @@ async def connect(app: Volumes, volume: Volume, connector: dict[str, Any], mode:
         "qos_specs": told, "device_path": None, "size_gb": volume.size_gb}}
 
 
+async def serve_again(app: Volumes, volume_id: str, back_end: str) -> bool:
+    """A volume of `back_end` whose server died: whether it had to be served, and is. One that nobody uses, and one that
+    moves, which is looked after by whoever moves it, is left alone. Raises Failed, NobodyThere, KeyUnusable."""
+    async with app.db.read() as reader:
+        volume = await volumes.find(reader, volume_id)
+        used = [each for each in await attachments.of_volume(reader, volume_id) if each.connection]
+        beyond = await attachments.is_used_beyond(reader, volume_id)
+    if volume is None or volume.back_end != back_end or not used or volume.status not in FOLLOWS:
+        return False
+    options, key, _ = await serving(app, volume, volume.type_id)
+    options = msgspec.structs.replace(options, beyond=beyond)
+    await app.bus.call(ExportVolume(volume_id=volume.id, options=options, key=key), host=back_end)
+    return True
+
+
 def _place(export: Export) -> dict[str, Any]:
     return {"address": export.address, "port": export.port, "tls": True} if export.address else {
         "socket": export.socket}

@@ -150,9 +150,11 @@ class SetLogLevel(Message, kw_only=True, frozen=True):
 
 
 class BackEndSeen(Message, kw_only=True, frozen=True):
-    """A sign of life: what the back end has to give. `host` is NODE@BACK_END."""
+    """A sign of life: what the back end has to give. `host` is NODE@BACK_END; `lost` are volumes that it should serve,
+    and whoever did that has died."""
 
     topic: ClassVar[str] = CONDUCTOR
     host: str
     zone: str
     facts: BackEndFacts
+    lost: tuple[str, ...] = ()

@@ -64,10 +64,10 @@ class Agent:
 
     async def seen(self) -> BackEndSeen:
         """What the back end has to give, and to whom operators would have it go."""
-        facts = msgspec.structs.replace(
-            await self.driver.facts(), filter_function=self.place.filter_function,
-            goodness_function=self.place.goodness_function)
-        return BackEndSeen(host=self.host, zone=self.zone, facts=facts)
+        found = await self.driver.facts()
+        facts = msgspec.structs.replace(found, filter_function=self.place.filter_function,
+                                        goodness_function=self.place.goodness_function, lost=())
+        return BackEndSeen(host=self.host, zone=self.zone, facts=facts, lost=found.lost)
 
     async def report(self) -> None:
         await self.bus.cast(await self.seen())

@@ -89,6 +89,7 @@ class BackEndFacts(msgspec.Struct, frozen=True, kw_only=True):
     qos: bool = True
     filter_function: str | None = None             # an expression that must be true of a volume that is to be here
     goodness_function: str | None = None           # and one of how well it would be, from 0 to 100
+    lost: tuple[str, ...] = ()                     # volumes that are to be served, and whoever did that has died
 
 
 class VolumeDriver(Protocol):

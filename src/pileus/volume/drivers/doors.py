@@ -45,6 +45,11 @@ class Door:
     def is_open(self) -> bool:
         return processes.living(self.run / PID) is not None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was opened, and is not open."""
+        return self._kept() is not None and not self.is_open
+
     def _kept(self) -> _Kept | None:
         try:
             return msgspec.json.decode((self.run / STATE).read_bytes(), type=_Kept)

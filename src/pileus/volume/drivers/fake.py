@@ -39,6 +39,7 @@ class FakeVolume(msgspec.Struct, kw_only=True):
     encrypted: bool = False
     export: ExportOptions | None = None
     away: bool = False                      # written to at another back end alone
+    lost: bool = False                      # whoever served it has died
 
 
 class FakeDriver:
@@ -125,7 +126,7 @@ class FakeDriver:
         if volume.away and options is not None and options.mirror is None:
             raise VolumeFailed(volume_id, "exported", "another back end has it by now")
         in_step = options is not None and options.mirror is not None and self._mirror(volume, volume_id, options.mirror)
-        volume.export = options
+        volume.export, volume.lost = options, False
         self._keep(volume_id)
         place = self.folder if options is not None and options.aside else self.sockets
         if options is None:
@@ -188,7 +189,8 @@ class FakeDriver:
     async def facts(self) -> BackEndFacts:
         used = sum(volume.size_gb for volume in self.known.values())
         return BackEndFacts(name=self.name, driver=self.kind, protocol="nbd", total_gb=self.total_gb,
-                            free_gb=self.total_gb - used, over_subscription=self.over_subscription)
+                            free_gb=self.total_gb - used, over_subscription=self.over_subscription,
+                            lost=tuple(sorted(each for each, volume in self.known.items() if volume.lost)))
 
 
 def _blocks_of(path: Path, most: int, volume_id: str) -> Blocks:

@@ -18,7 +18,7 @@ import msgspec
 
 from pileus.volume.drivers import luks, mirroring, qcow2
 from pileus.volume.drivers.base import BackEndFacts, Export, ExportOptions, HeldVolume, Key, Origin, VolumeFailed
-from pileus.volume.drivers.daemon import DISK, Daemon
+from pileus.volume.drivers.daemon import DISK, STATE, Daemon
 from pileus.volume.drivers.doors import Door, Street
 from pileus.volume.drivers.processes import DaemonFailed
 from pileus.volume.drivers.qcow2 import QemuImageFailed
@@ -272,11 +272,24 @@ class FileDriver:
     async def facts(self) -> BackEndFacts:
         return await asyncio.to_thread(self._facts)
 
+    @property
+    def _runs(self) -> Path:
+        """Where volumes have what belongs to this node: a folder each."""
+        return self.folder
+
+    def _lost(self) -> tuple[str, ...]:
+        return tuple(sorted(path.parent.name for path in self._runs.glob(f"*/{STATE}") if self._is_lost(
+            path.parent.name)))
+
+    def _is_lost(self, volume_id: str) -> bool:
+        daemon, door = self._daemon(volume_id), self._door(volume_id)
+        return daemon.pid() is None and not daemon.is_away or door is not None and door.is_lost
+
     def _facts(self) -> BackEndFacts:
         space = os.statvfs(self.folder)
         return BackEndFacts(
             name=self.name, driver=self.kind, protocol="nbd", over_subscription=self.over_subscription,
-            total_gb=round(space.f_blocks * space.f_frsize / GIB, 2),
+            lost=self._lost(), total_gb=round(space.f_blocks * space.f_frsize / GIB, 2),
             free_gb=round(space.f_bavail * space.f_frsize / GIB, 2))
 
 

@@ -271,13 +271,14 @@ class LvmDriver(FileDriver):
                 for name, lv in sorted(known.items()) if name.startswith(VOLUME)]
 
     async def facts(self) -> BackEndFacts:
-        total = free = 0.0
+        total, free, lost = 0.0, 0.0, tuple[str, ...]()
         try:
             pool = await self._pool()
             total, free = pool.bytes / GIB, pool.bytes / GIB * (1 - pool.data_percent / 100)
+            lost = await asyncio.to_thread(self._lost)
         except QemuImageFailed as error:
             logging.getLogger(__name__).warning("group %s cannot be used: %s", self.group, error)
-        return BackEndFacts(name=self.name, driver=self.kind, protocol="nbd", total_gb=round(total, 2),
+        return BackEndFacts(name=self.name, driver=self.kind, protocol="nbd", total_gb=round(total, 2), lost=lost,
                             free_gb=round(free, 2), over_subscription=self.over_subscription)
 
 

@@ -84,6 +84,10 @@ class NfsDriver(FileDriver):
     def _daemon(self, volume_id: str) -> Daemon:
         return Daemon(self._place(volume_id), self.sockets / volume_id, self.run / volume_id)
 
+    @property
+    def _runs(self) -> Path:
+        return self.run
+
     async def remove(self, volume_id: str) -> None:
         await super().remove(volume_id)
         await asyncio.to_thread(shutil.rmtree, self.run / volume_id, ignore_errors=True)
