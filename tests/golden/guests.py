@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, GuestVolume, Image, Nic
@@ -41,7 +43,9 @@ def guest(name: str, *, disk_format: str = "qcow2") -> GuestSpec:
         id="2b3c0c1e-4d1a-4a0e-9f0b-6f3a5b9c7d01", name=f"{name}, guest", vcpus=VCPUS, memory_mb=MEMORY_MB,
         image=Image(id="1a", disk_format=disk_format, path="/cache/1a", properties=image), disks=disks,
         nics=(Nic(port_id="p1", mac="fa:16:3e:00:00:01", tap="tap1", mtu=1450),),
-        volumes=(GuestVolume(volume_id="7c5", socket="/volumes/7c5", export="7c5"),) if name == "plain" else (),
+        volumes=() if name != "plain" else (
+            GuestVolume(volume_id="7c5", socket="/volumes/7c5", export="7c5"),
+            GuestVolume(volume_id="8d6", address="192.0.2.7", port=50000, export="8d6")),
         hardware=resolved(image, flavor, vcpus=VCPUS, memory_mb=MEMORY_MB))
 
 
@@ -68,7 +72,8 @@ def launch_of(spec: GuestSpec) -> Launch:
         for name, disk in zip(disk_names(spec), spec.disks, strict=True))
     return Launch(program="qemu", accel="kvm" if spec.name.startswith("modern") else "tcg", disks=files,
                   sockets={"monitor": 10, "console": 11, "agent": 12}, slots=assign_slots(spec, {}),
-                  cells={0: 1, 1: 0} if "divided" in spec.name else {}, tpm=13 if hardware_of(spec).tpm else None)
+                  cells={0: 1, 1: 0} if "divided" in spec.name else {}, tpm=13 if hardware_of(spec).tpm else None,
+                  certificates=Path("/hosts/one"))
 
 
 def domains() -> dict[str, str]:
