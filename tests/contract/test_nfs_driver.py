@@ -29,7 +29,7 @@ def test_the_contract_holds_on_a_share():
              f"{folder}/t", "-k", "nfs", *tests],
             env=dict(os.environ, PILEUS_TEST_VOLUME_DRIVERS="nfs"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert done.stdout.split()[0] == 21 * "."
+    assert set(done.stdout.split()[0]) == {"."}
 
 
 async def test_a_share_that_is_not_there_offers_nothing(tmp_path):
