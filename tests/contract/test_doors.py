@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import select
-import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from test_volume_driver import kill
 
 from pileus.kit.authority import ensure_authority, ensure_host
 from pileus.volume.drivers import processes, qcow2
@@ -44,13 +42,6 @@ def client(export, certificates: Path | None, *commands: str) -> subprocess.Comp
     return subprocess.run(
         ["qemu-io", *tls, "--image-opts", *(word for command in commands for word in ("-c", command)),
          where + (",tls-creds=tls" if tls else "")], capture_output=True, text=True, check=False, timeout=60)
-
-
-def kill(pid: int) -> None:
-    descriptor = os.pidfd_open(pid)
-    os.kill(pid, signal.SIGKILL)
-    assert select.select([descriptor], [], [], 10)[0]
-    os.close(descriptor)
 
 
 async def asked(*given) -> str:

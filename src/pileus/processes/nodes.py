@@ -179,22 +179,20 @@ class Nodes:
         folder, drivers = Path(config.directory), list[VolumeDriver]()
         certificates = self._certificates(host)
         street = Street(host.address, certificates, hosts.path_of(host)) if certificates else None
-        for number in range(1, config.back_ends + 1):
-            name = f"{config.driver}-{number}"
-            drivers.append(FakeVolumes(
-                name, folder / name, sockets=folder / "sockets", over_subscription=config.over_subscription)
-                if config.driver == "fake" else FileDriver(
-                    name, folder / name, sockets=folder / "sockets", over_subscription=config.over_subscription,
-                    street=street))
-        for number, share in enumerate(config.nfs_shares if config.driver != "fake" else (), start=1):
-            name = f"nfs-{number}"
-            drivers.append(NfsDriver(
-                name, folder / name, Share(source=share, options=config.nfs_options), folder / "run" / name,
-                sockets=folder / "sockets", over_subscription=config.over_subscription, street=street))
-        for number, group in enumerate(config.lvm_groups if config.driver != "fake" else (), start=1):
-            name = f"lvm-{number}"
-            drivers.append(LvmDriver(name, folder / name, group, sockets=folder / "sockets",
-                                     over_subscription=config.over_subscription, street=street))
+        shared: dict[str, Any] = {"sockets": folder / "sockets", "over_subscription": config.over_subscription}
+        names = [f"{config.driver}-{number}" for number in range(1, config.back_ends + 1)]
+        if config.driver == "fake":
+            drivers = [FakeVolumes(name, folder / name, **shared) for name in names]
+        else:
+            shared["street"] = street
+            drivers = [FileDriver(name, folder / name, **shared) for name in names]
+            for number, share in enumerate(config.nfs_shares, start=1):
+                name = f"nfs-{number}"
+                drivers.append(NfsDriver(name, folder / name, Share(source=share, options=config.nfs_options),
+                                         folder / "run" / name, **shared))
+            for number, group in enumerate(config.lvm_groups, start=1):
+                name = f"lvm-{number}"
+                drivers.append(LvmDriver(name, folder / name, group, **shared))
         found = []
         for driver in drivers:
             agent = VolumeAgent(

@@ -17,7 +17,7 @@ from pileus.volume.drivers.base import Export
 from pileus.volume.drivers.processes import DaemonFailed
 
 PID, STATE = "door-pid", "door.json"
-PORTS = range(49152, 65536)               # those for private use (RFC 6335)
+PORTS = range(61000, 65536)               # above those that Linux gives to clients
 TRIES = 20                                # to find one that is free
 RECONNECT_SECONDS = 60                    # for which servers wait for whoever serves the volume
 
@@ -71,10 +71,9 @@ class Door:
 
     async def _start(self, export: Export, kept: _Kept | None, *, read_only: bool) -> _Kept:
         await processes.end(self.run / PID)
-        ports = self._ports(kept)
-        for port in ports:
+        for port in self._ports(kept):
             wanted = _Kept(port, read_only)
-            (self.run / STATE).write_bytes(msgspec.json.encode(wanted))
+            self._keep(wanted)
             try:
                 await processes.launch(self._command(export, wanted))
                 return wanted
@@ -82,6 +81,11 @@ class Door:
                 if "Address already in use" not in str(error):
                     raise
         raise DaemonFailed(f"no port is free at {self.street.address}")
+
+    def _keep(self, wanted: _Kept) -> None:
+        fresh = self.run / f"{STATE}.new"
+        fresh.write_bytes(msgspec.json.encode(wanted))
+        fresh.replace(self.run / STATE)
 
     @staticmethod
     def _ports(kept: _Kept | None) -> Iterator[int]:

@@ -140,7 +140,8 @@ class LvmDriver(FileDriver):
         await self._lvm("lvrename", "-q", self.group, name, wanted)
 
     async def _drop(self, *names: str) -> None:
-        there = [f"{self.group}/{name}" for name in names if name in await self._volumes()]
+        known = await self._volumes()
+        there = [f"{self.group}/{name}" for name in names if name in known]
         if there:
             await self._lvm("lvremove", "-q", "-y", "-f", *there)
 
