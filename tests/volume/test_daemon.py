@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 
 import pytest
 
-from pileus.volume.drivers.daemon import MONITOR, Daemon
+from pileus.volume.drivers import qcow2
+from pileus.volume.drivers.base import ExportOptions
+from pileus.volume.drivers.daemon import DISK, MONITOR, Daemon
 from pileus.volume.drivers.processes import DaemonFailed
 
 EVENT = {"event": "JOB_STATUS_CHANGE", "data": {"id": "mirror", "status": "ready"},
@@ -45,3 +48,29 @@ async def test_an_event_before_the_greeting(tmp_path, events, answers):
     finally:
         server.close()
     assert monitor.seen == min(events + 1, 5)
+
+
+REFUSES = """#!/bin/sh
+case "$*" in *\"io_uring\"*)
+    echo "Unable to use io_uring: failed to init linux io_uring ring: Operation not permitted" >&2
+    exit 1
+esac
+exec {} "$@"
+"""
+
+
+async def test_a_kernel_that_has_no_ring(tmp_path, monkeypatch):
+    refusing = tmp_path / "bin" / "qemu-storage-daemon"
+    refusing.parent.mkdir()
+    refusing.write_text(REFUSES.format(shutil.which("qemu-storage-daemon")))
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", str(refusing.parent), prepend=":")
+    await qcow2.run("qemu-img", "create", "-q", "-f", "qcow2", str(tmp_path / DISK), "1M")
+    daemon = Daemon(tmp_path)
+
+    export = await daemon.ensure(ExportOptions(), "volume")
+    try:
+        found = await qcow2.info(f"nbd+unix:///volume?socket={export.socket}", "raw")
+        assert found["virtual-size"] == 1 << 20
+    finally:
+        await daemon.end()

@@ -19,6 +19,7 @@ from pileus.volume.drivers.luks import secret_object
 from pileus.volume.drivers.processes import DaemonFailed, launch, living
 
 DISK, SOCKET, MONITOR, STATE, PID, AWAY = "disk.qcow2", "nbd", "qmp", "export.json", "pid", "away"
+IO_URING, THREADS = "io_uring", "threads"     # how QEMU reads and writes a file; the first, where the kernel lets it
 GREETINGS = 5                          # tries to be greeted
 ANSWER_SECONDS, LOOK_SECONDS = 60.0, 0.01
 SOCKET_PATH_MOST = 107                 # what a unix socket's address has room for
@@ -33,8 +34,7 @@ class Daemon:
     def __init__(self, folder: Path, public: Path | None = None, run: Path | None = None,
                  disk: Mapping[str, Any] | None = None):
         self.folder, self.public, self.run = folder, public, run or folder
-        self.disk = disk or {"driver": "qcow2", "file": {
-            "driver": "file", "filename": str(folder / DISK), "discard": "unmap", "cache": {"direct": False}}}
+        self.disk = disk
 
     @property
     def socket(self) -> Path:
@@ -86,16 +86,28 @@ class Daemon:
                 raise DaemonFailed(f"the path of its socket is too long: {path}")
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.note(msgspec.structs.replace(options, mirror=None))
+        try:
+            await self._launch(options, export_name, key, IO_URING)
+        except DaemonFailed as error:
+            if IO_URING not in str(error):
+                raise
+            await self._launch(options, export_name, key, THREADS)
+
+    async def _launch(self, options: ExportOptions, export_name: str, key: Key | None, aio: str) -> None:
         for name in (SOCKET, MONITOR, PID):
             (self.run / name).unlink(missing_ok=True)
         with secret_object(key if options.encrypted else None) as (secret, inherit):
-            await launch(self._command(options, export_name, secret), inherit)
+            await launch(self._command(options, export_name, [*secret, *self._blockdev(options, aio)]), inherit)
 
-    def _command(self, options: ExportOptions, export_name: str, secret: list[str]) -> list[str]:
-        file = {"node-name": "disk", "read-only": options.read_only, "discard": "unmap", **self.disk}
+    def _blockdev(self, options: ExportOptions, aio: str) -> list[str]:
+        disk = self.disk or {"driver": "qcow2", "file": {"driver": "file", "filename": str(self.folder / DISK),
+                                                         "discard": "unmap", "aio": aio, "cache": {"direct": False}}}
+        file = {"node-name": "disk", "read-only": options.read_only, "discard": "unmap", **disk}
+        return ["--blockdev", msgspec.json.encode(file).decode()]
+
+    def _command(self, options: ExportOptions, export_name: str, disk: list[str]) -> list[str]:
         limits = {LIMITS[name]: value for name, value in options.limits.items() if name in LIMITS and value > 0}
-        command = ["qemu-storage-daemon", "--daemonize", "--pidfile", str(self.run / PID), *secret,
-                   "--blockdev", msgspec.json.encode(file).decode()]
+        command = ["qemu-storage-daemon", "--daemonize", "--pidfile", str(self.run / PID), *disk]
         if limits:
             group = {"qom-type": "throttle-group", "id": "limits", "limits": limits}
             command += ["--object", msgspec.json.encode(group).decode()]
