@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from pileus.kit.child import child
+from pileus.kit.child import bound_memory, child
 
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio"), pytest.param(uvloop.new_event_loop, id="uvloop")]
 
@@ -99,3 +99,16 @@ def test_what_may_not_be_started_is_none(make, tmp_path):
         run(make, start(name))
     with pytest.raises(PermissionError):
         run(make, start(str(tmp_path / name)))
+
+
+@pytest.mark.parametrize("make", LOOPS)
+def test_memory_is_bounded(make):
+    """One that ended before it could be bounded needs no bound."""
+    async def bounded():
+        async with child("sh", "-c", "read line; ulimit -v", stdin=asyncio.subprocess.PIPE,
+                         stdout=asyncio.subprocess.PIPE) as process:
+            bound_memory(process, 1 << 30)
+            told, _ = await process.communicate(b"go\n")
+        assert int(told) == 1 << 20
+        bound_memory(process, 1 << 30)
+    run(make, bounded())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from pathlib import Path
 
 from pileus.image.stores.base import StoreFull
-from pileus.kit.child import child
+from pileus.kit.child import bound_memory, child
 
 # Our names of the formats that can be told apart, read and written, and qemu-img's.
 FORMATS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
@@ -27,7 +26,7 @@ async def convert(source: Path, was: str, target: Path, wanted: str) -> None:
                 "qemu-img", "convert", "-q", "-f", FORMATS[was], "-O", FORMATS[wanted], str(source), str(target),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE) as process:
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
+            bound_memory(process, MEMORY)
             _, told = await process.communicate()
     except FileNotFoundError as error:
         raise NotConvertible("qemu-img is not on this machine (Debian package qemu-utils)") from error

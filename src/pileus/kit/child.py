@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import shutil
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -35,6 +36,12 @@ async def child(*command: str, **how: Any) -> AsyncIterator[asyncio.subprocess.P
     finally:
         if process.returncode is None:
             await _surely(_ended(process))
+
+
+def bound_memory(process: asyncio.subprocess.Process, size: int) -> None:
+    """From now on it may have that many bytes of address space."""
+    with suppress(ProcessLookupError):  # it was faster
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (size, size))
 
 
 async def _started_for_nobody(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:

@@ -74,7 +74,7 @@ async def volume(volumes: FileDriver, volume_id: str, **more: int) -> GuestVolum
 async def moved_while_it_writes(folder: GuestFolder, here: FileDriver, there: FileDriver) -> int:
     """The volume goes to another back end while the guest writes numbers; the last one it has on the disk."""
     number = "n=1; while :; do printf %08d $n | dd of=/dev/$found bs=4096 seek=$((n % 64 + 1)) conv=notrunc,fsync " \
-             "2> /dev/null || break; echo $n > /run/written; n=$((n + 1)); done"
+             "2> /dev/null || break; echo $n > /run/new; mv /run/new /run/written; n=$((n + 1)); done"
     await in_guest(folder, DATA + f"({number}) > /dev/null 2>&1 & echo $! > /run/writer")
 
     async def written() -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import shutil
 import struct
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import msgspec
 from oslo_utils.imageutils.format_inspector import ImageFormatError, SafetyCheckFailed, detect_file_format
 
-from pileus.kit.child import child
+from pileus.kit.child import bound_memory, child
 
 QEMU_IMG_SECONDS = 120
 CONVERT_SECONDS = 3600
@@ -209,7 +208,7 @@ async def qemu_img(
             child("qemu-img", *arguments, cwd=folder, pass_fds=keep, stdin=none, stdout=pipe, stderr=pipe) as process,
         ):
             if memory is not None:
-                resource.prlimit(process.pid, resource.RLIMIT_AS, (memory, memory))
+                bound_memory(process, memory)
             printed, complaint = await process.communicate()
     except FileNotFoundError as error:
         raise BadDisk("qemu-img is not on this host (Debian package qemu-utils)") from error
