@@ -51,7 +51,7 @@ async def test_an_event_before_the_greeting(tmp_path, events, answers):
 
 
 REFUSES = """#!/bin/sh
-case "$*" in *\"io_uring\"*)
+case "$*" in *io_uring*)
     echo "Unable to use io_uring: failed to init linux io_uring ring: Operation not permitted" >&2
     exit 1
 esac

@@ -40,8 +40,9 @@ async def child(*command: str, **how: Any) -> AsyncIterator[asyncio.subprocess.P
 
 def bound_memory(process: asyncio.subprocess.Process, size: int) -> None:
     """From now on it may have that many bytes of address space."""
-    with suppress(ProcessLookupError):  # it was faster
-        resource.prlimit(process.pid, resource.RLIMIT_AS, (size, size))
+    if process.returncode is None:          # else its number may be another's by now
+        with suppress(ProcessLookupError):  # it was faster
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (size, size))
 
 
 async def _started_for_nobody(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
