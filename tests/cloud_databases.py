@@ -14,23 +14,23 @@ from pileus.processes.databases import HOLE, DatabaseConfig
 from tests.databases import Rows, Spares
 
 SERVICES = ("identity", "placement", "image", "network", "compute", "volume", "load_balancer")
+AllRows = dict[str, Rows]           # by the service whose database has them
 
 
 class CloudDatabases:
     """`config` is what a cloud is told of them. SQLite files are the state folder's own, and copied with it."""
 
-    def __init__(self, config: DatabaseConfig, fresh: dict[str, Rows] | None = None):
-        self.config, self._kept = config, fresh or {}
+    def __init__(self, config: DatabaseConfig, fresh: AllRows | None = None):
+        self.config, self.fresh = config, fresh or {}
         self._open: dict[str, Db] = {}
 
-    async def keep(self) -> None:
-        """Remember all rows."""
-        self._kept = {name: await Rows.of(database) for name, database in self._open.items()}
+    async def rows(self) -> AllRows:
+        return {name: await self.fresh[name].later(database) for name, database in self._open.items()}
 
-    async def put_back(self) -> None:
-        """The rows that were remembered, and no others."""
+    async def put_back(self, rows: AllRows) -> None:
+        """Those rows, and no others."""
         for name, database in self._open.items():
-            await self._kept[name].put_back(database)
+            await rows[name].put_back(database)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[CloudDatabases]:
@@ -53,11 +53,11 @@ async def cloud_databases(kind: str, folder: Path, spares: Spares) -> AsyncItera
     async with CloudDatabases(config, fresh).open() as databases:
         yield databases
     async with CloudDatabases(config, fresh).open() as databases:
-        await databases.put_back()
+        await databases.put_back(fresh)
     unused.append((config, fresh))
 
 
-async def _made(kind: str, folder: Path, spares: Spares) -> tuple[DatabaseConfig, dict[str, Rows]]:
+async def _made(kind: str, folder: Path, spares: Spares) -> tuple[DatabaseConfig, AllRows]:
     name, fresh = f"t{uuid.uuid4().hex[:16]}", {}
     for service in SERVICES:
         url = await spares.make(kind, folder, f"{name}_{service}")

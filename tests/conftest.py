@@ -19,9 +19,9 @@ settings.register_profile(INNER_LOOP)
 
 def pytest_configure(config):
     if config.getoption("--hypothesis-profile") == INNER_LOOP:
-        saga_testing.before_too.clear()
+        saga_testing.thorough.clear()
     elif os.environ.get("PILEUS_WHOLE_PROOFS"):
-        saga_testing.before_too |= {"postgresql", "mysql"}
+        saga_testing.thorough |= {"postgresql", "mysql"}
 
 
 @pytest.fixture(params=wanted_databases())

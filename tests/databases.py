@@ -67,16 +67,26 @@ class Rows:
     """All rows of a database as they were at some moment."""
 
     def __init__(self, tables: sa.MetaData, rows: dict[str, list[dict[str, Any]]]):
+        self._tables = tables
         self._kept = [(table, rows[table.name]) for table in tables.tables.values() if rows[table.name]]
         self._empty = [table for table in tables.tables.values() if not rows[table.name]]
         self._filled = sa.select(*(sa.exists(sa.select(sa.literal(1)).select_from(table)) for table in self._empty))
 
     @classmethod
     async def of(cls, database: Db) -> Rows:
+        tables = sa.MetaData()
         async with database.read() as reader:
-            tables = sa.MetaData()
             await reader.run_sync(tables.reflect)
-            return cls(tables, {table.name: await _rows(reader, table) for table in tables.tables.values()})
+            return await cls._in(tables, reader)
+
+    @classmethod
+    async def _in(cls, tables: sa.MetaData, reader: Any) -> Rows:
+        return cls(tables, {table.name: await _rows(reader, table) for table in tables.tables.values()})
+
+    async def later(self, database: Db) -> Rows:
+        """Those that the same tables have now."""
+        async with database.read() as reader:
+            return await self._in(self._tables, reader)
 
     async def put_back(self, database: Db) -> None:
         """Those rows, and no others."""

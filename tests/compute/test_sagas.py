@@ -50,7 +50,7 @@ class ServerWorlds(Worlds):
             facts = await self.facts(world)
             return facts | {"guests": list(facts["guests"])}
 
-        saga = PowerServer(server_id=SERVER, wanted=wanted)
+        saga, make = PowerServer(server_id=SERVER, wanted=wanted), await self.kept(make)
         await survives(make, saga, self.facts, self)
         await unwinds(make, saga, facts_but_power)
 
@@ -71,7 +71,7 @@ async def test_boot_server(worlds: ServerWorlds):
 
 
 async def test_delete_server(worlds: ServerWorlds):
-    await prove(worlds.active, DeleteServer(server_id=SERVER), worlds.facts, lives=worlds)
+    await prove(await worlds.kept(worlds.active), DeleteServer(server_id=SERVER), worlds.facts, lives=worlds)
     assert await worlds.facts(await worlds.do(await worlds.active(), DeleteServer(server_id=SERVER))) == {
         "state": None, "power": None, "host": None, "nics": None, "fault": None, "claims": [], "ports": [],
         "guests": {}}
@@ -79,7 +79,8 @@ async def test_delete_server(worlds: ServerWorlds):
 
 @pytest.mark.parametrize("wanted", [Wanted.REBOOT, Wanted.HARD_REBOOT])
 async def test_reboot_server(worlds: ServerWorlds, wanted: Wanted):
-    await prove(worlds.active, PowerServer(server_id=SERVER, wanted=wanted), worlds.facts, lives=worlds)
+    active = await worlds.kept(worlds.active)
+    await prove(active, PowerServer(server_id=SERVER, wanted=wanted), worlds.facts, lives=worlds)
 
 
 async def test_stop_server(worlds: ServerWorlds):

@@ -71,7 +71,7 @@ async def test_rescue_and_unrescue(worlds: ActiveWorlds):
         return compute
 
     await prove(worlds.make, rescue, worlds.facts, lives=worlds)
-    await prove(rescued, UnrescueServer(server_id=SERVER), worlds.facts, lives=worlds)
+    await prove(await worlds.kept(rescued), UnrescueServer(server_id=SERVER), worlds.facts, lives=worlds)
     found = await worlds.facts(await worlds.do(await rescued(), UnrescueServer(server_id=SERVER)))
     assert (found["state"], found["rescue"]) == (State.ACTIVE, False)
 
@@ -107,7 +107,7 @@ async def test_shelve_and_unshelve(worlds: ActiveWorlds):
     found = await worlds.facts(await shelved())
     assert (found["state"], found["host"], found["claims"], found["images"]) == (State.OFFLOADED, None, [], ["active"])
     assert found["guests"] == {HOST: {}}
-    await prove(shelved, unshelve, worlds.facts, lives=worlds)
+    await prove(await worlds.kept(shelved), unshelve, worlds.facts, lives=worlds)
     found = await worlds.facts(await worlds.do(await shelved(), unshelve))
     assert (found["state"], found["host"], found["images"]) == (State.ACTIVE, HOST, [])
     assert found["guests"] == {HOST: {SERVER: GuestPower.RUNNING}}
@@ -143,8 +143,9 @@ async def test_resize_confirm_and_revert(worlds: ActiveWorlds, elsewhere: bool):
         return await worlds.do(await asked(), sagas[0])
 
     before = await worlds.facts(await asked())
-    await prove(asked, sagas[0], worlds.facts, unwound={"moves": [("error", None)]}, lives=worlds)
-    compute = await resized()
+    await prove(await worlds.kept(asked), sagas[0], worlds.facts, unwound={"moves": [("error", None)]}, lives=worlds)
+    after = await worlds.kept(resized)
+    compute = await after()
     found = await worlds.facts(compute)
     assert (found["state"], found["flavor"], found["host"]) == (
         State.RESIZED, "1", OTHER_HOST if elsewhere else HOST)
@@ -153,15 +154,15 @@ async def test_resize_confirm_and_revert(worlds: ActiveWorlds, elsewhere: bool):
     moved = (await worlds.server(compute)).moved
     assert moved is not None
     confirm = ConfirmResize(server_id=SERVER, moved=moved)
-    await prove(resized, confirm, worlds.facts, lives=worlds)
-    found = await worlds.facts(await worlds.do(await resized(), confirm))
+    await prove(after, confirm, worlds.facts, lives=worlds)
+    found = await worlds.facts(await worlds.do(await after(), confirm))
     assert (found["state"], found["flavor"], found["moves"]) == (State.ACTIVE, "1", [("confirmed", None)])
     assert {consumer for consumer, _, _ in found["claims"]} == {SERVER}
     assert found["guests"] == ({HOST: {}, OTHER_HOST: {SERVER: GuestPower.RUNNING}} if elsewhere
                                else {HOST: {SERVER: GuestPower.RUNNING}})
     revert = RevertResize(server_id=SERVER, moved=moved, host=found["host"])
-    await prove(resized, revert, worlds.facts, lives=worlds)
-    assert await worlds.facts(await worlds.do(await resized(), revert)) == before | {"moves": [("reverted", None)]}
+    await prove(after, revert, worlds.facts, lives=worlds)
+    assert await worlds.facts(await worlds.do(await after(), revert)) == before | {"moves": [("reverted", None)]}
 
 
 async def test_interfaces(worlds: ActiveWorlds):
@@ -181,7 +182,7 @@ async def test_interfaces(worlds: ActiveWorlds):
     assert len((await worlds.server(compute)).nics) == 2
     assert len(worlds.cloud.driver.known[SERVER].macs) == 2
     nic = next(nic for nic in (await worlds.server(compute)).nics if nic.port_id == MORE_PORT)
-    await prove(attached, DetachInterface(server_id=SERVER, nic=nic), facts, lives=worlds)
+    await prove(await worlds.kept(attached), DetachInterface(server_id=SERVER, nic=nic), facts, lives=worlds)
     compute = await worlds.do(await attached(), DetachInterface(server_id=SERVER, nic=nic))
     assert len(worlds.cloud.driver.known[SERVER].macs) == 1
     assert await compute.network.show_port(MORE_PORT) is None

@@ -64,7 +64,7 @@ async def test_attach_and_detach(worlds: VolumeWorlds):
     found = await worlds.facts(await attached())
     assert found["attachments"] == [("attached", HOST)] and found["volumes"] == ["in-use"]
     assert len(found["in guests"][0]) == 1 and found["served"] == [True]
-    await prove(attached, detach, worlds.facts, lives=worlds)
+    await prove(await worlds.kept(attached), detach, worlds.facts, lives=worlds)
     assert await worlds.facts(await worlds.do(await attached(), detach)) == nothing
 
 
@@ -85,10 +85,11 @@ async def test_a_volume_grows_in_its_guest(worlds: VolumeWorlds):
 
     (held,) = await (await worlds.make()).volume.attachments(SERVER)
     grow = GrowVolume(server_id=SERVER, volume_id=held.volume_id)
-    assert await sizes(await grown()) == {SERVER: [None]}
-    await survives(grown, grow, sizes, lives=worlds)
-    await unwinds(grown, grow, worlds.facts)                     # what a guest was told is not taken back
-    assert await sizes(await worlds.do(await grown(), grow)) == {SERVER: [7]}
+    larger = await worlds.kept(grown)
+    assert await sizes(await larger()) == {SERVER: [None]}
+    await survives(larger, grow, sizes, lives=worlds)
+    await unwinds(larger, grow, worlds.facts)                    # what a guest was told is not taken back
+    assert await sizes(await worlds.do(await larger(), grow)) == {SERVER: [7]}
 
 
 class RootedWorlds(Worlds):
@@ -145,7 +146,7 @@ async def test_shelving_lets_go_of_volumes_and_unshelving_has_them_again(rooted:
     assert (found["state"], found["host"], found["claims"]) == (State.OFFLOADED, None, [])
     assert (found["guests"], found["in guests"], found["served"]) == ({HOST: {}}, [], [False, False])
     assert found["volumes"] == ["reserved", "reserved"] and [host for _, host in found["attachments"]] == [None, None]
-    await prove(shelved, unshelve, rooted.facts, lives=rooted)
+    await prove(await rooted.kept(shelved), unshelve, rooted.facts, lives=rooted)
     assert await rooted.facts(await rooted.do(await shelved(), unshelve)) == ran
 
 

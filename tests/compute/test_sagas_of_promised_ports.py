@@ -95,11 +95,12 @@ async def test_boot_with_a_promised_port(worlds: PromisedWorlds):
 
 
 async def test_a_promised_port_comes_and_goes(worlds: PromisedWorlds):
-    attach = await worlds.attach(await worlds.active())
-    await prove(worlds.active, attach, worlds.facts, lives=worlds)
+    active = await worlds.kept(worlds.active)
+    attach = await worlds.attach(await active())
+    await prove(active, attach, worlds.facts, lives=worlds)
 
     async def attached() -> Compute:
-        return await worlds.do(await worlds.active(), attach)
+        return await worlds.do(await active(), attach)
     compute = await attached()
     facts = await worlds.facts(compute)
     assert facts["claims"]["NET_BW_EGR_KILOBIT_PER_SEC"] == 700
@@ -107,6 +108,6 @@ async def test_a_promised_port_comes_and_goes(worlds: PromisedWorlds):
     async with compute.db.read() as reader:
         nic = next(nic for nic in (await servers.get(reader, SERVER)).nics if nic.port_id == PORT)
     detach = DetachInterface(server_id=SERVER, nic=nic)
-    await prove(attached, detach, worlds.facts, lives=worlds)
+    await prove(await worlds.kept(attached), detach, worlds.facts, lives=worlds)
     left = await worlds.facts(await worlds.do(await attached(), detach))
     assert "NET_BW_EGR_KILOBIT_PER_SEC" not in left["claims"] and left["allocation"] is None and left["on"] == ""

@@ -90,7 +90,7 @@ async def test_unshelve_goes_on_elsewhere(worlds: TwoHosts):
         {HOST: {}, OTHER_HOST: {SERVER: GuestPower.RUNNING}}, [("attached", OTHER_HOST)])
     async with compute.db.read() as reader:
         assert (await hosts.get(reader, HOST)).failed_builds == 1
-    await prove(shelved, unshelve, worlds.facts, lives=worlds)
+    await prove(await worlds.kept(shelved), unshelve, worlds.facts, lives=worlds)
 
 
 async def test_resize_goes_on_elsewhere(worlds: TwoHosts):
@@ -106,7 +106,7 @@ async def test_resize_goes_on_elsewhere(worlds: TwoHosts):
     assert (found["state"], found["host"], found["flavor"]) == (State.RESIZED, HOST, "1")
     assert (found["guests"], found["attachments"]) == (
         {HOST: {SERVER: GuestPower.RUNNING}, OTHER_HOST: {}}, [("attached", HOST)])
-    await prove(asked, sagas[0], worlds.facts, unwound={"moves": [("error", None)]}, lives=worlds)
+    await prove(await worlds.kept(asked), sagas[0], worlds.facts, unwound={"moves": [("error", None)]}, lives=worlds)
 
 
 async def test_a_move_that_no_host_takes(worlds: TwoHosts):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pileus.compute.model import servers
 from pileus.compute.model.servers import Server
@@ -16,15 +17,25 @@ from pileus.compute.nics import NicWish
 from pileus.compute.runtime import Compute
 from pileus.compute.sagas.boot_server import BootServer
 from pileus.kit.saga import Saga
-from tests.cloud_databases import CloudDatabases, cloud_databases
+from pileus.kit.saga_testing import MakeWorld
+from tests.cloud_databases import AllRows, CloudDatabases, cloud_databases
 from tests.compute.whole_cloud import PORT, SERVER, WholeCloud
 from tests.databases import Spares
 
 W = TypeVar("W", bound="Worlds")
 
 
+class Left(NamedTuple):
+    """What a cloud that was closed left, in files and on servers."""
+
+    folder: Path
+    rows: AllRows
+
+
 class Worlds:
     """What `prove` takes: a world is the runtime of compute. The folder and the databases outlive every process."""
+
+    first: Left
 
     def __init__(self, folder: Path, databases: CloudDatabases):
         self._folder, self._databases = folder, databases
@@ -42,20 +53,32 @@ class Worlds:
         return self._cloud
 
     async def make_first(self) -> None:
-        first = WholeCloud(self._folder / "first", self._databases.config)
-        await first.prepare()
-        await self.furnish(first)
-        await first.close()
-        await self._databases.keep()
+        cloud = WholeCloud(self._folder / "first", self._databases.config)
+        await cloud.prepare()
+        await self.furnish(cloud)
+        self.first = await self._leave(cloud)
 
     async def make(self) -> Compute:
         """Another one; the last is gone."""
+        return await self._again(self.first)
+
+    async def kept(self, make: MakeWorld) -> MakeWorld:
+        """Makes what `make` does, which is done once: then what it left is opened, as by another process."""
+        await make()
+        left, self._cloud = await self._leave(self.cloud), None
+        return functools.partial(self._again, left)
+
+    async def _leave(self, cloud: WholeCloud) -> Left:
+        await cloud.close()
+        return Left(cloud.folder, await self._databases.rows())
+
+    async def _again(self, left: Left) -> Compute:
         if self._cloud is not None:
             await self._cloud.close()
             shutil.rmtree(self._cloud.folder)
         copy = self._folder / uuid.uuid4().hex[:8]
-        shutil.copytree(self._folder / "first", copy)
-        await self._databases.put_back()
+        shutil.copytree(left.folder, copy)
+        await self._databases.put_back(left.rows)
         return await self._open(copy)
 
     async def end(self) -> None:
