@@ -19,9 +19,10 @@ settings.register_profile(INNER_LOOP)
 
 def pytest_configure(config):
     if config.getoption("--hypothesis-profile") == INNER_LOOP:
-        saga_testing.thorough.clear()
+        saga_testing.before_too.clear()
     elif os.environ.get("PILEUS_WHOLE_PROOFS"):
-        saga_testing.thorough |= {"postgresql", "mysql"}
+        for dialects in (saga_testing.before_too, saga_testing.killed):
+            dialects |= {"postgresql", "mysql"}
 
 
 @pytest.fixture(params=wanted_databases())

@@ -20,7 +20,8 @@ MakeWorld = Callable[[], Awaitable[Any]]
 TellFacts = Callable[[Any], Awaitable[Facts]]
 BEGAN = 1_000_000.0           # seconds since the epoch, of sagas
 DEATH_SECONDS = 120.0         # a process that is to die may take so long
-thorough = {"sqlite"}         # dialects of databases on which sagas are disturbed in every way
+before_too = {"sqlite"}       # dialects of databases on which sagas are disturbed before steps as well
+killed = {"sqlite"}           # … and on which crashes are real, where they can be
 
 
 class Crash(BaseException):
@@ -45,10 +46,11 @@ async def prove(make_world: MakeWorld, state: Saga, facts: TellFacts, unwound: F
     undisturbed run; after a failure those from before the saga, but for `unwound`.
 
     With `lives` a crash is real: a process of its own runs the saga and is killed (SIGKILL), this one goes on with what
-    it left. Without, all but the engine survives it.
+    it left. Without, and on databases that are not in `killed`, all but the engine survives it: between steps nothing
+    is open on a server that a process could take along.
 
-    Where databases are not in `thorough` it is disturbed after steps alone, and by crashes that are not real: before a
-    step nothing of it was done, and between steps nothing is open that a process could take along.
+    Where databases are not in `before_too` it is disturbed after steps alone: before one, nothing of it was done, and
+    what is read again is what the step before it left, whatever keeps it.
     """
     await survives(make_world, state, facts, lives)
     await unwinds(make_world, state, facts, unwound)
@@ -78,13 +80,13 @@ async def unwinds(make_world: MakeWorld, state: Saga, facts: TellFacts, unwound:
 
 
 def _moments(world: Any) -> tuple[str, ...]:
-    return ("before", "after") if world.db.dialect in thorough else ("after",)
+    return ("before", "after") if world.db.dialect in before_too else ("after",)
 
 
 async def _survive(make_world: MakeWorld, state: Saga, facts: TellFacts, point: str, lives: Lives | None) -> Facts:
     """What there is once a saga that was struck at that point has ended."""
     world = await make_world()
-    if lives is None or world.db.dialect not in thorough:
+    if lives is None or world.db.dialect not in killed:
         return await _run(world, state, facts, _crashing(point))
     await lives.end()
 
