@@ -21,8 +21,7 @@ def pytest_configure(config):
     if config.getoption("--hypothesis-profile") == INNER_LOOP:
         saga_testing.before_too.clear()
     elif os.environ.get("PILEUS_WHOLE_PROOFS"):
-        for dialects in (saga_testing.before_too, saga_testing.killed):
-            dialects |= {"postgresql", "mysql"}
+        saga_testing.before_too |= {"postgresql", "mysql"}
 
 
 @pytest.fixture(params=wanted_databases())

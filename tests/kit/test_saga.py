@@ -51,7 +51,6 @@ async def test_burning_survives_everything(make_world):
     await prove(small_world, BurnBox(box_id="b1"), facts)
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"])                   # on servers' none is real
 async def test_a_crash_that_is_real_takes_what_was_in_memory(make_world):
     """Boxes are in memory alone: what one process filled another does not find."""
     async def small_world():

@@ -21,7 +21,6 @@ TellFacts = Callable[[Any], Awaitable[Facts]]
 BEGAN = 1_000_000.0           # seconds since the epoch, of sagas
 DEATH_SECONDS = 120.0         # a process that is to die may take so long
 before_too = {"sqlite"}       # dialects of databases on which sagas are disturbed before steps as well
-killed = {"sqlite"}           # … and on which crashes are real, where they can be
 
 
 class Crash(BaseException):
@@ -46,8 +45,7 @@ async def prove(make_world: MakeWorld, state: Saga, facts: TellFacts, unwound: F
     undisturbed run; after a failure those from before the saga, but for `unwound`.
 
     With `lives` a crash is real: a process of its own runs the saga and is killed (SIGKILL), this one goes on with what
-    it left. Without, and on databases that are not in `killed`, all but the engine survives it: between steps nothing
-    is open on a server that a process could take along.
+    it left. Without, all but the engine survives it.
 
     Where databases are not in `before_too` it is disturbed after steps alone: before one, nothing of it was done, and
     what is read again is what the step before it left, whatever keeps it.
@@ -86,7 +84,7 @@ def _moments(world: Any) -> tuple[str, ...]:
 async def _survive(make_world: MakeWorld, state: Saga, facts: TellFacts, point: str, lives: Lives | None) -> Facts:
     """What there is once a saga that was struck at that point has ended."""
     world = await make_world()
-    if lives is None or world.db.dialect not in killed:
+    if lives is None:
         return await _run(world, state, facts, _crashing(point))
     await lives.end()
 
