@@ -80,14 +80,14 @@ TESTS = (
     Need("xfsprogs", "mkfs.xfs", "makes a file system whose files can share what they hold"),
     Need("swtpm", "swtpm", "a TPM for each guest that wants one"),
 )
+OF_TESTS = RUN + BALANCERS + IMAGE + TESTS
 KERNEL = (                      # what tests run on a kernel of their own
     Need("nfs-kernel-server", "exportfs", "shares what volumes are kept on"),
     Need("nfs-common", "mount.nfs", "mounts it"),
     Need("thin-provisioning-tools", "thin_check", "looks through thin volumes before they are used"),
 )
 TASKS: dict[str, tuple[Need, ...]] = {"run": RUN, "image": IMAGE, "demo": RUN + IMAGE, "load-balancers": BALANCERS,
-                                     "tests": RUN + BALANCERS + IMAGE + TESTS,
-                                     "kernel": RUN + BALANCERS + IMAGE + TESTS + KERNEL}
+                                     "tests": OF_TESTS, "kernel": OF_TESTS + KERNEL}
 
 
 class InstallError(Exception):
