@@ -166,6 +166,18 @@ async def test_pages(world):
     assert found == [["n0", "n1"], ["n2", "n3"], ["n4"]]
 
 
+async def test_lists_show_what_changed(world):
+    image = await world.image(name="old")
+    one = f"/v2/images/{image}"
+    assert await names(world) == ["old"]
+    await world.http.patch(one, json=[{"op": "replace", "path": "/name", "value": "new"}], headers=V21)
+    assert await names(world) == ["new"]
+    await world.http.delete(one)
+    world.clock.turn(1)
+    await world.image(name="another of this id", id=image)
+    assert await names(world) == ["another of this id"]
+
+
 async def test_visibility(world):
     for visibility in ("private", "shared", "community", "public"):
         await world.image(name=visibility, visibility=visibility, headers=ADMIN)

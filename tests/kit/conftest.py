@@ -4,7 +4,7 @@ import pytest
 from pileus.kit.bus import MemoryBus
 from pileus.kit.saga_engine import Engine
 from pileus.kit.web import WebApp
-from tests.kit.toys import boxes, migrations
+from tests.kit.toys import boxes, migrations, things
 from tests.worlds import Worlds
 
 
@@ -31,3 +31,12 @@ async def make_world(make_db):
 @pytest.fixture
 async def world(make_world):
     return await make_world()
+
+
+@pytest.fixture
+async def database(make_db):
+    """One with a table of things."""
+    made = await make_db()
+    async with made.write() as tx:
+        await tx.run_sync(things.metadata.create_all)
+    return made

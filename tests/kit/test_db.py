@@ -6,46 +6,13 @@ import os
 import sys
 import time
 
-import msgspec
 import pytest
 import sqlalchemy as sa
 
 from pileus.kit import db
 from pileus.kit.db import Db, Unreachable
 from pileus.kit.faults import BadRequest, OutOfSpace
-
-metadata = db.metadata()
-things = sa.Table(
-    "thing", metadata,
-    sa.Column("id", sa.String(36), primary_key=True),
-    sa.Column("name", sa.String(64), unique=True),
-    sa.Column("rank", sa.Integer),
-    sa.Column("facts", db.Json),
-    sa.Column("text", db.LongText),
-    sa.Column("generation", sa.Integer, nullable=False),
-)
-
-
-class Thing(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    name: str | None = None
-    rank: int | None = None
-    facts: dict | list | None = None
-    text: str | None = None
-    generation: int = 1
-
-
-@pytest.fixture
-async def database(make_db):
-    made = await make_db()
-    async with made.write() as tx:
-        await tx.run_sync(metadata.create_all)
-    return made
-
-
-async def add(database, *rows):
-    async with database.write() as tx:
-        await db.add(tx, things, *rows)
+from tests.kit.toys.things import Thing, add, metadata, things
 
 
 async def get(database, thing_id):
@@ -124,6 +91,7 @@ WRITER = """
 import asyncio, sys
 from pileus.kit.db import Db, Unreachable
 from pileus.kit.faults import BadRequest, OutOfSpace
+from tests.kit.toys.things import Thing, add, metadata, things
 from tests.kit.test_db import things
 
 async def main():

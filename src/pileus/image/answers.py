@@ -39,9 +39,14 @@ def view(image: Image) -> dict[str, Any]:
 
 def _stores(image: Image) -> dict[str, str]:
     """Where its bytes are and, once it was imported, which stores an import has yet to reach and could not."""
-    shown = {"stores": image.found_in if image.has_data or image.locations else None,
-             "os_glance_importing_to_stores": image.importing_to, "os_glance_failed_import": image.failed_import}
-    return {name: ",".join(found) for name, found in shown.items() if found is not None}
+    found: dict[str, str] = {}
+    if image.has_data or image.locations:
+        found["stores"] = ",".join(image.found_in)
+    if image.importing_to is not None:
+        found["os_glance_importing_to_stores"] = ",".join(image.importing_to)
+    if image.failed_import is not None:
+        found["os_glance_failed_import"] = ",".join(image.failed_import)
+    return found
 
 
 def member_view(member: Member) -> dict[str, Any]:

@@ -26,7 +26,7 @@ PATCHES = (patches.V20, patches.V21)
 async def list_images(ctx: Ctx, query: dict[str, list[str]]) -> Response:
     _must_not_mean_one(ctx)
     async with ctx.db.read() as reader:
-        found, marker = await listing.page(reader, query, ctx.caller)
+        found, marker = await listing.page(reader, query, ctx.caller, ctx.app.recent)
     body = {"images": [_view(ctx, image) for image in found], "schema": "/v2/schemas/images",
             "first": answers.path_with(ctx, None)}
     return answers.json_answer(body | ({"next": answers.path_with(ctx, marker)} if marker else {}))
@@ -34,8 +34,10 @@ async def list_images(ctx: Ctx, query: dict[str, list[str]]) -> Response:
 
 def _view(ctx: Ctx, image: Image) -> dict[str, Any]:
     """With its locations, where they are shown at all, to those who may see them."""
-    seen = ctx.app.config.show_locations and ctx.allows(access.GET_LOCATION.name, access.facts(image))
-    return answers.view(image) | ({LOCATIONS: locating.shown(ctx.app, image)} if seen else {})
+    view = answers.view(image)
+    if ctx.app.config.show_locations and ctx.allows(access.GET_LOCATION.name, access.facts(image)):
+        view[LOCATIONS] = locating.shown(ctx.app, image)
+    return view
 
 
 def _must_not_mean_one(ctx: Ctx) -> None:

@@ -17,6 +17,7 @@ from pileus.kit import db
 from pileus.kit.caller import Caller
 from pileus.kit.db import Connection
 from pileus.kit.numbers import digits
+from pileus.kit.recent import Recent
 
 Query = dict[str, list[str]]
 DEFAULT_LIMIT, MOST = 25, 1000
@@ -40,7 +41,12 @@ def limit_of(query: Query) -> int:
     return min(number, MOST)
 
 
-async def page(conn: Connection, query: Query, caller: Caller) -> tuple[list[Image], str | None]:
+def recent() -> Recent[Image]:
+    """Every change of an image but a sign of life of an upload gives it a new generation."""
+    return Recent(images, Image, ("id", "generation", "created_at"))
+
+
+async def page(conn: Connection, query: Query, caller: Caller, known: Recent[Image]) -> tuple[list[Image], str | None]:
     """The images the query asks for and, when there are more, the id to go on from."""
     limit = limit_of(query)
     order = _order(query)
@@ -53,7 +59,7 @@ async def page(conn: Connection, query: Query, caller: Caller) -> tuple[list[Ima
         wanted = wanted.where(db.after(order, [getattr(after, column.name) for column, _ in order]))
     if limit == 0:
         return [], None
-    found = await db.many(conn, wanted.order_by(*db.ordered(order)).limit(limit + 1), Image)
+    found = await known.many(conn, wanted.order_by(*db.ordered(order)).limit(limit + 1))
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 

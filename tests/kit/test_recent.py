@@ -1,0 +1,84 @@
+"""Rows kept by version: lists are as the database has them, whatever was read before."""
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from pileus.kit import db
+from pileus.kit.recent import Recent
+from tests.kit.toys.things import Thing, add, things
+
+IN_ORDER = sa.select(things).order_by(things.c.id)
+
+
+@pytest.fixture
+def recent():
+    return Recent(things, Thing, ("id", "generation"), most=3)
+
+
+class Watched:
+    """A connection that knows how many statements it was given; `between` runs before the second one."""
+
+    def __init__(self, conn, between=None):
+        self.conn, self.between, self.asked = conn, between, 0
+
+    async def execute(self, statement, parameters=None):
+        self.asked += 1
+        if self.asked == 2 and self.between:
+            await self.between()
+        return await self.conn.execute(statement, parameters)
+
+
+async def listed(database, recent, query=IN_ORDER):
+    """The rows, and how many statements that took."""
+    async with database.read() as reader:
+        watched = Watched(reader)
+        return await recent.many(watched, query), watched.asked
+
+
+async def test_only_what_is_new_is_read(database, recent):
+    assert await listed(database, recent) == ([], 1)
+    rows = [Thing(id=str(n), facts=[n]) for n in range(3)]
+    await add(database, *rows)
+    assert await listed(database, recent) == (rows, 2)
+    assert await listed(database, recent) == (rows, 1)
+    assert await listed(database, recent, IN_ORDER.where(things.c.id == "1")) == (rows[1:2], 1)
+    assert await listed(database, recent, sa.select(things).order_by(things.c.id.desc()).limit(2)) == (
+        [rows[2], rows[1]], 1)
+
+
+async def test_what_changed_is_read_again_and_what_is_gone_is_not_shown(database, recent):
+    rows = [Thing(id=str(n)) for n in range(3)]
+    await add(database, *rows)
+    await listed(database, recent)
+    async with database.write() as tx:
+        changed = await db.change(tx, things, rows[1], name="new")
+        await db.update(tx, things.delete().where(things.c.id == "0"))
+    assert await listed(database, recent) == ([changed, rows[2]], 2)
+    assert await listed(database, recent) == ([changed, rows[2]], 1)
+
+
+async def test_more_rows_than_are_kept(database, recent):
+    rows = [Thing(id=str(n)) for n in range(5)]
+    await add(database, *rows)
+    assert await listed(database, recent) == (rows, 2)
+    assert await listed(database, recent, IN_ORDER.where(things.c.id >= "2")) == (rows[2:], 1)
+    assert await listed(database, recent) == (rows, 2)
+    assert await listed(database, recent, IN_ORDER.where(things.c.id >= "2")) == (rows[2:], 2)
+
+
+async def test_a_row_changes_or_goes_between_the_two_statements(database, recent):
+    """On SQLite a reader goes on seeing what it saw first."""
+    rows = [Thing(id=str(n)) for n in range(3)]
+    await add(database, *rows)
+    changed = msgspec.structs.replace(rows[1], name="new", generation=2)
+
+    async def meanwhile():
+        async with database.write() as tx:
+            await db.change(tx, things, rows[1], name="new")
+            await db.update(tx, things.delete().where(things.c.id == "0"))
+
+    async with database.read() as reader:
+        found = await recent.many(Watched(reader, meanwhile), IN_ORDER)
+    assert found == (rows if database.dialect == "sqlite" else [changed, rows[2]])
+    assert (await listed(database, recent))[0] == [changed, rows[2]]
