@@ -127,6 +127,29 @@ async def test_many_small_pieces(make_store):
     assert await whole(store, ONE) == bytes(n % 256 for n in range(3000))
 
 
+async def test_long_contents(make_store):
+    store, piece = make_store(), os.urandom(1 << 20)
+    writing, unwanted = await store.write(ONE), await store.write(ONE)
+    for _ in range(100):
+        writing.write([piece])
+        unwanted.write([piece])
+    await unwanted.discard()
+    await writing.finish()
+    assert await whole(store, ONE) == piece * 100
+
+
+async def test_what_a_disk_says_of_what_came_before_is_not_lost(tmp_path):
+    store = FileStore(tmp_path / "images", opener=lambda path, flags, mode: os.open("/dev/null", os.O_WRONLY))
+    for then in ("finish", "discard"):                           # nothing can be brought to this disk
+        writing = await store.write(ONE)
+        writing.write([bytes(64 << 20)])
+        if then == "discard":
+            await writing.discard()
+        else:
+            with pytest.raises(OSError, match="Invalid argument"):
+                await writing.finish()
+
+
 async def test_discard_leaves_nothing(make_store):
     store = make_store()
     writing = await store.write(ONE)

@@ -20,8 +20,8 @@ from pileus.image.stores.base import Piece, Store, StoreFull, Writing
 from pileus.kit import db
 from pileus.kit.ids import new_uuid
 
-BLOCK = 1 << 20                 # bytes hashed and written at a time
-AHEAD = 8                       # blocks on their way
+BLOCK = 2 << 20                 # bytes hashed and written at a time
+AHEAD = 4                       # blocks on their way
 FEW = 16                        # pieces of a block that may stay apart
 SMALL = 1 << 16                 # less than this is not worth a thread
 BUSY_FOR, RENEW_EVERY = 120.0, 20.0

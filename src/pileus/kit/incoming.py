@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 BLOCK = 1 << 20
 AHEAD = 4                       # blocks that may lie ready; then the client waits
 SLOW = 5.0                      # seconds after which a block is handed over although it is not full
+UNSHARED = 3                    # references to what only a list holds: by it, the loop over it and sys.getrefcount()
 TAKE_OVER = "pileus.take_over"
 
 Piece = bytes | memoryview
@@ -83,7 +85,7 @@ class Incoming(asyncio.BufferedProtocol):
         self.http, self.cycle, self.left = http, http.cycle, left
         self.ready: deque[Piece] = deque([bytes(self.cycle.body)] if self.cycle.body else [])
         self.cycle.body = bytearray()
-        self.arrived = asyncio.Event()
+        self.arrived, self.memory = asyncio.Event(), list[bytearray]()
         self.lost = self.unwanted = False
         self._next_block()
         self._becomes(self)
@@ -98,7 +100,12 @@ class Incoming(asyncio.BufferedProtocol):
         self.http.flow.resume_reading()
 
     def _next_block(self) -> None:
-        self.block, self.filled = memoryview(bytearray(min(BLOCK, self.left))), 0
+        """Memory nobody holds a view of any more, if there is: to get fresh memory takes as long as to fill it."""
+        free = next((each for each in self.memory if sys.getrefcount(each) == UNSHARED), None)
+        if free is None:
+            free = bytearray(BLOCK)
+            self.memory.append(free)
+        self.block, self.filled = memoryview(free)[:self.left], 0
 
     async def blocks(self, slow: float) -> AsyncIterator[Piece]:
         while True:

@@ -8,6 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from pileus.kit.ids import is_uuid
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 SMALL = 1 << 16                 # reads up to this size are not worth a thread
 _VECTOR = 512                   # pieces per system call
-_FLUSH = 8 << 20                # bytes the disk begins to write while more come, so that little is left at the end
+_FLUSH = 32 << 20               # bytes brought to the disk while more come, so that little is left at the end
+
+
+_flushers = ThreadPoolExecutor(8, "flush")            # not the loop's own threads, which a slow disk would occupy
 
 
 @contextmanager
@@ -45,7 +49,8 @@ class FileWriting:
     def __init__(self, draft: Path, final: Path, opened: int):
         self.draft, self.final = draft, final
         self.fd: int | None = opened
-        self.size = self.begun = 0
+        self.size = self.flushed = 0
+        self.flush: Future[None] | None = None
 
     def write(self, pieces: Iterable[Piece]) -> None:
         if self.fd is None:
@@ -54,9 +59,14 @@ class FileWriting:
         with _telling_full():
             _write_all(self.fd, given)
             self.size += sum(map(len, given))
-            if self.size - self.begun >= _FLUSH:
-                os.posix_fadvise(self.fd, self.begun, self.size - self.begun, os.POSIX_FADV_DONTNEED)
-                self.begun = self.size
+            if self.size - self.flushed >= _FLUSH and (self.flush is None or self.flush.done()):
+                self._flushed()
+                self.flush, self.flushed = _flushers.submit(os.fdatasync, self.fd), self.size
+
+    def _flushed(self) -> None:
+        """Raises what the disk said to what it was given; it says so once."""
+        if self.flush is not None:
+            self.flush.result()
 
     async def finish(self) -> None:
         await asyncio.to_thread(self._finish)
@@ -65,6 +75,7 @@ class FileWriting:
         if self.fd is None:
             return
         with _telling_full():
+            self._flushed()
             os.fdatasync(self.fd)
             self._close()
             self.draft.rename(self.final)
@@ -80,6 +91,8 @@ class FileWriting:
             os.close(fd)
 
     async def discard(self) -> None:
+        if self.flush is not None:                   # it uses the file
+            await asyncio.gather(asyncio.wrap_future(self.flush), return_exceptions=True)
         self._close()
         self.draft.unlink(missing_ok=True)
 
