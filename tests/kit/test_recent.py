@@ -8,7 +8,7 @@ from pileus.kit import db
 from pileus.kit.recent import Recent
 from tests.kit.toys.things import Thing, add, things
 
-IN_ORDER = sa.select(things).order_by(things.c.id)
+IN_ORDER = sa.select(things.c.id, things.c.generation).order_by(things.c.id)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def test_only_what_is_new_is_read(database, recent):
     assert await listed(database, recent) == (rows, 2)
     assert await listed(database, recent) == (rows, 1)
     assert await listed(database, recent, IN_ORDER.where(things.c.id == "1")) == (rows[1:2], 1)
-    assert await listed(database, recent, sa.select(things).order_by(things.c.id.desc()).limit(2)) == (
+    assert await listed(database, recent, IN_ORDER.order_by(None).order_by(things.c.id.desc()).limit(2)) == (
         [rows[2], rows[1]], 1)
 
 

@@ -21,21 +21,26 @@ class Recent(Generic[T]):
     """
 
     def __init__(self, table: sa.Table, kind: type[T], version: tuple[str, ...], most: int = 1000):
-        self._columns, self._kind, self._most = [table.c[name] for name in version], kind, most
+        self._names, self._kind, self._most = version, kind, most
         self._query = sa.select(table).where(table.c[version[0]].in_(sa.bindparam("ids", expanding=True)))
-        self._names = version
         self._rows: dict[Version, T] = {}                        # in the order in which they came
+        self.columns = [table.c[name] for name in version]
 
     async def many(self, conn: Connection, query: sa.Select) -> list[T]:
-        """What `query`, a SELECT of all columns of the table, finds: of each row only its version if that is known.
-        A row that is gone when it is to be read is left out."""
-        result = await conn.execute(query.with_only_columns(*self._columns))
-        versions = [tuple(row) for row in result.all()]
-        known = {version[0]: row for version in versions if (row := self._rows.get(version)) is not None}
-        if unknown := [version[0] for version in versions if version[0] not in known]:
-            for row in await db.many(conn, self._query, self._kind, ids=unknown):
-                version = tuple(getattr(row, name) for name in self._names)
-                known[version[0]] = self._rows[version] = row
-            for version in list(self._rows)[:max(len(self._rows) - self._most, 0)]:
-                del self._rows[version]
-        return [known[version[0]] for version in versions if version[0] in known]
+        """The rows `query` finds, a SELECT of `columns`; those whose version is not known are read besides. One that
+        is gone by then is left out."""
+        versions = [tuple(version) for version in (await conn.execute(query)).all()]
+        found = [self._rows.get(version) for version in versions]
+        if unknown := [version[0] for version, row in zip(versions, found, strict=True) if row is None]:
+            fresh = await self._read(conn, unknown)
+            found = [row or fresh.get(version[0]) for version, row in zip(versions, found, strict=True)]
+        return [row for row in found if row is not None]
+
+    async def _read(self, conn: Connection, keys: list[object]) -> dict[object, T]:
+        fresh: dict[object, T] = {}
+        for row in await db.many(conn, self._query, self._kind, ids=keys):
+            version = tuple(getattr(row, name) for name in self._names)
+            fresh[version[0]] = self._rows[version] = row
+        for version in list(self._rows)[:max(len(self._rows) - self._most, 0)]:
+            del self._rows[version]
+        return fresh

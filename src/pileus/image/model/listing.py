@@ -50,7 +50,7 @@ async def page(conn: Connection, query: Query, caller: Caller, known: Recent[Ima
     """The images the query asks for and, when there are more, the id to go on from."""
     limit = limit_of(query)
     order = _order(query)
-    wanted = sa.select(images).where(*_visible(query, caller), *_filters(query))
+    wanted = sa.select(*known.columns).where(*_visible(query, caller), *_filters(query))
     marker = query.get("marker", [""])[-1]
     if marker:
         after = await db.one(conn, sa.select(images).where(images.c.id == marker), Image)
