@@ -10,24 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from pileus import guest_image
-from pileus.processes.build_guest_image import PREBUILT, disk_of
+from pileus.processes.build_guest_image import PREBUILT
+from tests import guest_images
 from tests.fault.audit import Links
 from tests.fault.cloud import Cloud
 from tests.fault.logins import floating_ip, let_in
 
 
 @pytest.fixture(scope="session")
-def image() -> Iterator[Path]:
-    """A folder with the guest image, built once for all clouds."""
-    if given := os.environ.get(PREBUILT):
-        yield Path(given)
-        return
-    folder = Path(tempfile.mkdtemp(prefix="pileus-fault-image-"))
-    guest_image.build(folder, folder / "packages", print)
-    assert disk_of(folder).exists()
-    yield folder
-    shutil.rmtree(folder)
+def image() -> Path:
+    """A folder with the guest image."""
+    given = os.environ.get(PREBUILT)
+    return Path(given) if given else guest_images.built()
 
 
 @pytest.fixture(scope="session")

@@ -12,17 +12,19 @@ import functools
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.dialects import mysql
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from pileus.kit.faults import BadRequest, Conflict, OutOfSpace, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 T = TypeVar("T")
 BUSY_SECONDS = 30.0                  # how long a writer waits for another process's transaction on SQLite
@@ -187,6 +189,8 @@ class Db:
         if url.startswith("sqlite"):
             self._local = _Sqlite(url)
         else:
+            # Brings SQLAlchemy's ORM along, which a cloud on SQLite does without.
+            from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
             self._engine = create_async_engine(
                 url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=connections,
                 max_overflow=connections)

@@ -7,8 +7,6 @@ import pkgutil
 from types import ModuleType
 
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
 
 from pileus.kit import migrations as kit_migrations
 from pileus.kit.db import Db
@@ -44,6 +42,10 @@ def upgrade(conn: sa.Connection, package: ModuleType) -> list[str]:
     done.create(conn, checkfirst=True)
     applied = set(conn.execute(sa.select(done.c.name)).scalars())
     missing = [name for name in _names(package) if f"{owner}.{name}" not in applied]
+    if not missing:
+        return []
+    from alembic.migration import MigrationContext  # noqa: PLC0415 - takes longer than to see that nothing is missing
+    from alembic.operations import Operations  # noqa: PLC0415
     operations = Operations(MigrationContext.configure(conn))
     for name in missing:
         importlib.import_module(f"{package.__name__}.{name}").upgrade(operations)

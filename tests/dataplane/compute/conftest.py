@@ -1,11 +1,7 @@
 """What tests of real guests share: an image that is built once, a network namespace, drivers that are cleaned up."""
 
-import fcntl
-import hashlib
 import os
-import shutil
 import subprocess
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -13,35 +9,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pileus import guest_image
 from pileus.compute.drivers.base import Disk, DiskKind, GuestSpec, Image
 from pileus.compute.drivers.guest_folder import guest_folders
 from pileus.compute.drivers.qemu import QemuDriver, QemuSettings
 from pileus.compute.drivers.qemu_process import kill_stray
 from pileus.guest_image import GuestImage, Recipe
 from pileus.guest_image.assembly import described
-
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pileus"
+from tests import guest_images
 
 
 @pytest.fixture(scope="session")
 def guest() -> GuestImage:
-    """The guest image, built when the builder is not the one that built it last."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(guest_image.__file__).parent.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(path.name.encode() + path.read_bytes())
-    folder = CACHE / "test-images" / digest.hexdigest()[:16]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "test-images.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)                        # another process of the tests may be building it
-        if not folder.exists():
-            for other in folder.parent.iterdir():
-                shutil.rmtree(other)
-            fresh = Path(tempfile.mkdtemp(dir=folder.parent))
-            guest_image.build(fresh, CACHE / "test-packages", print)
-            fresh.replace(folder)
-    return described(folder, Recipe())
+    return described(guest_images.built(), Recipe())
 
 
 @pytest.fixture(scope="session")
