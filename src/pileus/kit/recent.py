@@ -11,6 +11,7 @@ from pileus.kit.db import Connection
 
 T = TypeVar("T")
 Version = tuple[object, ...]
+TRIES = 5
 
 
 class Recent(Generic[T]):
@@ -27,20 +28,23 @@ class Recent(Generic[T]):
         self.columns = [table.c[name] for name in version]
 
     async def many(self, conn: Connection, query: sa.Select) -> list[T]:
-        """The rows `query` finds, a SELECT of `columns`; those whose version is not known are read besides. One that
-        is gone by then is left out."""
-        versions = [tuple(version) for version in (await conn.execute(query)).all()]
-        found = [self._rows.get(version) for version in versions]
-        if unknown := [version[0] for version, row in zip(versions, found, strict=True) if row is None]:
-            fresh = await self._read(conn, unknown)
-            found = [row or fresh.get(version[0]) for version, row in zip(versions, found, strict=True)]
-        return [row for row in found if row is not None]
+        """The rows `query` finds, a SELECT of `columns`; those whose version is not known are read besides. Where one
+        of them has become another version by then, which the query may not find, all is asked again."""
+        versions: list[Version] = []
+        found: dict[Version, T] = {}
+        for _ in range(TRIES):
+            versions = [tuple(version) for version in (await conn.execute(query)).all()]
+            found = {version: self._rows[version] for version in versions if version in self._rows}
+            if len(found) < len(versions):
+                found |= await self._read(conn, [version[0] for version in versions if version not in found])
+            if all(version in found for version in versions):
+                break
+        return [found[version] for version in versions if version in found]
 
-    async def _read(self, conn: Connection, keys: list[object]) -> dict[object, T]:
-        fresh: dict[object, T] = {}
-        for row in await db.many(conn, self._query, self._kind, ids=keys):
-            version = tuple(getattr(row, name) for name in self._names)
-            fresh[version[0]] = self._rows[version] = row
+    async def _read(self, conn: Connection, keys: list[object]) -> dict[Version, T]:
+        read = {tuple(getattr(row, name) for name in self._names): row
+                for row in await db.many(conn, self._query, self._kind, ids=keys)}
+        self._rows |= read
         for version in list(self._rows)[:max(len(self._rows) - self._most, 0)]:
             del self._rows[version]
-        return fresh
+        return read

@@ -60,10 +60,10 @@ class FileWriting:
             _write_all(self.fd, given)
             self.size += sum(map(len, given))
             if self.size - self.flushed >= _FLUSH and (self.flush is None or self.flush.done()):
-                self._flushed()
+                self._await_flush()
                 self.flush, self.flushed = _flushers.submit(os.fdatasync, self.fd), self.size
 
-    def _flushed(self) -> None:
+    def _await_flush(self) -> None:
         """Raises what the disk said to what it was given; it says so once."""
         if self.flush is not None:
             self.flush.result()
@@ -75,7 +75,7 @@ class FileWriting:
         if self.fd is None:
             return
         with _telling_full():
-            self._flushed()
+            self._await_flush()
             os.fdatasync(self.fd)
             self._close()
             self.draft.rename(self.final)
