@@ -91,8 +91,7 @@ WRITER = """
 import asyncio, sys
 from pileus.kit.db import Db, Unreachable
 from pileus.kit.faults import BadRequest, OutOfSpace
-from tests.kit.toys.things import Thing, add, metadata, things
-from tests.kit.test_db import things
+from tests.kit.toys.things import things
 
 async def main():
     database = Db(sys.argv[1])
