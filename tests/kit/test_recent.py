@@ -13,7 +13,7 @@ IN_ORDER = sa.select(things.c.id, things.c.generation).order_by(things.c.id)
 
 @pytest.fixture
 def recent():
-    return Recent(things, Thing, ("id", "generation"), most=3)
+    return Recent(things, Thing, ("id", "generation"), made=lambda thing: thing, most=3)
 
 
 class Watched:
@@ -56,6 +56,15 @@ async def test_what_changed_is_read_again_and_what_is_gone_is_not_shown(database
         await db.update(tx, things.delete().where(things.c.id == "0"))
     assert await listed(database, recent) == ([changed, rows[2]], 2)
     assert await listed(database, recent) == ([changed, rows[2]], 1)
+
+
+async def test_what_is_made_of_a_row_is_made_once(database):
+    made = []
+    recent = Recent(things, Thing, ("id", "generation"), made=lambda thing: made.append(thing.id) or f"<{thing.id}>")
+    await add(database, *(Thing(id=str(n)) for n in range(3)))
+    for _ in range(2):
+        assert (await listed(database, recent))[0] == ["<0>", "<1>", "<2>"]
+    assert made == ["0", "1", "2"]
 
 
 async def test_more_rows_than_are_kept(database, recent):

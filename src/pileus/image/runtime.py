@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.identity.client import UnifiedLimits, ask_limits
+from pileus.image import answers
 from pileus.image.config import ImageConfig
 from pileus.image.conversion import convert
 from pileus.image.model import cached, listing
@@ -34,7 +35,7 @@ class Images(Runtime):
                  catalog_of: CatalogOf = no_catalog, secret: bytes | None = None, **more: Any):
         """`secret` seals what imports have to remember of tokens; without one, until this process ends."""
         super().__init__(*args, **more)
-        self.recent = listing.recent()
+        self.recent = listing.recent(answers.view)
         self.convert, self.unified_limits, self.catalog_of = convert, unified_limits, catalog_of
         self.box = Box(secret or secrets.token_bytes())
         self.config = config or ImageConfig()

@@ -27,8 +27,8 @@ async def list_images(ctx: Ctx, query: dict[str, list[str]]) -> Response:
     _must_not_mean_one(ctx)
     async with ctx.db.read() as reader:
         found, marker = await listing.page(reader, query, ctx.caller, ctx.app.recent)
-    body = {"images": [_view(ctx, image) for image in found], "schema": "/v2/schemas/images",
-            "first": answers.path_with(ctx, None)}
+    body = {"images": [_view(ctx, each.image) if ctx.app.config.show_locations else each.shown for each in found],
+            "schema": "/v2/schemas/images", "first": answers.path_with(ctx, None)}
     return answers.json_answer(body | ({"next": answers.path_with(ctx, marker)} if marker else {}))
 
 

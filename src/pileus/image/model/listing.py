@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import datetime
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from pileus.image import faults
@@ -19,7 +21,8 @@ from pileus.kit.db import Connection
 from pileus.kit.numbers import digits
 from pileus.kit.recent import Recent
 
-Query = dict[str, list[str]]
+Query = Mapping[str, Sequence[str]]
+VERSION = ("id", "generation", "created_at")    # every change but a sign of life of an upload gives a new generation
 DEFAULT_LIMIT, MOST = 25, 1000
 SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
 NOT_FILTERS = {"limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status", "tag", "os_hidden"}
@@ -41,26 +44,44 @@ def limit_of(query: Query) -> int:
     return min(number, MOST)
 
 
-def recent() -> Recent[Image]:
-    """Every change of an image but a sign of life of an upload gives it a new generation."""
-    return Recent(images, Image, ("id", "generation", "created_at"))
+class Listed(msgspec.Struct, frozen=True):
+    """An image, and what lists show of it, as JSON."""
+
+    image: Image
+    shown: msgspec.Raw
 
 
-async def page(conn: Connection, query: Query, caller: Caller, known: Recent[Image]) -> tuple[list[Image], str | None]:
+def recent(view: Callable[[Image], Mapping[str, Any]]) -> Recent[Image, Listed]:
+    return Recent(images, Image, VERSION, lambda image: Listed(image, msgspec.Raw(msgspec.json.encode(view(image)))))
+
+
+async def page(conn: Connection, query: Query, caller: Caller, known: Recent[Image, Listed]
+               ) -> tuple[list[Listed], str | None]:
     """The images the query asks for and, when there are more, the id to go on from."""
     limit = limit_of(query)
-    order = _order(query)
-    wanted = sa.select(*known.columns).where(*_visible(query, caller), *_filters(query))
+    wanted = _wanted(tuple((name, tuple(values)) for name, values in query.items() if name != "marker"),
+                     caller.project_id or "", sees_all(caller))
     marker = query.get("marker", [""])[-1]
     if marker:
         after = await db.one(conn, sa.select(images).where(images.c.id == marker), Image)
         if after is None:
             raise faults.BadRequest(reason=f"The marker {marker} is not an image.")
+        order = _order(query)
         wanted = wanted.where(db.after(order, [getattr(after, column.name) for column, _ in order]))
     if limit == 0:
         return [], None
-    found = await known.many(conn, wanted.order_by(*db.ordered(order)).limit(limit + 1))
-    return found[:limit], found[limit - 1].id if len(found) > limit else None
+    found = await known.many(conn, wanted)
+    return found[:limit], found[limit - 1].image.id if len(found) > limit else None
+
+
+@functools.lru_cache(maxsize=100)
+def _wanted(items: tuple[tuple[str, tuple[str, ...]], ...], project: str, sees_every: bool) -> sa.Select:
+    """The versions from the beginning of the list on. A statement is kept, for SQLAlchemy remembers with it what it
+    looks like as SQL, which takes as long to find out as to run it."""
+    query = dict(items)
+    return sa.select(*(images.c[name] for name in VERSION)).where(
+        *_visible(query, project, sees_every), *_filters(query)).order_by(
+        *db.ordered(_order(query))).limit(limit_of(query) + 1)
 
 
 # -- order ----------------------------------------------------------------------------------
@@ -90,7 +111,7 @@ def _order(query: Query) -> list[tuple[sa.ColumnElement[Any], bool]]:
 
 # -- who sees what --------------------------------------------------------------------------
 
-def _visible(query: Query, caller: Caller) -> list[sa.ColumnElement[bool]]:
+def _visible(query: Query, project: str, sees_every: bool) -> list[sa.ColumnElement[bool]]:
     wanted = query.get("visibility", [None])[-1]
     if wanted not in (None, "all", *VISIBILITIES):
         raise faults.BadRequest(reason=f"Invalid visibility value: {wanted}")
@@ -98,9 +119,8 @@ def _visible(query: Query, caller: Caller) -> list[sa.ColumnElement[bool]]:
     if status not in (None, "accepted", "pending", "rejected", "all"):
         raise faults.BadRequest(reason=f"Invalid status: {status}")
     chosen = [images.c.visibility == wanted] if wanted not in (None, "all") else []
-    if sees_all(caller) and status is None:
+    if sees_every and status is None:
         return chosen
-    project = caller.project_id or ""
     shared = sa.select(members.c.image_id).where(members.c.member_id == project, *(
         [members.c.status == (status or "accepted")] if status != "all" else []))
     mine = sa.or_(images.c.owner == project, images.c.visibility == "public",
