@@ -26,7 +26,8 @@ class Worlds:
         self._number, self._more = self._number + 1, more
         return await self._open(await self._make_db(self._migrations))
 
-    async def end(self) -> None:
+    async def leave(self, make_world: Callable[[], Awaitable[Any]]) -> None:
+        await make_world()
         await self._close(self._opened[-1])
 
     async def begin(self) -> Any:

@@ -42,9 +42,10 @@ class TwoHosts(Worlds):
             volumes=[VolumeWish(volume_id=await cloud.add_volume(), device="/dev/vdb")]))
         assert (await cloud.facts())["state"] == State.ACTIVE
 
-    async def make(self) -> Compute:
+    async def sound(self) -> Compute:
+        """One with hosts that fail at nothing."""
         self.burning.clear()
-        return await super().make()
+        return await self.make()
 
     async def tell(self, cloud: WholeCloud) -> None:
         for agent in (cloud.agent, cloud.other):
@@ -78,7 +79,7 @@ async def test_unshelve_goes_on_elsewhere(worlds: TwoHosts):
 
     async def shelved() -> Compute:
         shelve = ShelveServer(server_id=SERVER, image=image, state=State.ACTIVE)
-        compute = await worlds.with_second_choice(await worlds.do(await worlds.make(), shelve), OTHER_HOST)
+        compute = await worlds.with_second_choice(await worlds.do(await worlds.sound(), shelve), OTHER_HOST)
         await worlds.burn(HOST, "power")
         return compute
 
@@ -97,7 +98,7 @@ async def test_resize_goes_on_elsewhere(worlds: TwoHosts):
     sagas: list[ResizeServer] = []
 
     async def asked() -> Compute:
-        compute = await worlds.with_second_choice(await worlds.make(), HOST)
+        compute = await worlds.with_second_choice(await worlds.sound(), HOST)
         await worlds.burn(OTHER_HOST, "power")
         sagas[:] = [await larger(worlds, compute, elsewhere=False)]
         return compute
@@ -111,7 +112,7 @@ async def test_resize_goes_on_elsewhere(worlds: TwoHosts):
 
 async def test_a_move_that_no_host_takes(worlds: TwoHosts):
     """It must leave its host, and there is one other: the server is what it was, and its user is told all of it."""
-    compute = await worlds.with_second_choice(await worlds.make(), HOST)
+    compute = await worlds.with_second_choice(await worlds.sound(), HOST)
     await worlds.burn(OTHER_HOST, "ensure")
     before = await worlds.facts(compute)
     saga = await larger(worlds, compute, elsewhere=True)

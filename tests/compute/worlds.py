@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import shutil
 import uuid
 from collections.abc import AsyncIterator
@@ -25,20 +24,29 @@ from tests.databases import Spares
 W = TypeVar("W", bound="Worlds")
 
 
-class Left(NamedTuple):
-    """What a cloud that was closed left, in files and on servers."""
+class Kept(NamedTuple):
+    """Makes worlds of what a cloud that was closed left, in files and on servers: opens it, as another process does."""
 
+    worlds: Worlds
     folder: Path
     rows: AllRows
+
+    async def lay(self) -> None:
+        await self.worlds.lay(self.folder, self.rows)
+
+    async def __call__(self) -> Compute:
+        await self.lay()
+        return await self.worlds.begin()
 
 
 class Worlds:
     """What `prove` takes: a world is the runtime of compute. The folder and the databases outlive every process."""
 
-    first: Left
+    make: Kept
 
     def __init__(self, folder: Path, databases: CloudDatabases):
         self._folder, self._databases = folder, databases
+        self._here = folder / "cloud"
         self._cloud: WholeCloud | None = None
 
     async def furnish(self, cloud: WholeCloud) -> None:
@@ -53,43 +61,43 @@ class Worlds:
         return self._cloud
 
     async def make_first(self) -> None:
-        cloud = WholeCloud(self._folder / "first", self._databases.config)
+        cloud = WholeCloud(self._here, self._databases.config)
         await cloud.prepare()
         await self.furnish(cloud)
-        self.first = await self._leave(cloud)
+        self.make = await self._what_is_left(cloud)
 
-    async def make(self) -> Compute:
-        """Another one; the last is gone."""
-        return await self._again(self.first)
-
-    async def kept(self, make: MakeWorld) -> MakeWorld:
-        """Makes what `make` does, which is done once: then what it left is opened, as by another process."""
+    async def kept(self, make: MakeWorld) -> Kept:
+        """Makes what `make` does, which is done once."""
         await make()
-        left, self._cloud = await self._leave(self.cloud), None
-        return functools.partial(self._again, left)
+        left, self._cloud = await self._what_is_left(self.cloud), None
+        return left
 
-    async def _leave(self, cloud: WholeCloud) -> Left:
+    async def _what_is_left(self, cloud: WholeCloud) -> Kept:
         await cloud.close()
-        return Left(cloud.folder, await self._databases.rows())
+        folder = self._here.rename(self._folder / uuid.uuid4().hex[:8])
+        return Kept(self, folder, await self._databases.rows())
 
-    async def _again(self, left: Left) -> Compute:
-        if self._cloud is not None:
-            await self._cloud.close()
-            shutil.rmtree(self._cloud.folder)
-        copy = self._folder / uuid.uuid4().hex[:8]
-        shutil.copytree(left.folder, copy)
-        await self._databases.put_back(left.rows)
-        return await self._open(copy)
+    async def lay(self, folder: Path, rows: AllRows) -> None:
+        """Another world is to be opened here; the last is gone."""
+        await self.end()
+        shutil.rmtree(self._here, ignore_errors=True)
+        shutil.copytree(folder, self._here)
+        await self._databases.put_back(rows)
 
     async def end(self) -> None:
         if self._cloud is not None:
             await self._cloud.close()
+            self._cloud = None
+
+    async def leave(self, make_world: MakeWorld) -> None:
+        if isinstance(make_world, Kept):
+            await make_world.lay()
+        else:
+            await make_world()
+            await self.end()
 
     async def begin(self) -> Compute:
-        return await self._open(self.cloud.folder)
-
-    async def _open(self, folder: Path) -> Compute:
-        self._cloud = WholeCloud(folder, self._databases.config)
+        self._cloud = WholeCloud(self._here, self._databases.config)
         await self._cloud.start()
         await self.tell(self._cloud)
         return self._cloud.compute

@@ -30,11 +30,11 @@ class Crash(BaseException):
 class Lives(Protocol):
     """A world whose lasting part is in files and on servers, for as many processes as follow each other."""
 
-    async def end(self) -> None:
-        """Close the world that was made last."""
+    async def leave(self, make_world: MakeWorld) -> None:
+        """Have what a world is made of, and none open."""
 
     async def begin(self) -> Any:
-        """Open it again: the world as another process finds it."""
+        """Open it: the world as another process finds it."""
 
 
 async def prove(make_world: MakeWorld, state: Saga, facts: TellFacts, unwound: Facts | None = None,
@@ -66,15 +66,15 @@ async def survives(make_world: MakeWorld, state: Saga, facts: TellFacts, lives: 
 
 async def unwinds(make_world: MakeWorld, state: Saga, facts: TellFacts, unwound: Facts | None = None) -> None:
     """The part of `prove` that is about failures."""
-    moments, steps = _moments(await make_world()), type(state).steps
+    world, steps = await make_world(), type(state).steps
+    moments, wanted = _moments(world), await facts(world) | (unwound or {})
     for index, step in enumerate(steps):
         if any(s.pivot for s in steps[:index]):
             return
         for moment in ("before",) if step.pivot else moments:
-            world = await make_world()
-            empty = await facts(world)
-            left = await _run(world, state, facts, _failing(f"{state.name}:{step.name}:{moment}"), Phase.UNDONE)
-            assert left == empty | (unwound or {}), f"after unwinding from {moment} {step.name}: {left}"
+            reach = _failing(f"{state.name}:{step.name}:{moment}")
+            left = await _run(await make_world(), state, facts, reach, Phase.UNDONE)
+            assert left == wanted, f"after unwinding from {moment} {step.name}: {left} != {wanted}"
 
 
 def _moments(world: Any) -> tuple[str, ...]:
@@ -83,10 +83,9 @@ def _moments(world: Any) -> tuple[str, ...]:
 
 async def _survive(make_world: MakeWorld, state: Saga, facts: TellFacts, point: str, lives: Lives | None) -> Facts:
     """What there is once a saga that was struck at that point has ended."""
-    world = await make_world()
     if lives is None:
-        return await _run(world, state, facts, _crashing(point))
-    await lives.end()
+        return await _run(await make_world(), state, facts, _crashing(point))
+    await lives.leave(make_world)
 
     async def life() -> None:
         await _run(await lives.begin(), state, facts, _dying(point))
