@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from pileus.kit import db
 from pileus.kit.db import Db, Unreachable
 from pileus.kit.faults import BadRequest, OutOfSpace
+from tests.databases import wanted_databases
 from tests.kit.toys.things import Thing, add, metadata, things
 
 
@@ -81,6 +82,21 @@ async def test_callbacks_come_after_the_commit_only(database):
     assert called == [1]
 
 
+@pytest.mark.parametrize("database_kind", [kind for kind in wanted_databases() if kind == "postgresql"])
+async def test_a_reader_has_no_transaction_open(database):
+    """PostgreSQL keeps old rows for those that are, and to begin and to end one takes two turns to the server."""
+    async def state_of(connection):
+        pid = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar()
+        async with database.read() as other:
+            state = sa.text("SELECT state FROM pg_stat_activity WHERE pid = :pid")
+            return (await other.execute(state, {"pid": pid})).scalar()
+
+    async with database.read() as reader:
+        assert await state_of(reader) == "idle"
+    async with database.write() as tx:
+        assert await state_of(tx) == "idle in transaction"
+
+
 async def test_the_databases_clock_is_ours(database):
     async with database.read() as reader:
         there = float(await db.scalar(reader, sa.select(db.now())))
@@ -91,6 +107,7 @@ WRITER = """
 import asyncio, sys
 from pileus.kit.db import Db, Unreachable
 from pileus.kit.faults import BadRequest, OutOfSpace
+from tests.databases import wanted_databases
 from tests.kit.toys.things import things
 
 async def main():
