@@ -127,14 +127,15 @@ class Cloud:
             return self.api().get("image", "/v2/images", visibility="public", status="active")["images"]
         return wait("the guest image", active, 180.0)[0]
 
-    def add_image(self) -> None:
-        """For hosts that only pretend, which look at no image."""
-        api = self.api("admin")
+    def add_image(self, user: str = "admin", visibility: str = "public") -> str:
+        """The id of one with nothing on it: for hosts that only pretend, and guests that nobody wants anything of."""
+        api = self.api(user)
         made = api.post("image", "/v2/images", {
-            "name": "small", "disk_format": "raw", "container_format": "bare", "visibility": "public"})
+            "name": "small", "disk_format": "raw", "container_format": "bare", "visibility": visibility})
         answer = api.http.put(f"{api.catalog['image']}/v2/images/{made['id']}/file", content=bytes(512),
                               headers={"x-auth-token": api.token, "content-type": "application/octet-stream"})
         assert answer.status_code == 204, answer.text
+        return made["id"]
 
     def network(self) -> dict[str, Any]:
         return self.api().get("network", "/v2.0/networks", name="private")["networks"][0]

@@ -58,6 +58,12 @@ def empty(hurt: Cloud) -> Links:
     return hurt.links()
 
 
+@pytest.fixture(scope="session")
+def blank(hurt: Cloud) -> dict[str, str]:
+    """What a server is to be made of whose guest has nothing to do, and leaves the processors to others."""
+    return {"imageRef": hurt.add_image("demo", "private")}
+
+
 @pytest.fixture
 def cloud(hurt: Cloud, empty: Links) -> Iterator[Cloud]:
     """The cloud that is hurt, running and without servers; what a failed test left is cleared away."""

@@ -32,11 +32,11 @@ def test_the_saga_has_the_steps_that_are_told_of():
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_killed_at(cloud: Cloud, empty: Links, point: str):
+def test_killed_at(cloud: Cloud, empty: Links, blank: dict[str, str], point: str):
     following = POINTS[POINTS.index(point) + 1:][:1]
     cloud.arm(point)
     name = f"killed-{POINTS.index(point)}"
-    cloud.ask(cloud.body(name))
+    cloud.ask(cloud.body(name, **blank))
     cloud.await_death()
     before = cloud.guests()
     cloud.up(kill_at=following[0] if following and harmless(point, following[0]) else "")

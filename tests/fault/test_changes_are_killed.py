@@ -29,9 +29,9 @@ def disarmed(hurt: Cloud) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("point", DELETE)
-def test_deletion_is_killed_at(cloud: Cloud, empty: Links, point: str):
+def test_deletion_is_killed_at(cloud: Cloud, empty: Links, blank: dict[str, str], point: str):
     cloud.arm(point)
-    server_id = cloud.boot("deleted")
+    server_id = cloud.boot("deleted", **blank)
     cloud.delete(server_id)
     cloud.await_death()
     following = DELETE[DELETE.index(point) + 1:][:1]
@@ -54,8 +54,8 @@ def test_stopping_and_starting_are_killed(cloud: Cloud, empty: Links):
             cloud.await_login(server_id, said)
 
 
-def test_rebooting_is_killed(cloud: Cloud, empty: Links):
-    server_id = cloud.boot("rebooted")
+def test_rebooting_is_killed(cloud: Cloud, empty: Links, blank: dict[str, str]):
+    server_id = cloud.boot("rebooted", **blank)
     for number in range(len(POWER)):
         killed_while(cloud, number, server_id, "reboot", {"type": "HARD"})
         cloud.status(server_id, "ACTIVE")

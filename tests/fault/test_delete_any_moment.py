@@ -26,22 +26,22 @@ def pause(cloud: Cloud) -> Iterator[Callable[[str], int]]:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_deleted_at(cloud: Cloud, empty: Links, pause: Callable[[str], int], point: str):
+def test_deleted_at(cloud: Cloud, empty: Links, blank: dict[str, str], pause: Callable[[str], int], point: str):
     step = point.split(":")[1]
     pause(point)
-    server_id = cloud.ask(cloud.body("paused"))
+    server_id = cloud.ask(cloud.body("paused", **blank))
     wait(f"the boot standing at {point}",
          lambda: cloud.rows("compute", PAUSED, of=server_id, since=time.time() + 60) == [(step,)])
     delete_for_good(cloud, server_id)
     audit(cloud, empty)
 
 
-def test_deleted_at_random_moments(cloud: Cloud, empty: Links):
+def test_deleted_at_random_moments(cloud: Cloud, empty: Links, blank: dict[str, str]):
     """Two at a time: the second is asked for while the first one goes."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     moments = random.Random(seed)
-    body, going = cloud.body("random"), []
+    body, going = cloud.body("random", **blank), []
     for _ in range(RANDOM_SERVERS):
         server_id = cloud.ask(body)
         time.sleep(moments.uniform(0.0, SLOWEST_BOOT))
