@@ -40,9 +40,10 @@ async def queue_image(ctx: Ctx, image_id: str) -> None:
 
 @routes.delete(ONE, policy=access.CACHE_DELETE)
 async def remove_image(ctx: Ctx, image_id: str) -> None:
+    """An image need not be there to leave the cache, nor in the cache if it is there."""
     async with ctx.db.write() as tx:
         if not await cached.remove(tx, image_id):
-            raise faults.ImageNotFound(image_id=image_id)
+            await images.get(tx, image_id)
         tx.on_commit(lambda: ctx.app.reconcilers.wake("cached_images"))
 
 
