@@ -53,9 +53,9 @@ def test_killed_at(cloud: Cloud, empty: Links, blank: dict[str, str], point: str
     audit(cloud, empty)
 
 
-def test_killed_after_it_is_active(cloud: Cloud, empty: Links):
+def test_killed_after_it_is_active(cloud: Cloud, empty: Links, blank: dict[str, str]):
     """A guest that runs is adopted, never restarted; and again while nothing at all goes on."""
-    server_id = cloud.boot("adopted")
+    server_id = cloud.boot("adopted", **blank)
     before = cloud.guests()[server_id]
     for _ in range(2):
         cloud.kill()

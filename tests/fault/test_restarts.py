@@ -83,10 +83,10 @@ def test_who_serves_a_volume_dies(cloud: Cloud, empty: Links, reachable: tuple[s
 
 
 @pytest.mark.parametrize("step", ["await_ports", "run_guest"])
-def test_down_while_a_guest_waits_for_its_network(cloud: Cloud, empty: Links, step: str):
+def test_down_while_a_guest_waits_for_its_network(cloud: Cloud, empty: Links, blank: dict[str, str], step: str):
     """The host loses the paused guest; the boot goes on with a new one."""
     cloud.pause_at.write_text(f"compute.boot_server:{step}:before")
-    server_id = cloud.ask(cloud.body("waits"))
+    server_id = cloud.ask(cloud.body("waits", **blank))
     wait("the paused guest", lambda: cloud.rows(
         "compute", "select step from saga where subject = :of and lease is null", of=server_id) == [(step,)])
     cloud.down()
@@ -111,17 +111,17 @@ def test_a_guest_that_powers_itself_off(cloud: Cloud, empty: Links, reachable: t
     give_back(cloud, address)
 
 
-def test_a_guest_whose_qemu_is_killed(cloud: Cloud, empty: Links):
+def test_a_guest_whose_qemu_is_killed(cloud: Cloud, empty: Links, blank: dict[str, str]):
     """At once after it became active, when news may still be older than what was done."""
-    server_id = cloud.boot("shot")
+    server_id = cloud.boot("shot", **blank)
     os.kill(cloud.guests()[server_id][0], signal.SIGKILL)
     cloud.status(server_id, "SHUTOFF", NOTICED_SECONDS)
     assert "SIGKILL" in last_words(cloud, server_id)
     audit(cloud, empty)
 
 
-def test_a_guest_that_ends_while_the_cloud_is_dead(cloud: Cloud, empty: Links):
-    server_id = cloud.boot("orphaned")
+def test_a_guest_that_ends_while_the_cloud_is_dead(cloud: Cloud, empty: Links, blank: dict[str, str]):
+    server_id = cloud.boot("orphaned", **blank)
     pid = cloud.guests()[server_id][0]
     cloud.kill()
     os.kill(pid, signal.SIGKILL)
@@ -139,9 +139,9 @@ def last_words(cloud: Cloud, server_id: str) -> str:
 
 @pytest.mark.parametrize("names", [["sandbox"], ["pasta"], ["sandbox", "pasta"]], ids="+".join)
 @pytest.mark.parametrize("running", [True, False], ids=["cloud runs", "cloud is dead"])
-def test_the_sandbox_is_hurt(cloud: Cloud, empty: Links, names: list[str], running: bool):
+def test_the_sandbox_is_hurt(cloud: Cloud, empty: Links, blank: dict[str, str], names: list[str], running: bool):
     """Its holder and its link to the machine are found dead by the next `up`, which keeps what lives."""
-    server_id = cloud.boot("inside")
+    server_id = cloud.boot("inside", **blank)
     before = cloud.guests()
     if not running:
         cloud.kill()
