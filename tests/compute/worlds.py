@@ -61,19 +61,18 @@ class Worlds:
         return self._cloud
 
     async def make_first(self) -> None:
-        cloud = WholeCloud(self._here, self._databases.config)
-        await cloud.prepare()
-        await self.furnish(cloud)
-        self.make = await self._what_is_left(cloud)
+        self._cloud = WholeCloud(self._here, self._databases.config)
+        await self._cloud.prepare()
+        await self.furnish(self._cloud)
+        self.make = await self._what_is_left()
 
     async def kept(self, make: MakeWorld) -> Kept:
         """Makes what `make` does, which is done once."""
         await make()
-        left, self._cloud = await self._what_is_left(self.cloud), None
-        return left
+        return await self._what_is_left()
 
-    async def _what_is_left(self, cloud: WholeCloud) -> Kept:
-        await cloud.close()
+    async def _what_is_left(self) -> Kept:
+        await self.end()
         folder = self._here.rename(self._folder / uuid.uuid4().hex[:8])
         return Kept(self, folder, await self._databases.rows())
 

@@ -105,9 +105,7 @@ async def test_the_databases_clock_is_ours(database):
 
 WRITER = """
 import asyncio, sys
-from pileus.kit.db import Db, Unreachable
-from pileus.kit.faults import BadRequest, OutOfSpace
-from tests.databases import wanted_databases
+from pileus.kit.db import Db
 from tests.kit.toys.things import things
 
 async def main():
